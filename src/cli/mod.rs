@@ -1,0 +1,113 @@
+//! The command line: one file per subcommand, and what an exit code means.
+
+pub mod bench;
+pub mod completions;
+pub mod config;
+pub mod corpus;
+pub mod devices;
+pub mod eval;
+pub mod man;
+pub mod runs;
+pub mod sample;
+pub mod screenshots;
+pub mod tokenizer;
+pub mod train;
+pub mod tui;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// A terminal workbench for training small language models.
+#[derive(Debug, Parser)]
+#[command(name = "fireside", version, propagate_version = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Train(train::Args),
+    Sample(sample::Args),
+    Eval(eval::Args),
+    Runs(runs::Args),
+    Corpus(corpus::Args),
+    Tokenizer(tokenizer::Args),
+    Devices(devices::Args),
+    Config(config::Args),
+    Bench(bench::Args),
+    Screenshots(screenshots::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// How a subcommand ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0
+    Success,
+    /// 130: stopped by Ctrl-C or a signal, after saving.
+    Interrupted,
+}
+
+/// Why a subcommand did not do what it was asked.
+#[derive(Debug)]
+pub enum CliError {
+    /// 1
+    Failed(String),
+    /// 2: bad usage or configuration.
+    Usage(String),
+}
+
+impl CliError {
+    pub fn failed(message: impl ToString) -> Self {
+        CliError::Failed(message.to_string())
+    }
+
+    pub fn usage(message: impl ToString) -> Self {
+        CliError::Usage(message.to_string())
+    }
+}
+
+/// Parses the process's arguments, runs the subcommand and says how it went.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nothing to do about a closed stdout while printing help.
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    match dispatch(cli) {
+        Ok(Exit::Success) => ExitCode::SUCCESS,
+        Ok(Exit::Interrupted) => ExitCode::from(130),
+        Err(CliError::Failed(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(1)
+        }
+        Err(CliError::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    match cli.command {
+        None => tui::run(tui::Args {}),
+        Some(Command::Train(args)) => train::run(args),
+        Some(Command::Sample(args)) => sample::run(args),
+        Some(Command::Eval(args)) => eval::run(args),
+        Some(Command::Runs(args)) => runs::run(args),
+        Some(Command::Corpus(args)) => corpus::run(args),
+        Some(Command::Tokenizer(args)) => tokenizer::run(args),
+        Some(Command::Devices(args)) => devices::run(args),
+        Some(Command::Config(args)) => config::run(args),
+        Some(Command::Bench(args)) => bench::run(args),
+        Some(Command::Screenshots(args)) => screenshots::run(args),
+        Some(Command::Completions(args)) => completions::run(args),
+        Some(Command::Man(args)) => man::run(args),
+    }
+}

@@ -1,0 +1,1 @@
+//! (headless: to be written)

@@ -1,0 +1,38 @@
+//! **fireside**: a terminal workbench for training small language models.
+//!
+//! The code map, from the outside in:
+//!
+//! - [`cli`]: one file per subcommand; arguments in, exit code out.
+//! - [`ui`] and [`headless`]: two readers of the same events, as screens and as lines.
+//! - [`protocol`]: the commands and events that cross between them and the training thread.
+//! - [`worker`]: the training thread: drains commands, drives the trainer, publishes events.
+//! - [`train`]: one optimizer step at a time; evaluation; snapshots. No threads, no terminal.
+//! - [`generate`]: samplers and generation sessions.
+//! - [`model`], [`optim`], [`schedule`], [`device`], [`kernel`]: what a step is made of.
+//! - [`corpus`], [`tokenizer`], [`data`]: from text to token ids.
+//! - [`state`]: named tensors as plain data, what a snapshot is made of.
+//! - [`run`]: the run on disk. [`config`]: what a run is.
+//! - [`inspect`]: looking inside a model.
+
+#![deny(unsafe_code)]
+
+pub mod cli;
+pub mod config;
+pub mod corpus;
+pub mod data;
+pub mod device;
+pub mod generate;
+pub mod headless;
+pub mod inspect;
+pub mod kernel;
+pub mod model;
+pub mod optim;
+pub mod preview;
+pub mod protocol;
+pub mod run;
+pub mod schedule;
+pub mod state;
+pub mod tokenizer;
+pub mod train;
+pub mod ui;
+pub mod worker;

@@ -1,0 +1,353 @@
+//! What crosses the border between the screens and the training thread: owned, plain data.
+//!
+//! A [`Command`] asks, an [`Event`] states what happened. No tensor, no handle, no borrowed value crosses.
+//! Every event names its run, so that a reader can drop what belongs to a run it no longer shows.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::{ModelKind, RunConfig, SampleConfig};
+
+/// Chosen by whoever sends [`Command::Start`]; unique within the process.
+pub type RunId = u64;
+
+/// What the training thread is asked to do. Applied at step boundaries.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Command {
+    Start {
+        run: RunId,
+        config: Box<RunConfig>,
+        origin: Origin,
+    },
+    Pause,
+    Resume,
+    /// Train one optimizer step, then pause.
+    StepOnce,
+    /// Train up to and including this step, then pause.
+    RunUntil {
+        step: u64,
+    },
+    /// End the run, after a checkpoint.
+    Stop,
+    Set(Edit),
+    Evaluate,
+    /// Generate now, with these settings.
+    Sample(SampleConfig),
+    /// Write a checkpoint that is kept until the user deletes it.
+    Save,
+    /// Describe what this config would train; answered by [`EventKind::Previewed`]. Never disturbs a run.
+    Preview {
+        request: u64,
+        config: Box<RunConfig>,
+    },
+    /// Save, end the run and end the thread.
+    Shutdown,
+}
+
+/// How a run begins.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Origin {
+    /// A new folder; `None` lets the run store name it.
+    New { dir: Option<PathBuf> },
+    /// Go on from the newest whole checkpoint in `dir`.
+    Resume { dir: PathBuf },
+}
+
+/// A change to a run in progress, written to its edit log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "key", content = "value", rename_all = "kebab-case")]
+pub enum Edit {
+    /// Multiplies the schedule's learning rate from the next step on.
+    LearningRateMultiplier(f64),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    pub run: RunId,
+    pub kind: EventKind,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum EventKind {
+    Phase(Phase),
+    /// Once per run, after loading: everything that stays the same while it trains.
+    Started(Box<RunInfo>),
+    /// Steps since the last report, oldest first. Batched 20 to 30 times a second.
+    Steps(Vec<StepReport>),
+    Evaluated(EvalReport),
+    /// Text as it is generated. `prompt` is the index in the sampled prompts.
+    SamplePiece {
+        step: u64,
+        prompt: usize,
+        piece: SamplePiece,
+    },
+    SampleDone(SampleRecord),
+    Checkpointed(CheckpointInfo),
+    /// An edit took effect at this step (the first step trained with it).
+    Edited {
+        step: u64,
+        edit: Edit,
+    },
+    /// Norms by layer, about once a second.
+    Health {
+        step: u64,
+        layers: Vec<LayerHealth>,
+    },
+    /// The schedule as it now stands, sampled over the whole run.
+    Schedule(Vec<SchedulePoint>),
+    Previewed {
+        request: u64,
+        preview: Result<Box<Preview>, String>,
+    },
+    Notice(Notice),
+    /// The run ended for good; nothing follows for this run.
+    Finished(FinishReport),
+    /// The run ended by an error or a panic; nothing follows for this run.
+    Failed {
+        message: String,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Phase {
+    Idle,
+    /// Reading, tokenising, building. `done` of `total` where it can be counted.
+    Loading {
+        what: String,
+        done: u64,
+        total: Option<u64>,
+    },
+    /// The first step on a device that compiles its kernels.
+    Compiling,
+    Training,
+    Evaluating {
+        done: u64,
+        total: u64,
+    },
+    Sampling,
+    Paused,
+    /// The loss is no longer a number. Training is paused; the last good checkpoint is kept.
+    Diverged {
+        step: u64,
+        layer: Option<String>,
+        message: String,
+    },
+    /// Writing the last checkpoint before ending.
+    Stopping,
+    Finished,
+    Failed,
+}
+
+/// What stays the same while a run trains.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunInfo {
+    pub dir: PathBuf,
+    pub name: String,
+    pub model: ModelKind,
+    pub config: RunConfig,
+    /// The device that was really taken, for people: `flex (CPU, 2 threads)`.
+    pub device: String,
+    pub parameters: u64,
+    pub vocab_size: usize,
+    pub train_tokens: u64,
+    pub validation_tokens: u64,
+    /// Bytes of text per token over the training part; turns nats per token into bits per byte.
+    pub bytes_per_token: f64,
+    /// ln(vocab_size), nats per token.
+    pub uniform_loss: f64,
+    /// Entropy of the training unigrams measured on the validation part, nats per token.
+    pub unigram_loss: f64,
+    /// Entropy of the source in bits per byte, where it is known; `true` when exact, `false` for a bound.
+    pub source_entropy: Option<(f64, bool)>,
+    pub tokens_per_step: u64,
+    /// 0, or the step of the checkpoint the run went on from.
+    pub start_step: u64,
+    pub total_steps: u64,
+    pub program_version: String,
+}
+
+/// One optimizer step.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepReport {
+    /// Steps finished, this one included: the first step of a run is 1.
+    pub step: u64,
+    /// Passes over the training part, as tokens seen / training tokens.
+    pub epoch: f64,
+    /// Tokens seen since step 0.
+    pub tokens: u64,
+    /// Mean cross-entropy of the step's batch, nats per token. May be NaN.
+    pub loss: f64,
+    pub learning_rate: f64,
+    /// Global gradient norm before clipping. May be NaN.
+    pub grad_norm: f64,
+    pub tokens_per_second: f64,
+    /// Wall time of the step.
+    pub ms: f64,
+    pub forward_ms: f64,
+    pub backward_ms: f64,
+    pub optimizer_ms: f64,
+    /// Seconds of training since step 0, pauses left out.
+    pub seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct EvalReport {
+    pub step: u64,
+    pub tokens: u64,
+    pub seconds: f64,
+    /// Mean cross-entropy over batches of the training part, nats per token, dropout off.
+    pub train_loss: f64,
+    pub val_loss: f64,
+    /// exp(val_loss).
+    pub perplexity: f64,
+    /// Validation bits per byte of text.
+    pub bits_per_byte: f64,
+    /// Share of validation tokens that are `<unk>`.
+    pub unknown_fraction: f64,
+    /// The best so far.
+    pub best: bool,
+}
+
+/// One generated token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SamplePiece {
+    pub text: String,
+    /// Probability of the token under the model, before the sampler's cuts.
+    pub probability: f32,
+}
+
+/// A whole generated text.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleRecord {
+    pub step: u64,
+    pub prompt_index: usize,
+    pub prompt: String,
+    pub text: String,
+    pub temperature: f64,
+    pub top_k: usize,
+    pub top_p: f64,
+    pub tokens_per_second: f64,
+    /// False when generation was cut short.
+    pub complete: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointInfo {
+    pub step: u64,
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// All checkpoints of the run together.
+    pub total_bytes: u64,
+    pub reason: CheckpointReason,
+    pub val_loss: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckpointReason {
+    Cadence,
+    Best,
+    User,
+    Stop,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerHealth {
+    pub name: String,
+    pub grad_norm: f64,
+    pub weight_norm: f64,
+    /// ‖update‖ / ‖weight‖ of the last step.
+    pub update_ratio: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct SchedulePoint {
+    pub step: u64,
+    pub learning_rate: f64,
+}
+
+/// What a config would train, before it is started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Preview {
+    pub parameters: u64,
+    /// Estimated peak memory of training, bytes.
+    pub memory_bytes: u64,
+    pub tokens_per_epoch: u64,
+    pub vocab_size: usize,
+    pub tokens_per_step: u64,
+    pub schedule: Vec<SchedulePoint>,
+    /// The beginning of the corpus, cut as the tokenizer cuts it.
+    pub tokens: Vec<String>,
+    /// From a half-second measurement; `None` while a run is using the machine.
+    pub seconds_per_step: Option<f64>,
+    pub notices: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Notice {
+    pub level: NoticeLevel,
+    pub message: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoticeLevel {
+    Info,
+    Warning,
+    Error,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FinishReport {
+    pub step: u64,
+    pub reason: FinishReason,
+    pub val_loss: Option<f64>,
+    pub best_val_loss: Option<f64>,
+    pub best_step: Option<u64>,
+    pub seconds: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FinishReason {
+    /// All steps are done.
+    Completed,
+    /// `train.early_stopping` evaluations passed without improvement.
+    EarlyStopped,
+    /// The user asked.
+    Stopped,
+}
+
+/// The two ends a front end holds.
+#[derive(Debug)]
+pub struct Engine {
+    pub commands: CommandSender,
+    pub events: Receiver<Event>,
+}
+
+/// Sends commands. `Stop` and `Shutdown` also raise a flag that evaluation and generation look at, so that
+/// they end before the next step boundary.
+#[derive(Debug, Clone)]
+pub struct CommandSender {
+    sender: Sender<Command>,
+    stop: Arc<AtomicBool>,
+}
+
+impl CommandSender {
+    /// The flag is cleared by the training thread when it takes the command.
+    pub fn new(sender: Sender<Command>, stop: Arc<AtomicBool>) -> Self {
+        Self { sender, stop }
+    }
+
+    /// Returns false when the training thread is gone.
+    pub fn send(&self, command: Command) -> bool {
+        if matches!(command, Command::Stop | Command::Shutdown) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.sender.send(command).is_ok()
+    }
+}
