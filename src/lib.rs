@@ -9,7 +9,7 @@
 //! - [`train`]: one optimizer step at a time; evaluation; snapshots. No threads, no terminal.
 //! - [`generate`]: samplers and generation sessions.
 //! - [`model`], [`optim`], [`schedule`], [`device`], [`kernel`]: what a step is made of.
-//! - [`corpus`], [`tokenizer`], [`data`]: from text to token ids.
+//! - [`corpus`], [`tokenizer`], [`data`]: from text to token ids; [`progress`]: how they say how far they are.
 //! - [`state`]: named tensors as plain data, what a snapshot is made of.
 //! - [`run`]: the run on disk. [`config`]: what a run is.
 //! - [`inspect`]: looking inside a model.
@@ -28,6 +28,7 @@ pub mod kernel;
 pub mod model;
 pub mod optim;
 pub mod preview;
+pub mod progress;
 pub mod protocol;
 pub mod run;
 pub mod schedule;
