@@ -1,1 +1,50 @@
-//! (ui: to be written)
+//! The screens: state, `update(message) → effects`, and rendering that only reads.
+//!
+//! - [`app`]: the state, and what every message changes in it. No I/O.
+//! - [`event_loop`]: threads for keys and events, pacing of frames, carrying out effects.
+//! - [`keymap`]: the one table of keys. [`theme`]: colours and symbols by role. [`settings`]: the user's file.
+//! - [`screens`], [`panes`], [`widgets`]: what is drawn.
+
+pub mod app;
+pub mod keymap;
+pub mod panes;
+pub mod screens;
+pub mod theme;
+pub mod widgets;
+
+use std::path::PathBuf;
+
+use crate::config::RunConfig;
+use crate::protocol::{Engine, Origin};
+
+/// How the screens start.
+#[derive(Debug, Clone, Default)]
+pub struct UiOptions {
+    /// Train this at once instead of opening the home screen.
+    pub start: Option<(RunConfig, Origin)>,
+    /// Folder of all runs.
+    pub runs_root: PathBuf,
+}
+
+/// How the screens ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing was training, or it was saved before the end.
+    Done,
+    /// The user chose to quit without saving: do not wait for the training thread.
+    Abandoned,
+    /// A signal or Ctrl-C ended a run, after saving.
+    Interrupted,
+}
+
+/// Why the screens could not be shown, or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum UiError {
+    #[error("the terminal could not be used: {0}")]
+    Terminal(#[from] std::io::Error),
+}
+
+/// Shows the screens until the user quits.
+pub fn run(_engine: Engine, _options: UiOptions) -> Result<Outcome, UiError> {
+    Err(UiError::Terminal(std::io::Error::other("not built yet")))
+}

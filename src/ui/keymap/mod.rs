@@ -1,0 +1,311 @@
+//! Keys: one table, from which everything that concerns keys is made.
+
+mod action;
+mod key;
+mod table;
+
+pub use action::Action;
+pub use key::{KeyPress, KeyProblem};
+pub use table::{Row, TABLE};
+
+use std::collections::BTreeMap;
+
+/// Where a binding holds. Dispatch looks through the contexts of the moment, innermost first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Context {
+    Ladder,
+    Form,
+    Preview,
+    Home,
+    Chart,
+    Samples,
+    List,
+    Train,
+    Runs,
+    Help,
+    Dialog,
+    Text,
+    Palette,
+    Global,
+}
+
+impl Context {
+    pub const ALL: [Context; 14] = [
+        Context::Ladder,
+        Context::Form,
+        Context::Preview,
+        Context::Home,
+        Context::Chart,
+        Context::Samples,
+        Context::List,
+        Context::Train,
+        Context::Runs,
+        Context::Help,
+        Context::Dialog,
+        Context::Text,
+        Context::Palette,
+        Context::Global,
+    ];
+
+    /// The section name in the settings file: `[keymap.train]`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Context::Ladder => "ladder",
+            Context::Form => "form",
+            Context::Preview => "preview",
+            Context::Home => "home",
+            Context::Chart => "chart",
+            Context::Samples => "samples",
+            Context::List => "list",
+            Context::Train => "train",
+            Context::Runs => "runs",
+            Context::Help => "help",
+            Context::Dialog => "dialog",
+            Context::Text => "text",
+            Context::Palette => "palette",
+            Context::Global => "global",
+        }
+    }
+
+    /// The heading in the help overlay.
+    pub fn title(self) -> &'static str {
+        match self {
+            Context::Ladder => "Ladder",
+            Context::Form => "Config form",
+            Context::Preview => "Preview",
+            Context::Home => "Home",
+            Context::Chart => "Charts",
+            Context::Samples => "Samples",
+            Context::List => "Lists of the dashboard",
+            Context::Train => "Training",
+            Context::Runs => "Runs",
+            Context::Help => "This help",
+            Context::Dialog => "Dialogs",
+            Context::Text => "Text fields",
+            Context::Palette => "Palette",
+            Context::Global => "Everywhere",
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Context> {
+        Context::ALL.into_iter().find(|c| c.name() == name)
+    }
+
+    /// Every key types here, except those bound in this very context.
+    pub fn is_text_entry(self) -> bool {
+        matches!(self, Context::Text | Context::Palette)
+    }
+}
+
+/// Keys that follow each other; nearly always one.
+pub type Sequence = Vec<KeyPress>;
+
+/// A row of the table with the keys that hold now, defaults or the user's.
+#[derive(Debug, Clone)]
+pub struct Binding {
+    pub context: Context,
+    pub keys: Vec<Sequence>,
+    pub action: Action,
+    pub description: &'static str,
+    pub hint: Option<&'static str>,
+}
+
+impl Binding {
+    /// `q, ctrl-c`.
+    pub fn keys_text(&self) -> String {
+        let keys: Vec<String> = self.keys.iter().map(|s| sequence_text(s)).collect();
+        keys.join(", ")
+    }
+}
+
+/// What a key led to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lookup {
+    Action(Action),
+    /// The beginning of a longer sequence: wait for the next key.
+    Pending,
+    None,
+}
+
+/// The user's keys: context → action → alternatives.
+pub type Overrides = BTreeMap<String, BTreeMap<String, Vec<String>>>;
+
+/// The table with the user's changes.
+#[derive(Debug, Clone)]
+pub struct KeyMap {
+    bindings: Vec<Binding>,
+}
+
+impl Default for KeyMap {
+    fn default() -> Self {
+        Self {
+            bindings: TABLE.iter().map(default_binding).collect(),
+        }
+    }
+}
+
+impl KeyMap {
+    pub fn bindings(&self) -> &[Binding] {
+        &self.bindings
+    }
+
+    /// Looks `keys` up in `contexts`, innermost first.
+    pub fn lookup(&self, contexts: &[Context], keys: &[KeyPress]) -> Lookup {
+        for context in contexts {
+            let mut pending = false;
+            for binding in self.bindings.iter().filter(|b| b.context == *context) {
+                for sequence in &binding.keys {
+                    if sequence.as_slice() == keys {
+                        return Lookup::Action(binding.action);
+                    }
+                    pending |= sequence.starts_with(keys);
+                }
+            }
+            if pending {
+                return Lookup::Pending;
+            }
+        }
+        Lookup::None
+    }
+
+    /// The first key of `action` in the innermost of `contexts` that has one, as text.
+    pub fn key_for(&self, contexts: &[Context], action: Action) -> Option<String> {
+        contexts.iter().find_map(|context| {
+            self.bindings
+                .iter()
+                .find(|b| b.context == *context && b.action == action)
+                .and_then(|b| b.keys.first())
+                .map(|s| sequence_text(s))
+        })
+    }
+
+    /// The table with `overrides`; what could not be used comes back as sentences.
+    pub fn with_overrides(overrides: &Overrides) -> (Self, Vec<String>) {
+        let mut map = Self::default();
+        let mut problems = Vec::new();
+        let mut taken: Vec<(Context, Sequence, Action)> = Vec::new();
+        for (context_name, actions) in overrides {
+            let Some(context) = Context::from_name(context_name) else {
+                let known: Vec<&str> = Context::ALL.iter().map(|c| c.name()).collect();
+                problems.push(format!(
+                    "keymap.{context_name}: no such context; known are {}",
+                    known.join(", ")
+                ));
+                continue;
+            };
+            for (action_name, keys) in actions {
+                map.apply(context, action_name, keys, &mut taken, &mut problems);
+            }
+        }
+        (map, problems)
+    }
+
+    fn apply(
+        &mut self,
+        context: Context,
+        action_name: &str,
+        keys: &[String],
+        taken: &mut Vec<(Context, Sequence, Action)>,
+        problems: &mut Vec<String>,
+    ) {
+        let place = format!("keymap.{}.{action_name}", context.name());
+        let found = Action::from_name(action_name).and_then(|action| {
+            self.bindings
+                .iter()
+                .position(|b| b.context == context && b.action == action)
+        });
+        let Some(index) = found else {
+            let known: Vec<&str> = self
+                .bindings
+                .iter()
+                .filter(|b| b.context == context)
+                .map(|b| b.action.name())
+                .collect();
+            problems.push(format!(
+                "{place}: no such action here; known are {}",
+                known.join(", ")
+            ));
+            return;
+        };
+        let action = self.bindings[index].action;
+        let mut accepted: Vec<Sequence> = Vec::new();
+        for text in keys {
+            let sequence = match parse_sequence(text) {
+                Ok(sequence) => sequence,
+                Err(problem) => {
+                    problems.push(format!("{place}: {problem}"));
+                    continue;
+                }
+            };
+            let clash = taken
+                .iter()
+                .find(|(c, s, a)| *c == context && *a != action && overlaps(s, &sequence));
+            if let Some((_, _, other)) = clash {
+                problems.push(format!(
+                    "{place}: `{text}` is already given to `{}`; not used",
+                    other.name()
+                ));
+                continue;
+            }
+            taken.push((context, sequence.clone(), action));
+            accepted.push(sequence);
+        }
+        if accepted.is_empty() && !keys.is_empty() {
+            return; // Every key was refused: the default stays.
+        }
+        for (other_index, other) in self.bindings.iter_mut().enumerate() {
+            if other.context != context || other_index == index {
+                continue;
+            }
+            let before = other.keys.len();
+            other
+                .keys
+                .retain(|key| !accepted.iter().any(|a| overlaps(a, key)));
+            if other.keys.len() < before && other.keys.is_empty() {
+                problems.push(format!(
+                    "{place}: takes the only key of `{}`, which is now reached from the palette",
+                    other.action.name()
+                ));
+            }
+        }
+        self.bindings[index].keys = accepted;
+    }
+}
+
+/// One is the beginning of the other, so that both cannot be typed.
+fn overlaps(a: &[KeyPress], b: &[KeyPress]) -> bool {
+    a.starts_with(b) || b.starts_with(a)
+}
+
+fn default_binding(row: &Row) -> Binding {
+    let keys = row
+        .keys
+        .iter()
+        // The table is checked by a test: a key that cannot be read does not pass it.
+        .filter_map(|text| parse_sequence(text).ok())
+        .collect();
+    Binding {
+        context: row.context,
+        keys,
+        action: row.action,
+        description: row.description,
+        hint: row.hint,
+    }
+}
+
+/// Reads `g g`.
+pub fn parse_sequence(text: &str) -> Result<Sequence, KeyProblem> {
+    let keys: Sequence = text
+        .split_whitespace()
+        .map(KeyPress::parse)
+        .collect::<Result<_, _>>()?;
+    if keys.is_empty() {
+        return Err(KeyProblem(text.to_string()));
+    }
+    Ok(keys)
+}
+
+/// `g g` is shown as `gg`, `ctrl-c` as it is.
+pub fn sequence_text(sequence: &[KeyPress]) -> String {
+    sequence.iter().map(ToString::to_string).collect()
+}
