@@ -180,10 +180,14 @@ pub struct StepReport {
     /// Tokens seen since step 0.
     pub tokens: u64,
     /// Mean cross-entropy of the step's batch, nats per token. May be NaN.
+    #[serde(with = "finite")]
     pub loss: f64,
+    #[serde(with = "finite")]
     pub learning_rate: f64,
     /// Global gradient norm before clipping. May be NaN.
+    #[serde(with = "finite")]
     pub grad_norm: f64,
+    #[serde(with = "finite")]
     pub tokens_per_second: f64,
     /// Wall time of the step.
     pub ms: f64,
@@ -200,11 +204,15 @@ pub struct EvalReport {
     pub tokens: u64,
     pub seconds: f64,
     /// Mean cross-entropy over batches of the training part, nats per token, dropout off.
+    #[serde(with = "finite")]
     pub train_loss: f64,
+    #[serde(with = "finite")]
     pub val_loss: f64,
     /// exp(val_loss).
+    #[serde(with = "finite")]
     pub perplexity: f64,
     /// Validation bits per byte of text.
+    #[serde(with = "finite")]
     pub bits_per_byte: f64,
     /// Share of validation tokens that are `<unk>`.
     pub unknown_fraction: f64,
@@ -334,13 +342,25 @@ pub struct Engine {
 #[derive(Debug, Clone)]
 pub struct CommandSender {
     sender: Sender<Command>,
+    /// Previews take their own way, so that a long step or a load never delays them.
+    previews: Option<Sender<Command>>,
     stop: Arc<AtomicBool>,
 }
 
 impl CommandSender {
     /// The flag is cleared by the training thread when it takes the command.
     pub fn new(sender: Sender<Command>, stop: Arc<AtomicBool>) -> Self {
-        Self { sender, stop }
+        Self {
+            sender,
+            previews: None,
+            stop,
+        }
+    }
+
+    /// Sends [`Command::Preview`] to `previews` instead of the training thread.
+    pub fn with_previews(mut self, previews: Sender<Command>) -> Self {
+        self.previews = Some(previews);
+        self
     }
 
     /// Returns false when the training thread is gone.
@@ -348,6 +368,22 @@ impl CommandSender {
         if matches!(command, Command::Stop | Command::Shutdown) {
             self.stop.store(true, Ordering::Relaxed);
         }
-        self.sender.send(command).is_ok()
+        match (&self.previews, &command) {
+            (Some(previews), Command::Preview { .. }) => previews.send(command).is_ok(),
+            _ => self.sender.send(command).is_ok(),
+        }
+    }
+}
+
+/// Numbers in JSON, which has no NaN and no infinity: what is not finite is written as `null` and read as NaN.
+pub mod finite {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+        Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
     }
 }

@@ -1,0 +1,373 @@
+//! The writing end of a run folder, held by the process that trains the run.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::list::Summary;
+use super::lock::{self, Lock};
+use super::log::JsonLog;
+use super::{FORMAT_VERSION, Record, RunError, naming};
+use crate::config::{ModelKind, RunConfig};
+use crate::protocol::RunInfo;
+
+/// The files of a run folder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunFile {
+    Run,
+    Config,
+    Tokenizer,
+    Metrics,
+    Samples,
+    Edits,
+    Notices,
+    Log,
+    Summary,
+    Lock,
+    Checkpoints,
+}
+
+impl RunFile {
+    pub fn name(self) -> &'static str {
+        match self {
+            RunFile::Run => "run.json",
+            RunFile::Config => "config.toml",
+            RunFile::Tokenizer => "tokenizer.json",
+            RunFile::Metrics => "metrics.jsonl",
+            RunFile::Samples => "samples.jsonl",
+            RunFile::Edits => "edits.jsonl",
+            RunFile::Notices => "notices.jsonl",
+            RunFile::Log => "run.log",
+            RunFile::Summary => "summary.json",
+            RunFile::Lock => "lock",
+            RunFile::Checkpoints => "checkpoints",
+        }
+    }
+}
+
+/// `run.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunHeader {
+    pub format_version: u32,
+    pub program_version: String,
+    pub name: String,
+    pub model: ModelKind,
+    /// The corpus in a word.
+    pub corpus: String,
+    /// Seconds since 1970, UTC.
+    pub created: u64,
+    /// The checkpoint this run was forked from, if it was.
+    #[serde(default)]
+    pub parent: Option<Parent>,
+    /// Unknown until the text has been read and the model built.
+    #[serde(default)]
+    pub info: Option<RunInfo>,
+}
+
+/// Where a fork came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Parent {
+    pub run: String,
+    pub step: u64,
+}
+
+/// A run folder that this process owns. The lock is let go of when it is dropped.
+#[derive(Debug)]
+pub struct RunDir {
+    path: PathBuf,
+    header: RunHeader,
+    summary: Summary,
+    metrics: JsonLog,
+    samples: JsonLog,
+    edits: JsonLog,
+    notices: JsonLog,
+    /// Made by [`RunDir::create`] in this process: may be taken away again if nothing comes of the run.
+    fresh: bool,
+    _lock: Lock,
+}
+
+impl RunDir {
+    /// Makes a new run in `dir`, or in a folder named after the config below `root`.
+    ///
+    /// # Errors
+    /// [`RunError::Exists`] and [`RunError::Occupied`] where `dir` holds something already; I/O errors.
+    pub fn create(root: &Path, dir: Option<&Path>, config: &RunConfig) -> Result<Self, RunError> {
+        let path = match dir {
+            Some(dir) => {
+                if dir.join(RunFile::Run.name()).exists() {
+                    return Err(RunError::Exists {
+                        path: dir.to_path_buf(),
+                    });
+                }
+                std::fs::create_dir_all(dir).map_err(RunError::io("make the run folder", dir))?;
+                let occupied = std::fs::read_dir(dir)
+                    .map_err(RunError::io("read", dir))?
+                    .next()
+                    .is_some();
+                if occupied {
+                    return Err(RunError::Occupied {
+                        path: dir.to_path_buf(),
+                    });
+                }
+                dir.to_path_buf()
+            }
+            None => naming::claim(root, &naming::base_name(config))?,
+        };
+        // An absolute path stays right when the log, or a second process, reads it from elsewhere.
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let lock = lock::acquire(&path, &path.join(RunFile::Lock.name()))?;
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_else(|| "run".to_string());
+        let header = RunHeader {
+            format_version: FORMAT_VERSION,
+            program_version: env!("CARGO_PKG_VERSION").to_string(),
+            name,
+            model: config.model.kind(),
+            corpus: naming::corpus_name(config),
+            created: now(),
+            parent: None,
+            info: None,
+        };
+        let mut run = Self::with_lock(path, header, Summary::default(), lock)?;
+        run.fresh = true;
+        run.write_config(config)?;
+        run.write_header()?;
+        Ok(run)
+    }
+
+    /// Opens a run to go on with it.
+    ///
+    /// # Errors
+    /// [`RunError::NotARun`], [`RunError::Locked`], [`RunError::Newer`], [`RunError::Damaged`]; I/O errors.
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let header = read_header(&path)?;
+        let lock = lock::acquire(&path, &path.join(RunFile::Lock.name()))?;
+        super::checkpoint::sweep(&path);
+        let summary = Summary::read(&path).unwrap_or_default();
+        Self::with_lock(path, header, summary, lock)
+    }
+
+    fn with_lock(
+        path: PathBuf,
+        header: RunHeader,
+        summary: Summary,
+        lock: Lock,
+    ) -> Result<Self, RunError> {
+        let log = |file: RunFile| JsonLog::open(path.join(file.name()));
+        Ok(Self {
+            metrics: log(RunFile::Metrics)?,
+            samples: log(RunFile::Samples)?,
+            edits: log(RunFile::Edits)?,
+            notices: log(RunFile::Notices)?,
+            path,
+            header,
+            summary,
+            fresh: false,
+            _lock: lock,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn file(&self, file: RunFile) -> PathBuf {
+        self.path.join(file.name())
+    }
+
+    pub fn header(&self) -> &RunHeader {
+        &self.header
+    }
+
+    pub fn name(&self) -> &str {
+        &self.header.name
+    }
+
+    pub fn write_config(&self, config: &RunConfig) -> Result<(), RunError> {
+        write_whole(
+            &self.file(RunFile::Config),
+            toml::to_string(config).unwrap_or_default().as_bytes(),
+        )
+    }
+
+    pub fn write_tokenizer(&self, json: &str) -> Result<(), RunError> {
+        write_whole(&self.file(RunFile::Tokenizer), json.as_bytes())
+    }
+
+    /// Completes `run.json` with what is known once everything is loaded.
+    pub fn write_info(&mut self, info: &RunInfo) -> Result<(), RunError> {
+        self.header.info = Some(info.clone());
+        self.header.program_version = info.program_version.clone();
+        self.write_header()
+    }
+
+    fn write_header(&self) -> Result<(), RunError> {
+        write_json(&self.file(RunFile::Run), &self.header)
+    }
+
+    /// Adds a record to the log it belongs to. It is on its way to the disk after the next [`RunDir::flush`].
+    pub fn append(&mut self, record: &Record) {
+        self.summary.note(record);
+        match record {
+            Record::Sample(_) => self.samples.push(record),
+            Record::Edit(_) => self.edits.push(record),
+            Record::Notice { .. } => self.notices.push(record),
+            Record::Resumed { .. } => {
+                self.metrics.push(record);
+                self.samples.push(record);
+                self.edits.push(record);
+            }
+            Record::Started(_)
+            | Record::Step(_)
+            | Record::Eval(_)
+            | Record::Checkpoint(_)
+            | Record::Diverged { .. }
+            | Record::Finished(_)
+            | Record::Failed { .. } => self.metrics.push(record),
+        }
+    }
+
+    /// Hands all lines to the system. Every log is tried, the first error is returned.
+    pub fn flush(&mut self) -> Result<(), RunError> {
+        let results = [
+            self.metrics.flush(),
+            self.samples.flush(),
+            self.edits.flush(),
+            self.notices.flush(),
+        ];
+        results.into_iter().collect()
+    }
+
+    /// As [`RunDir::flush`], and waits for the disk; renews the summary.
+    pub fn sync(&mut self) -> Result<(), RunError> {
+        let results = [
+            self.metrics.sync(),
+            self.samples.sync(),
+            self.edits.sync(),
+            self.notices.sync(),
+            self.write_summary(),
+        ];
+        results.into_iter().collect()
+    }
+
+    /// Renews `summary.json`, from which lists of runs are made.
+    pub fn write_summary(&mut self) -> Result<(), RunError> {
+        self.summary.updated = now();
+        write_json(&self.file(RunFile::Summary), &self.summary)
+    }
+
+    /// After going on from a checkpoint: what the summary says comes from the log again.
+    pub fn rebuild_summary(&mut self) -> Result<(), RunError> {
+        self.flush()?;
+        self.summary = Summary::default();
+        for record in super::log::read(&self.file(RunFile::Metrics))?.records {
+            self.summary.note(&record);
+        }
+        self.write_summary()
+    }
+
+    /// Takes a run away in which nothing was trained: the files that [`RunDir::create`] made, and the folder if
+    /// nothing else is in it. Does nothing to a run that was opened.
+    pub fn discard(self) {
+        if !self.fresh {
+            return;
+        }
+        for file in [
+            RunFile::Run,
+            RunFile::Config,
+            RunFile::Tokenizer,
+            RunFile::Metrics,
+            RunFile::Samples,
+            RunFile::Edits,
+            RunFile::Notices,
+            RunFile::Log,
+            RunFile::Summary,
+            RunFile::Lock,
+        ] {
+            // What cannot be removed stays; the folder then stays too.
+            let _ = std::fs::remove_file(self.file(file));
+        }
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}
+
+/// Seconds since 1970, UTC.
+pub fn now() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// Reads `run.json`, refusing what is not a run or is of a newer format.
+pub fn read_header(path: &Path) -> Result<RunHeader, RunError> {
+    let file = path.join(RunFile::Run.name());
+    let bytes = match std::fs::read(&file) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Err(RunError::NotARun {
+                path: path.to_path_buf(),
+                missing: RunFile::Run.name(),
+            });
+        }
+        Err(error) => return Err(RunError::io("read", &file)(error)),
+    };
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    if let Ok(version) = serde_json::from_slice::<Version>(&bytes)
+        && version.format_version > FORMAT_VERSION
+    {
+        return Err(RunError::Newer {
+            path: file,
+            found: version.format_version,
+        });
+    }
+    serde_json::from_slice(&bytes).map_err(|error| RunError::Damaged {
+        path: file,
+        reason: error.to_string(),
+    })
+}
+
+fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
+    let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| RunError::Damaged {
+        path: path.to_path_buf(),
+        reason: error.to_string(),
+    })?;
+    bytes.push(b'\n');
+    write_whole(path, &bytes)
+}
+
+/// Replaces a small file so that a reader, or a crash, sees the old one or the new one.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), RunError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let write = || -> std::io::Result<()> {
+        let mut file = std::fs::File::create(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, path)?;
+        sync_parent(path)
+    };
+    write().map_err(|error| {
+        let _ = std::fs::remove_file(&temporary);
+        RunError::io("write", path)(error)
+    })
+}
+
+/// Makes a rename in a folder durable. A system that cannot sync folders does without.
+pub fn sync_parent(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    if let Some(parent) = path.parent() {
+        std::fs::File::open(parent)?.sync_all()?;
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! What a run has been through, read back from its logs.
+
+use std::path::Path;
+
+use super::dir::read_header;
+use super::{EditRecord, Record, RunError, RunFile, log};
+use crate::protocol::{
+    CheckpointInfo, EvalReport, FinishReport, Notice, RunInfo, SampleRecord, StepReport,
+};
+
+/// Everything a run logged, oldest first, without what a resume took back.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    /// `None` for a run that never got as far as training.
+    pub info: Option<RunInfo>,
+    pub steps: Vec<StepReport>,
+    pub evaluations: Vec<EvalReport>,
+    pub samples: Vec<SampleRecord>,
+    /// As they were written; the older ones may have been cleared away since.
+    pub checkpoints: Vec<CheckpointInfo>,
+    pub edits: Vec<EditRecord>,
+    pub notices: Vec<Notice>,
+    /// Steps at which the run was taken up again.
+    pub resumed: Vec<u64>,
+    pub finished: Option<FinishReport>,
+    pub failed: Option<String>,
+    /// Step, layer and message.
+    pub diverged: Option<(u64, Option<String>, String)>,
+    /// Lines that could not be read.
+    pub skipped_lines: usize,
+}
+
+/// Reads the logs of the run in `dir`; another process may be writing them.
+///
+/// # Errors
+/// [`RunError::NotARun`], [`RunError::Newer`], [`RunError::Damaged`] (of `run.json`); I/O errors. A torn or
+/// unreadable line of a log is skipped and counted, not an error.
+pub fn read_history(dir: &Path) -> Result<History, RunError> {
+    let header = read_header(dir)?;
+    let mut history = History {
+        info: header.info,
+        ..History::default()
+    };
+    if let Some(info) = &mut history.info {
+        // The folder may have been moved since.
+        info.dir = dir.to_path_buf();
+    }
+    for file in [
+        RunFile::Metrics,
+        RunFile::Samples,
+        RunFile::Edits,
+        RunFile::Notices,
+    ] {
+        let lines = log::read(&dir.join(file.name()))?;
+        history.skipped_lines += lines.skipped;
+        for record in lines.records {
+            // The marker is in several logs; one of them counts it.
+            if matches!(record, Record::Resumed { .. }) && file != RunFile::Metrics {
+                continue;
+            }
+            history.add(record);
+        }
+    }
+    Ok(history)
+}
+
+impl History {
+    fn add(&mut self, record: Record) {
+        match record {
+            Record::Started(_) => {}
+            Record::Resumed { step } => self.resumed.push(step),
+            Record::Step(report) => self.steps.push(report),
+            Record::Eval(report) => self.evaluations.push(report),
+            Record::Sample(sample) => self.samples.push(sample),
+            Record::Checkpoint(info) => self.checkpoints.push(info),
+            Record::Edit(edit) => self.edits.push(edit),
+            Record::Notice { level, message } => self.notices.push(Notice { level, message }),
+            Record::Diverged {
+                step,
+                layer,
+                message,
+            } => self.diverged = Some((step, layer, message)),
+            Record::Finished(report) => self.finished = Some(report),
+            Record::Failed { message } => self.failed = Some(message),
+        }
+    }
+}

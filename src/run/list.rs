@@ -1,0 +1,238 @@
+//! All runs below a folder, with their status; quick for hundreds of runs.
+
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::dir::read_header;
+use super::{Record, RunError, RunFile, checkpoint, lock, log};
+use crate::config::ModelKind;
+use crate::protocol::FinishReason;
+
+/// How much of a log's end is read to learn its last step.
+const TAIL: u64 = 4096;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RunStatus {
+    /// A live process holds its lock.
+    Running,
+    /// All steps done, or stopped early for want of improvement.
+    Finished,
+    /// Ended by the user, after a checkpoint.
+    Stopped,
+    Diverged,
+    Failed,
+    /// Its process went away without a last word.
+    Interrupted,
+}
+
+impl RunStatus {
+    pub fn label(self) -> &'static str {
+        match self {
+            RunStatus::Running => "running",
+            RunStatus::Finished => "finished",
+            RunStatus::Stopped => "stopped",
+            RunStatus::Diverged => "diverged",
+            RunStatus::Failed => "failed",
+            RunStatus::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One line of a list of runs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct RunSummary {
+    pub dir: PathBuf,
+    pub name: String,
+    pub status: RunStatus,
+    pub model: ModelKind,
+    pub corpus: String,
+    pub device: String,
+    /// Seconds since 1970, UTC.
+    pub created: u64,
+    pub updated: u64,
+    pub parameters: u64,
+    pub step: u64,
+    pub total_steps: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    pub train_loss: Option<f64>,
+    pub val_loss: Option<f64>,
+    pub best_val_loss: Option<f64>,
+    pub best_step: Option<u64>,
+    pub bits_per_byte: Option<f64>,
+    /// There is a checkpoint to go on from, and no other process has the run.
+    pub resumable: bool,
+    /// Why the run failed or diverged.
+    pub problem: Option<String>,
+}
+
+/// `summary.json`: what the log says, so far as it matters to a list.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Summary {
+    pub updated: u64,
+    pub step: u64,
+    pub seconds: f64,
+    pub train_loss: Option<f64>,
+    pub val_loss: Option<f64>,
+    pub best_val_loss: Option<f64>,
+    pub best_step: Option<u64>,
+    pub bits_per_byte: Option<f64>,
+    pub end: Option<RunStatus>,
+    pub problem: Option<String>,
+}
+
+impl Summary {
+    pub fn read(dir: &Path) -> Option<Self> {
+        let bytes = std::fs::read(dir.join(RunFile::Summary.name())).ok()?;
+        serde_json::from_slice(&bytes).ok()
+    }
+
+    pub fn note(&mut self, record: &Record) {
+        match record {
+            Record::Started(_) | Record::Resumed { .. } => {
+                self.end = None;
+                self.problem = None;
+            }
+            Record::Step(report) => {
+                self.step = report.step;
+                self.seconds = report.seconds;
+                self.train_loss = finite(report.loss);
+            }
+            Record::Eval(report) => {
+                self.val_loss = finite(report.val_loss);
+                self.bits_per_byte = finite(report.bits_per_byte);
+                if let Some(loss) = self.val_loss
+                    && self.best_val_loss.is_none_or(|best| loss < best)
+                {
+                    self.best_val_loss = Some(loss);
+                    self.best_step = Some(report.step);
+                }
+            }
+            Record::Finished(report) => {
+                // A run that diverged stays diverged, however it is put away.
+                if self.end != Some(RunStatus::Diverged) {
+                    self.end = Some(match report.reason {
+                        FinishReason::Completed | FinishReason::EarlyStopped => RunStatus::Finished,
+                        FinishReason::Stopped => RunStatus::Stopped,
+                    });
+                }
+            }
+            Record::Diverged { message, .. } => {
+                self.end = Some(RunStatus::Diverged);
+                self.problem = Some(message.clone());
+            }
+            Record::Failed { message } => {
+                self.end = Some(RunStatus::Failed);
+                self.problem = Some(message.clone());
+            }
+            Record::Sample(_) | Record::Checkpoint(_) | Record::Edit(_) | Record::Notice { .. } => {
+            }
+        }
+    }
+}
+
+fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
+}
+
+/// The runs below `root`, the one changed last first. Folders that are no runs are left out; a run whose
+/// `run.json` cannot be read is left out as well, with a line in the log. No folder is an empty list.
+pub fn list(root: &Path) -> Vec<RunSummary> {
+    let Ok(entries) = std::fs::read_dir(root) else {
+        return Vec::new();
+    };
+    let mut runs: Vec<RunSummary> = entries
+        .flatten()
+        .filter_map(|entry| match summarize(&entry.path()) {
+            Ok(summary) => Some(summary),
+            Err(RunError::NotARun { .. }) => None,
+            Err(error) => {
+                tracing::warn!(%error, "run left out of the list");
+                None
+            }
+        })
+        .collect();
+    runs.sort_by(|a, b| b.updated.cmp(&a.updated).then_with(|| b.name.cmp(&a.name)));
+    runs
+}
+
+/// One run's line.
+///
+/// # Errors
+/// [`RunError::NotARun`], [`RunError::Newer`], [`RunError::Damaged`] and I/O errors, all about `run.json`.
+pub fn summarize(dir: &Path) -> Result<RunSummary, RunError> {
+    let header = read_header(dir)?;
+    let mut summary = Summary::read(dir).unwrap_or_default();
+    for record in tail(&dir.join(RunFile::Metrics.name())) {
+        summary.note(&record);
+    }
+    let running = lock::is_held(&dir.join(RunFile::Lock.name()));
+    let status = if running {
+        RunStatus::Running
+    } else {
+        summary.end.unwrap_or(RunStatus::Interrupted)
+    };
+    let info = header.info.as_ref();
+    Ok(RunSummary {
+        dir: dir.to_path_buf(),
+        name: dir
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or(header.name),
+        status,
+        model: header.model,
+        corpus: header.corpus,
+        device: info.map(|info| info.device.clone()).unwrap_or_default(),
+        created: header.created,
+        updated: changed(dir).max(summary.updated).max(header.created),
+        parameters: info.map_or(0, |info| info.parameters),
+        step: summary.step,
+        total_steps: info.map_or(0, |info| info.total_steps),
+        seconds: summary.seconds,
+        train_loss: summary.train_loss,
+        val_loss: summary.val_loss,
+        best_val_loss: summary.best_val_loss,
+        best_step: summary.best_step,
+        bits_per_byte: summary.bits_per_byte,
+        resumable: !running && checkpoint::any(dir),
+        problem: summary.problem,
+    })
+}
+
+/// When the log was last written, seconds since 1970.
+fn changed(dir: &Path) -> u64 {
+    std::fs::metadata(dir.join(RunFile::Metrics.name()))
+        .and_then(|metadata| metadata.modified())
+        .ok()
+        .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+        .map_or(0, |elapsed| elapsed.as_secs())
+}
+
+/// The records in the last bytes of a log, from the last `resumed` on.
+fn tail(path: &Path) -> Vec<Record> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+        let mut bytes = Vec::with_capacity(TAIL as usize);
+        file.take(TAIL).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let Ok(bytes) = read() else {
+        return Vec::new();
+    };
+    // The first line is cut unless the whole log fits; it is then read without harm, or skipped.
+    let records: Vec<Record> = bytes
+        .split(|byte| *byte == b'\n')
+        .filter_map(log::parse)
+        .collect();
+    let from = records
+        .iter()
+        .rposition(|record| matches!(record, Record::Resumed { .. }))
+        .unwrap_or(0);
+    records[from..].to_vec()
+}
