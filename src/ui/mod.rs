@@ -3,12 +3,13 @@
 //! - [`app`]: the state, and what every message changes in it. No I/O.
 //! - [`event_loop`]: threads for keys and events, pacing of frames, carrying out effects.
 //! - [`keymap`]: the one table of keys. [`theme`]: colours and symbols by role. [`settings`]: the user's file.
-//! - [`screens`], [`panes`], [`widgets`]: what is drawn.
+//! - [`screens`], [`panes`], [`widgets`]: what is drawn. [`series`]: the numbers of a run, ready to be drawn.
 
 pub mod app;
 pub mod keymap;
 pub mod panes;
 pub mod screens;
+pub mod series;
 pub mod theme;
 pub mod widgets;
 

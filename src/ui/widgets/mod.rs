@@ -1,1 +1,3 @@
 //! Widgets: they know nothing of the application.
+
+pub mod chart;
