@@ -144,7 +144,10 @@ mod tests {
         }
         for (index, expected) in expected.iter().enumerate() {
             let found = ema.value(index, &pyramid).unwrap();
-            assert!((found - expected).abs() < 1e-4, "{index}: {found} {expected}");
+            assert!(
+                (found - expected).abs() < 1e-4,
+                "{index}: {found} {expected}"
+            );
         }
         let before = ema.value(499, &pyramid).unwrap();
         ema.truncate(500, &pyramid);

@@ -236,13 +236,18 @@ impl RunSeries {
 
     /// Where `x` on one axis lies on another, by the nearest point.
     pub fn translate(&self, from: XAxis, to: XAxis, x: f64) -> f64 {
-        self.nearest(from, x)
-            .map_or(x, |index| self.x(to, index))
+        self.nearest(from, x).map_or(x, |index| self.x(to, index))
     }
 
     /// What `metric` comes to in each of `columns` equal stretches of `range` (both ends included), in time
     /// proportional to the columns and the logarithm of the steps.
-    pub fn view(&self, metric: Metric, axis: XAxis, range: (f64, f64), columns: usize) -> Vec<Column> {
+    pub fn view(
+        &self,
+        metric: Metric,
+        axis: XAxis,
+        range: (f64, f64),
+        columns: usize,
+    ) -> Vec<Column> {
         let pyramid = &self.metrics[metric as usize];
         let width = (range.1 - range.0) / columns.max(1) as f64;
         let mut start = self.index_at(axis, range.0);

@@ -84,7 +84,10 @@ fn an_empty_series_answers_everything() {
     let series = RunSeries::default();
     assert_eq!(series.extent(XAxis::Step), None);
     assert_eq!(series.nearest(XAxis::Step, 3.0), None);
-    assert_eq!(series.view(Metric::Loss, XAxis::Step, (0.0, 1.0), 3).len(), 3);
+    assert_eq!(
+        series.view(Metric::Loss, XAxis::Step, (0.0, 1.0), 3).len(),
+        3
+    );
     assert_eq!(series.smoothed(Metric::Loss, 0), None);
 }
 

@@ -25,9 +25,7 @@ impl Symbols {
 
     fn character(self, mask: u8) -> char {
         match (self, mask) {
-            (Symbols::Braille, mask) => {
-                char::from_u32(0x2800 + u32::from(mask)).unwrap_or(' ')
-            }
+            (Symbols::Braille, mask) => char::from_u32(0x2800 + u32::from(mask)).unwrap_or(' '),
             (Symbols::Ascii, 0) => ' ',
             (Symbols::Ascii, 1) => '\'',
             (Symbols::Ascii, 2) => '.',

@@ -9,7 +9,11 @@ use super::{Canvas, Chart, MarkerKind};
 /// Labels of reference lines: on their line, at the right or left end or in the middle, wherever they cover the
 /// least; those out of range at the edge with an arrow.
 pub(super) fn references(chart: &Chart, plot: Rect, canvas: &Canvas, buffer: &mut Buffer) {
-    let (up, down) = if chart.ascii() { ("^", "v") } else { ("↑", "↓") };
+    let (up, down) = if chart.ascii() {
+        ("^", "v")
+    } else {
+        ("↑", "↓")
+    };
     let mut taken: Vec<Rect> = Vec::new();
     let mut sorted: Vec<_> = chart.references.iter().collect();
     sorted.sort_by(|a, b| b.value.total_cmp(&a.value));

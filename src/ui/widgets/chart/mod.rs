@@ -287,13 +287,7 @@ impl Chart {
     }
 
     /// A bar a column; neighbours touch, and sparse columns are joined by a line.
-    fn draw_band(
-        &self,
-        columns: &[Option<(f64, f64)>],
-        style: Style,
-        at: u8,
-        canvas: &mut Canvas,
-    ) {
+    fn draw_band(&self, columns: &[Option<(f64, f64)>], style: Style, at: u8, canvas: &mut Canvas) {
         let mut before: Option<(i64, i64, i64)> = None;
         for (x, column) in columns.iter().enumerate() {
             let Some((low, high)) = column else { continue };
@@ -359,7 +353,11 @@ impl Chart {
 
     /// Marks the columns whose values leave the range.
     fn draw_clipped(&self, plot: Rect, buffer: &mut Buffer) {
-        let (up, down) = if self.ascii() { ('^', 'v') } else { ('▲', '▼') };
+        let (up, down) = if self.ascii() {
+            ('^', 'v')
+        } else {
+            ('▲', '▼')
+        };
         let (low, high) = self.y.range();
         let slack = (high - low) * 1e-6;
         let across = self.look.symbols.dots().0;
@@ -545,7 +543,10 @@ pub fn fit(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
 /// As [`fit`], but the largest twentieth of the values, when they lie far above the rest, is left to the marks
 /// at the edge.
 pub fn fit_robust(values: impl IntoIterator<Item = f64>) -> Option<(f64, f64)> {
-    let mut sorted: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    let mut sorted: Vec<f64> = values
+        .into_iter()
+        .filter(|value| value.is_finite())
+        .collect();
     sorted.sort_by(f64::total_cmp);
     let (low, high) = (*sorted.first()?, *sorted.last()?);
     let most = sorted[(sorted.len() - 1) * 19 / 20];

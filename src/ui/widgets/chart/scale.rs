@@ -132,7 +132,11 @@ impl Axis {
             .take_while(|value| *value <= self.high + step * 1e-9)
             .map(|value| {
                 // -0.0, and 1e-17 where 0 is meant.
-                let value = if value.abs() < step * 1e-6 { 0.0 } else { value };
+                let value = if value.abs() < step * 1e-6 {
+                    0.0
+                } else {
+                    value
+                };
                 (value, label(value, step, unit))
             })
             .collect()
@@ -289,7 +293,10 @@ mod tests {
 
     fn labels(range: (f64, f64), scale: Scale, count: usize, unit: Unit) -> Vec<String> {
         let axis = Axis::new(range, scale);
-        axis.ticks(count, unit).into_iter().map(|tick| tick.1).collect()
+        axis.ticks(count, unit)
+            .into_iter()
+            .map(|tick| tick.1)
+            .collect()
     }
 
     #[test]
@@ -298,10 +305,22 @@ mod tests {
         let number = Unit::Number;
         assert_eq!(labels((0.0, 4.2), Linear, 4, number), ["0", "2", "4"]);
         assert_eq!(labels((1.71, 1.93), Linear, 4, number), ["1.8", "1.9"]);
-        assert_eq!(labels((0.0, 1e-3), Linear, 2, number), ["0", "5e-4", "0.0010"]);
-        assert_eq!(labels((0.0, 60_000.0), Linear, 3, number), ["0", "20k", "40k", "60k"]);
-        assert_eq!(labels((0.01, 100.0), Log, 5, number), ["0.01", "0.1", "1", "10", "100"]);
-        assert_eq!(labels((0.0, 100.0), Linear, 4, Unit::Seconds), ["0s", "30s", "1:00", "1:30"]);
+        assert_eq!(
+            labels((0.0, 1e-3), Linear, 2, number),
+            ["0", "5e-4", "0.0010"]
+        );
+        assert_eq!(
+            labels((0.0, 60_000.0), Linear, 3, number),
+            ["0", "20k", "40k", "60k"]
+        );
+        assert_eq!(
+            labels((0.01, 100.0), Log, 5, number),
+            ["0.01", "0.1", "1", "10", "100"]
+        );
+        assert_eq!(
+            labels((0.0, 100.0), Linear, 4, Unit::Seconds),
+            ["0s", "30s", "1:00", "1:30"]
+        );
         assert_eq!(labels((1.0, 12.0), Log, 6, number), ["1", "2", "5", "10"]);
     }
 

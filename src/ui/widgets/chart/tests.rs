@@ -35,7 +35,10 @@ fn line_layer(values: &[f64]) -> Layer {
 
 fn chart(values: &[f64]) -> Chart {
     let x = Axis::new((0.0, values.len() as f64), Scale::Linear);
-    let y = Axis::new(fit(values.iter().copied()).unwrap_or((0.0, 1.0)), Scale::Linear);
+    let y = Axis::new(
+        fit(values.iter().copied()).unwrap_or((0.0, 1.0)),
+        Scale::Linear,
+    );
     let mut chart = Chart::new(x, y, look(Symbols::Braille));
     chart.layers.push(line_layer(values));
     chart
@@ -45,8 +48,16 @@ fn chart(values: &[f64]) -> Chart {
 fn a_falling_line_runs_from_the_top_left_to_the_bottom_right() {
     let values: Vec<f64> = (0..46).map(|x| 46.0 - f64::from(x)).collect();
     let lines = lines(&chart(&values), 30, 10);
-    assert!(lines[0].contains("⠑") || lines[0].contains("⠢"), "{lines:#?}");
-    assert!(lines[7].trim_end().ends_with(['⡀', '⢄', '⣀', '⠢', '⠑', '⠤', '⢀', '⠈']), "{lines:#?}");
+    assert!(
+        lines[0].contains("⠑") || lines[0].contains("⠢"),
+        "{lines:#?}"
+    );
+    assert!(
+        lines[7]
+            .trim_end()
+            .ends_with(['⡀', '⢄', '⣀', '⠢', '⠑', '⠤', '⢀', '⠈']),
+        "{lines:#?}"
+    );
     assert!(lines[8].contains("└"), "{lines:#?}");
     assert!(lines[9].trim_start().starts_with('0'), "{lines:#?}");
 }
@@ -70,7 +81,9 @@ fn a_gap_breaks_the_line_and_leaves_a_mark() {
     ];
     let lines = lines(&chart, 30, 10);
     assert_eq!(lines[7].chars().nth(17), Some('×'), "{lines:#?}");
-    let drawn = lines.iter().find(|line| line.contains('⠉') || line.contains('⠤') || line.contains('⠒') || line.contains('⣀'));
+    let drawn = lines.iter().find(|line| {
+        line.contains('⠉') || line.contains('⠤') || line.contains('⠒') || line.contains('⣀')
+    });
     let cell = drawn.and_then(|line| line.chars().nth(17)).unwrap();
     // Only the right half of the cell is drawn.
     assert!("⠈⠐⠠⢀".contains(cell), "{cell} {lines:#?}");
@@ -94,7 +107,11 @@ fn what_leaves_the_range_leaves_a_mark() {
 fn labels_of_close_references_do_not_overlap() {
     let mut chart = chart(&[1.0, 5.0]);
     chart.layers.clear();
-    for (value, label) in [(3.0, "uniform 3.0"), (3.05, "unigram 3.05"), (9.0, "far away")] {
+    for (value, label) in [
+        (3.0, "uniform 3.0"),
+        (3.05, "unigram 3.05"),
+        (9.0, "far away"),
+    ] {
         chart.references.push(Reference {
             value,
             label: label.into(),
@@ -125,7 +142,10 @@ fn markers_and_crosshair_show_their_words() {
     });
     chart.crosshair = Some(Crosshair {
         x: 100.0,
-        rows: vec![("step 100".into(), Style::new()), ("loss 3.2".into(), Style::new())],
+        rows: vec![
+            ("step 100".into(), Style::new()),
+            ("loss 3.2".into(), Style::new()),
+        ],
         style: Style::new(),
     });
     let text = lines(&chart, 60, 14).join("\n");

@@ -11,7 +11,11 @@ pub enum Viewport {
     /// A window that stays.
     Fixed { start: f64, span: f64 },
     /// A window that stays while the data goes on; thawing returns to what was before.
-    Frozen { start: f64, span: f64, latest: Option<f64> },
+    Frozen {
+        start: f64,
+        span: f64,
+        latest: Option<f64>,
+    },
 }
 
 /// A window is never wider than this many times the data.
