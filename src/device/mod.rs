@@ -1,1 +1,1 @@
-//! (device: to be written)
+//! The registry of backends.

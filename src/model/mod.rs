@@ -1,1 +1,181 @@
-//! (model: to be written)
+//! The five language models: one enum over the rungs, and what holds for all of them.
+//!
+//! Every model maps token ids `[batch, seq]` to logits `[batch, seq, vocab]` and never looks at a later position. Shared blocks
+//! are in [`layers`]. A parameter's name is its path (`blocks.0.attention.qkv.weight`); names key checkpoints and never change.
+
+pub mod carried;
+pub mod char_rnn;
+pub mod decoder;
+pub mod gpt;
+pub mod layers;
+pub mod lstm_attention;
+mod named;
+pub mod random;
+pub mod recurrent_model;
+mod size;
+pub mod transformer;
+pub mod word_gru;
+
+use burn::module::Module;
+use burn::tensor::{Device, Int, Tensor, s};
+
+pub use carried::CarriedState;
+pub use named::{layer_group, load_named_tensors, named_tensors};
+pub use size::{memory_estimate, parameter_count};
+
+use char_rnn::CharRnn;
+use decoder::KeyValueCache;
+use gpt::Gpt;
+use layers::init::Builder;
+use layers::loss::cross_entropy;
+use lstm_attention::LstmAttention;
+use transformer::Transformer;
+use word_gru::WordGru;
+
+use crate::config::{ModelConfig, ModelKind};
+
+/// A model of any rung.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // one per run, never in a collection
+pub enum LanguageModel {
+    CharRnn(CharRnn),
+    WordGru(WordGru),
+    LstmAttention(LstmAttention),
+    Transformer(Transformer),
+    Gpt(Gpt),
+}
+
+/// What a model remembers while it generates.
+#[derive(Debug, Clone)]
+pub enum Memory {
+    /// Keys and values (transformers).
+    Cache(KeyValueCache),
+    /// Recurrent state.
+    Carried(CarriedState),
+}
+
+impl LanguageModel {
+    /// A model with initial weights that depend on `config` and `seed` alone.
+    ///
+    /// Give an autodiff device to train; `valid()` of the result evaluates and generates.
+    pub fn new(config: &ModelConfig, vocab_size: usize, seed: u64, device: &Device) -> Self {
+        let builder = Builder::new(seed, device);
+        match config {
+            ModelConfig::CharRnn(c) => {
+                LanguageModel::CharRnn(CharRnn::new(c, vocab_size, &builder))
+            }
+            ModelConfig::WordGru(c) => {
+                LanguageModel::WordGru(WordGru::new(c, vocab_size, &builder))
+            }
+            ModelConfig::LstmAttention(c) => {
+                LanguageModel::LstmAttention(LstmAttention::new(c, vocab_size, &builder))
+            }
+            ModelConfig::Transformer(c) => {
+                LanguageModel::Transformer(Transformer::new(c, vocab_size, &builder))
+            }
+            ModelConfig::Gpt(c) => LanguageModel::Gpt(Gpt::new(c, vocab_size, &builder)),
+        }
+    }
+
+    pub fn kind(&self) -> ModelKind {
+        match self {
+            LanguageModel::CharRnn(_) => ModelKind::CharRnn,
+            LanguageModel::WordGru(_) => ModelKind::WordGru,
+            LanguageModel::LstmAttention(_) => ModelKind::LstmAttention,
+            LanguageModel::Transformer(_) => ModelKind::Transformer,
+            LanguageModel::Gpt(_) => ModelKind::Gpt,
+        }
+    }
+
+    /// Whether [`forward`](Self::forward) makes use of a carried state (the recurrent rungs do).
+    pub fn supports_carried_state(&self) -> bool {
+        !matches!(self, LanguageModel::Transformer(_) | LanguageModel::Gpt(_))
+    }
+
+    /// Logits, and the state after the last position. Without a state a recurrent model starts from zero; a transformer
+    /// ignores it.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, seq]`; for transformers `seq <= context_length`
+    /// - output: `[batch, seq, vocab]`
+    pub fn forward(
+        &self,
+        tokens: Tensor<2, Int>,
+        state: Option<CarriedState>,
+    ) -> (Tensor<3>, CarriedState) {
+        let state = state.unwrap_or_default();
+        match self {
+            LanguageModel::CharRnn(model) | LanguageModel::WordGru(model) => {
+                model.forward(tokens, state)
+            }
+            LanguageModel::LstmAttention(model) => model.forward(tokens, state),
+            LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
+                (model.forward(tokens), CarriedState::default())
+            }
+        }
+    }
+
+    /// Mean cross-entropy in nats per token, and the state after the last position.
+    ///
+    /// # Shapes
+    /// - tokens, targets: `[batch, seq]`
+    /// - output: `[1]`
+    pub fn loss(
+        &self,
+        tokens: Tensor<2, Int>,
+        targets: Tensor<2, Int>,
+        state: Option<CarriedState>,
+    ) -> (Tensor<1>, CarriedState) {
+        let (logits, state) = self.forward(tokens, state);
+        (cross_entropy(logits, targets), state)
+    }
+
+    /// An empty memory for `batch` sequences. Meant for a model made by `valid()`.
+    pub fn memory(&self, batch: usize) -> Memory {
+        match self {
+            LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
+                let device = model.token_embedding.weight.device();
+                Memory::Cache(model.cache(batch, &device))
+            }
+            _ => Memory::Carried(CarriedState::default()),
+        }
+    }
+
+    /// Logits of the last of these tokens, which follow what is in the memory.
+    ///
+    /// # Shapes
+    /// - tokens: `[batch, seq]`, as many as the memory has room for
+    /// - output: `[batch, vocab]`
+    pub fn advance(&self, tokens: Tensor<2, Int>, memory: &mut Memory) -> Tensor<2> {
+        match (self, memory) {
+            (
+                LanguageModel::Transformer(model) | LanguageModel::Gpt(model),
+                Memory::Cache(cache),
+            ) => model.forward_cached(tokens, cache),
+            (_, memory) => {
+                let state = match std::mem::replace(memory, Memory::Carried(Default::default())) {
+                    Memory::Carried(state) => state,
+                    // A cache belongs to a transformer: a foreign one is as good as none.
+                    Memory::Cache(_) => CarriedState::default(),
+                };
+                let (logits, state) = self.forward(tokens, Some(state));
+                *memory = Memory::Carried(state);
+                let [batch, seq, vocab] = logits.dims();
+                logits
+                    .slice(s![.., seq - 1..seq, ..])
+                    .reshape([batch, vocab])
+            }
+        }
+    }
+
+    /// How many more tokens the memory has room for; `None` for no limit.
+    pub fn room(&self, memory: &Memory) -> Option<usize> {
+        match (self, memory) {
+            (
+                LanguageModel::Transformer(model) | LanguageModel::Gpt(model),
+                Memory::Cache(cache),
+            ) => Some(model.context_length() - cache.length()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Pointwise functions of the feed-forward layers and the recurrent cells.
+
+use burn::tensor::{Tensor, activation};
+
+use crate::config::ActivationKind;
+
+/// Adds the bias and applies the activation: the two steps that a kernel can take in one pass.
+///
+/// # Shapes
+/// - input and output: `[batch, seq, width]`
+/// - bias: `[width]`
+pub fn bias_activation(
+    input: Tensor<3>,
+    bias: Option<Tensor<1>>,
+    kind: ActivationKind,
+) -> Tensor<3> {
+    let input = match bias {
+        Some(bias) => input + bias.unsqueeze(),
+        None => input,
+    };
+    match kind {
+        ActivationKind::Relu => activation::relu(input),
+        ActivationKind::Gelu => activation::gelu(input),
+        ActivationKind::GeluTanh => gelu_tanh(input),
+    }
+}
+
+/// GELU in its tanh form (Hendrycks and Gimpel 2016, <https://arxiv.org/abs/1606.08415>):
+/// `x/2 · (1 + tanh(u))` with `u = sqrt(2/π) (x + 0.044715 x³)`, computed as the same function `x · sigmoid(2u)`, which takes
+/// fewer passes forward and backward.
+///
+/// # Shapes
+/// - input and output: any
+pub fn gelu_tanh<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    let slope = 2.0 * (2.0 / std::f64::consts::PI).sqrt();
+    let square = input.clone() * input.clone();
+    let argument = input.clone() * square.mul_scalar(slope * 0.044715).add_scalar(slope);
+    input * activation::sigmoid(argument)
+}
+
+/// tanh as `2·sigmoid(2x) - 1`: the gradient then comes from the output instead of a second evaluation. Exact up to one
+/// rounding of a number in [0, 1], an absolute error below 1.2e-7.
+///
+/// # Shapes
+/// - input and output: any
+pub fn tanh<const D: usize>(input: Tensor<D>) -> Tensor<D> {
+    if !input.is_autodiff() {
+        return input.tanh();
+    }
+    activation::sigmoid(input.mul_scalar(2.0))
+        .mul_scalar(2.0)
+        .sub_scalar(1.0)
+}
