@@ -30,6 +30,7 @@ pub struct CorpusConfig {
     /// A built-in text, the generator `stories`, or a name from the catalog. Unused when `path` is given.
     pub name: String,
     /// Files, folders, globs, or `-` for standard input; joined in the order given.
+    #[serde(serialize_with = "as_text")]
     pub path: Vec<PathBuf>,
     /// Share of the bytes, at the end of the text, that is held out.
     pub validation_fraction: f64,
@@ -39,6 +40,11 @@ pub struct CorpusConfig {
     pub seed: u64,
     /// Accept text that is not UTF-8, replacing what cannot be read.
     pub lossy: bool,
+}
+
+/// Paths come from TOML text, so that they are valid UTF-8; writing them never fails.
+fn as_text<S: serde::Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path.to_string_lossy()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -204,6 +210,7 @@ pub struct TransformerConfig {
 pub enum OptimizerKind {
     Sgd,
     Adam,
+    #[serde(rename = "adamw")]
     AdamW,
 }
 

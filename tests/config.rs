@@ -1,0 +1,259 @@
+//! The configuration as a user meets it: presets, files good and bad, overrides, round trips.
+
+use fireside::config::*;
+
+fn load_text(text: &str, sets: &[&str]) -> Result<RunConfig, ConfigErrors> {
+    let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+    let source = Source::Text {
+        name: "my.toml".to_owned(),
+        text: text.to_owned(),
+    };
+    load(source, &sets)
+}
+
+fn preset_with(name: &str, sets: &[&str]) -> Result<Loaded, ConfigErrors> {
+    let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+    load_with_notes(Source::Preset(name.to_owned()), &sets)
+}
+
+#[test]
+fn every_preset_loads_and_reads_back_exactly() {
+    for preset in presets() {
+        let loaded = preset_with(preset.name, &[]).unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(loaded.config.model.kind(), preset.kind, "{}", preset.name);
+        assert!(loaded.notes.is_empty());
+        let toml = loaded.config.to_toml();
+        let read =
+            RunConfig::from_toml("config.toml", &toml).unwrap_or_else(|e| panic!("{e}\n{toml}"));
+        assert_eq!(read, loaded.config, "{toml}");
+        assert!(
+            preset.toml.starts_with("# "),
+            "{} has no header",
+            preset.name
+        );
+    }
+}
+
+#[test]
+fn every_file_of_configs_is_a_preset() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/configs");
+    let mut names: Vec<String> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter_map(|name| name.strip_suffix(".toml").map(str::to_owned))
+        .collect();
+    names.sort();
+    let mut known: Vec<String> = presets()
+        .iter()
+        .map(|preset| preset.name.to_owned())
+        .collect();
+    known.sort();
+    assert_eq!(names, known);
+}
+
+/// Removing any one line of a preset changes what it means: nothing in it repeats a default.
+#[test]
+fn presets_state_only_differences() {
+    for preset in presets() {
+        let whole = load_text(preset.toml, &[]).unwrap();
+        for (i, line) in preset.toml.lines().enumerate() {
+            // `kind = "gpt"` would be the default, but no preset needs it.
+            if !line.contains(" = ") || line.starts_with('#') {
+                continue;
+            }
+            let rest: Vec<&str> = (preset.toml.lines().enumerate())
+                .filter(|(j, _)| *j != i)
+                .map(|(_, line)| line)
+                .collect();
+            let without = load_text(&rest.join("\n"), &[]);
+            assert_ne!(
+                without.as_ref(),
+                Ok(&whole),
+                "{}: `{line}` is a default",
+                preset.name
+            );
+        }
+    }
+}
+
+#[test]
+fn nanogpt_cpu_is_the_published_recipe() {
+    let config = preset_with("nanogpt-cpu", &[]).unwrap().config;
+    let ModelConfig::Gpt(model) = &config.model else {
+        panic!("{:?}", config.model);
+    };
+    assert_eq!((model.n_layers, model.n_heads, model.d_model), (4, 4, 128));
+    assert_eq!(
+        (model.context_length, model.d_ff, model.dropout),
+        (64, 0, 0.0)
+    );
+    assert_eq!(
+        (model.norm, model.activation),
+        (NormKind::Pre, ActivationKind::Gelu)
+    );
+    assert_eq!(
+        (model.positions, model.init),
+        (PositionKind::Learned, InitKind::Gpt2)
+    );
+    assert!(model.tied_head && !model.bias && !model.qkv_bias && !model.head_bias);
+    assert!(!model.scale_embeddings);
+    let optimizer = &config.optimizer;
+    assert_eq!(optimizer.kind, OptimizerKind::AdamW);
+    assert_eq!((optimizer.learning_rate, optimizer.epsilon), (1e-3, 1e-8));
+    assert_eq!(
+        (optimizer.beta1, optimizer.beta2, optimizer.weight_decay),
+        (0.9, 0.99, 0.1)
+    );
+    assert_eq!(
+        (optimizer.decay_form, optimizer.decay_group),
+        (DecayForm::Auto, DecayGroup::Matrices)
+    );
+    assert_eq!(optimizer.grad_clip, 1.0);
+    let schedule = &config.schedule;
+    assert_eq!(
+        (schedule.kind, schedule.warmup, schedule.decay_steps),
+        (ScheduleKind::WarmupCosine, 100, 0)
+    );
+    assert_eq!(schedule.final_ratio, 0.1);
+    assert_eq!((config.train.steps, config.train.batch_size), (2000, 12));
+    assert_eq!(config.train.batching, BatchingKind::Random);
+    assert_eq!(config.tokenizer.kind, TokenizerKind::Char);
+    assert_eq!(config.corpus.name, "tiny-shakespeare");
+}
+
+#[test]
+fn lecture_small_is_the_lecture_s_setting() {
+    let config = preset_with("lecture-small", &[]).unwrap().config;
+    let ModelConfig::Gpt(model) = &config.model else {
+        panic!("{:?}", config.model);
+    };
+    assert_eq!((model.n_layers, model.n_heads, model.d_model), (4, 4, 64));
+    assert_eq!(
+        (model.context_length, model.activation),
+        (32, ActivationKind::Relu)
+    );
+    assert!(model.bias && !model.qkv_bias && model.head_bias && !model.tied_head);
+    assert_eq!((model.norm, model.init), (NormKind::Pre, InitKind::Normal));
+    // Parameters, by hand: embeddings, blocks (qkv, projection, feed-forward, two norms), final norm, head.
+    let (vocab, d, context, ff) = (65, 64, 32, 256);
+    let block = 3 * d * d + (d * d + d) + (d * ff + ff) + (ff * d + d) + 4 * d;
+    assert_eq!(
+        (vocab + context) * d + 4 * block + 2 * d + d * vocab + vocab,
+        209_729
+    );
+    let optimizer = &config.optimizer;
+    assert_eq!(
+        (optimizer.kind, optimizer.learning_rate),
+        (OptimizerKind::AdamW, 1e-3)
+    );
+    assert_eq!(
+        (optimizer.beta1, optimizer.beta2, optimizer.weight_decay),
+        (0.9, 0.999, 0.01)
+    );
+    assert_eq!(
+        (optimizer.decay_group, optimizer.grad_clip),
+        (DecayGroup::All, 0.0)
+    );
+    assert_eq!(config.schedule.kind, ScheduleKind::Constant);
+    assert_eq!((config.train.steps, config.train.batch_size), (5000, 16));
+}
+
+/// Every choice of every field, and every end of every range, builds and reads back.
+#[test]
+fn every_choice_builds() {
+    for kind in ModelKind::ALL {
+        for field in fields().iter().filter(|field| field.key != "model.kind") {
+            let values: Vec<String> = match field.kind {
+                FieldKind::Bool => vec!["true".into(), "false".into()],
+                FieldKind::Choice(choices) => choices.iter().map(|c| c.to_string()).collect(),
+                FieldKind::Integer { min, max } => vec![min.to_string(), max.to_string()],
+                _ => continue,
+            };
+            for value in values {
+                let mut draft = Draft::from_preset(kind.key()).unwrap();
+                if !draft.applies(field.key) || draft.set(field.key, &value).is_err() {
+                    continue;
+                }
+                let config = draft.build().unwrap();
+                let read = RunConfig::from_toml("config.toml", &config.to_toml()).unwrap();
+                assert_eq!(read, config, "{kind:?} {} = {value}", field.key);
+                assert_eq!(Draft::from_config(&config).build().unwrap(), config);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_change_of_kind_drops_what_the_preset_gave_and_says_so() {
+    let loaded = preset_with("gpt-full", &["model.kind=word-gru"]).unwrap();
+    assert_eq!(loaded.config.model.kind(), ModelKind::WordGru);
+    assert_eq!(loaded.config.model.context_length(), 256);
+    assert_eq!(
+        loaded.notes,
+        [
+            "configs/gpt-full.toml:12:1: model.d_model dropped: applies only where model.kind is transformer or gpt (model.kind is \"word-gru\")",
+            "configs/gpt-full.toml:13:1: model.n_heads dropped: applies only where model.kind is transformer or gpt (model.kind is \"word-gru\")",
+        ]
+    );
+    let error = preset_with("gpt", &["model.kind=char-rnn", "model.n_heads=2"]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "--set model.n_heads=2: model.n_heads: applies only where model.kind is transformer or gpt (model.kind is \"char-rnn\")"
+    );
+}
+
+#[test]
+fn overrides_take_bare_words_lists_numbers_and_paths() {
+    let sets = [
+        "optimizer.learning_rate=3e-4",
+        "train.steps=1e3",
+        "corpus.path=/tmp/my text.txt",
+        "sample.prompts=[\"a\", \"b\"]",
+        "device=cuda:0",
+        "name=7",
+        "schedule.kind=step",
+        "schedule.kind=cosine",
+    ];
+    let loaded = preset_with("gpt", &sets).unwrap();
+    let config = loaded.config;
+    assert_eq!(config.optimizer.learning_rate, 3e-4);
+    assert_eq!(config.train.steps, 1000);
+    assert_eq!(
+        config.corpus.path,
+        [std::path::PathBuf::from("/tmp/my text.txt")]
+    );
+    assert_eq!(config.sample.prompts, ["a", "b"]);
+    assert_eq!(
+        (config.device.as_str(), config.name.as_str()),
+        ("cuda:0", "7")
+    );
+    assert_eq!(config.schedule.kind, ScheduleKind::Cosine);
+    assert_eq!(
+        loaded.notes,
+        ["--set schedule.kind=step: overridden by --set schedule.kind=cosine"]
+    );
+}
+
+#[test]
+fn short_runs_of_every_preset_need_no_other_change() {
+    for preset in presets() {
+        for steps in [1, 2, 20] {
+            let set = format!("train.steps={steps}");
+            preset_with(preset.name, &[&set]).unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+}
+
+#[test]
+fn a_run_s_config_fills_new_keys_and_names_the_version_for_unknown_ones() {
+    let config = RunConfig::from_toml("runs/a/config.toml", "[model]\nkind = \"gpt\"\n").unwrap();
+    assert_eq!(config, RunConfig::defaults());
+    let error = RunConfig::from_toml("runs/a/config.toml", "[train]\nwings = 2\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "runs/a/config.toml:2:1: unknown key train.wings; `fireside config describe` lists all keys (this is fireside {}; another version may have written it)",
+            env!("CARGO_PKG_VERSION")
+        )
+    );
+}
