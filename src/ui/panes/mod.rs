@@ -3,6 +3,20 @@
 //! A pane keeps its own scroll, cursor and zoom; what the run did comes in by reference ([`RunView`]).
 //! To add one: a new file with a type that implements [`Pane`], and one line in [`REGISTRY`].
 
+mod events;
+mod frame;
+mod grad_norm;
+mod health;
+mod knobs;
+mod learning_rate;
+mod list;
+mod loss;
+mod plot;
+mod samples;
+mod throughput;
+
+pub(crate) use frame::{grouped, wrap};
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
@@ -73,4 +87,37 @@ pub struct Registration {
 }
 
 /// All panes, in the order of their number keys.
-pub const REGISTRY: &[Registration] = &[];
+pub const REGISTRY: &[Registration] = &[
+    Registration {
+        spec: &loss::SPEC,
+        new: loss::new,
+    },
+    Registration {
+        spec: &samples::SPEC,
+        new: samples::new,
+    },
+    Registration {
+        spec: &learning_rate::SPEC,
+        new: learning_rate::new,
+    },
+    Registration {
+        spec: &grad_norm::SPEC,
+        new: grad_norm::new,
+    },
+    Registration {
+        spec: &throughput::SPEC,
+        new: throughput::new,
+    },
+    Registration {
+        spec: &knobs::SPEC,
+        new: knobs::new,
+    },
+    Registration {
+        spec: &health::SPEC,
+        new: health::new,
+    },
+    Registration {
+        spec: &events::SPEC,
+        new: events::new,
+    },
+];

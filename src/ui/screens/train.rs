@@ -1,30 +1,39 @@
 //! The dashboard of one run.
+//!
+//! ```text
+//!  gpt · stories · flex ── step 1 240/5 000 ── epoch 0.4 ── 31.2k tok/s ── ETA 1:52 ── training ●
+//! ┌ 1 Loss ───────────────────────────────────┐┌ 2 Samples ────────────────────────────────────┐
+//! └───────────────────────────────────────────┘└───────────────────────────────────────────────┘
+//! ┌ 3 Learning rate ──────────────────────────┐┌ 6 Knobs ─────────┐┌ 7 Health ─────────────────┐
+//! └───────────────────────────────────────────┘└──────────────────┘└───────────────────────────┘
+//! ┌ 4 Gradient norm ────┐┌ 5 Tokens/s ────────┐┌ 8 Events ─────────────────────────────────────┐
+//! └─────────────────────┘└────────────────────┘└───────────────────────────────────────────────┘
+//! ```
+
+mod header;
+mod layout;
+mod view;
+
+pub use view::{LiveSample, LogLine, RunView, Sampled};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
 use crate::config::RunConfig;
-use crate::protocol::{EventKind, Phase, RunId, RunInfo};
+use crate::protocol::{EventKind, Phase, RunId};
+use crate::run::History;
 
 use super::super::keymap::{Action, Context, KeyMap};
-use super::super::panes::{Handled, Pane, PaneSpec, REGISTRY};
+use super::super::panes::{Handled, Pane, PaneContext, PaneMouse, PaneSpec, REGISTRY};
 use super::super::theme::Theme;
+use super::ScreenMouse;
+use layout::{Layout, SMALLEST, Splits};
 
-/// Everything a run told so far, as the panes read it.
-#[derive(Debug)]
-pub struct RunView {
-    pub run: RunId,
-    pub config: RunConfig,
-    pub info: Option<Box<RunInfo>>,
-    pub phase: Phase,
-    /// The newest step that was reported.
-    pub step: u64,
-    /// The newest step of which a checkpoint is on disk.
-    pub saved_step: Option<u64>,
-    /// Multiplies the schedule's learning rate now.
-    pub multiplier: f64,
-    /// What the user dialled and has not applied yet.
-    pub pending_multiplier: Option<f64>,
+/// What a drag moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Splitter {
+    Column,
+    Row,
 }
 
 /// The dashboard: the run, and the panes with their own state.
@@ -34,52 +43,130 @@ pub struct TrainScreen {
     panes: Vec<Box<dyn Pane>>,
     focus: usize,
     zoomed: bool,
+    splits: Splits,
+    dragging: Option<Splitter>,
 }
 
 impl TrainScreen {
     pub fn new(run: RunId, config: RunConfig) -> Self {
         Self {
-            view: RunView {
-                run,
-                config,
-                info: None,
-                phase: Phase::Idle,
-                step: 0,
-                saved_step: None,
-                multiplier: 1.0,
-                pending_multiplier: None,
-            },
+            view: RunView::new(run, config),
             panes: REGISTRY.iter().map(|r| (r.new)()).collect(),
             focus: 0,
             zoomed: false,
+            splits: Splits::default(),
+            dragging: None,
         }
     }
 
     /// Takes in what the run reports. The caller has dropped events of other runs.
     pub fn on_event(&mut self, event: EventKind) {
-        if let EventKind::Phase(phase) = event {
-            self.view.phase = phase;
-        }
+        self.view.apply(event);
+    }
+
+    /// Takes in what the run wrote before it was taken up again, so that it shows without a seam.
+    pub fn on_history(&mut self, history: History) {
+        self.view.prepend(history);
     }
 
     /// Moving between panes, zooming, and whatever the focused pane makes of an action.
     /// Commands to the training thread are not sent from here: `app` does that.
     pub fn act(&mut self, action: Action) -> Handled {
-        match action {
-            Action::Zoom => {
-                self.zoomed = !self.zoomed;
-                Handled::Yes
+        let count = self.panes.len().max(1);
+        if let Some(index) = action.pane_index() {
+            if index >= self.panes.len() {
+                return Handled::No;
             }
-            _ => match self.panes.get_mut(self.focus) {
-                Some(pane) => pane.act(action, &self.view),
-                None => Handled::No,
-            },
+            self.focus = index;
+            return Handled::Yes;
         }
+        match action {
+            Action::NextPane => self.focus = (self.focus + 1) % count,
+            Action::PreviousPane => self.focus = (self.focus + count - 1) % count,
+            Action::Zoom => self.zoomed = !self.zoomed,
+            Action::Close if self.zoomed => self.zoomed = false,
+            // One strength of smoothing for all charts: they are read side by side.
+            Action::CycleSmoothing => self.view.cycle_smoothing(),
+            _ => {
+                return match self.panes.get_mut(self.focus) {
+                    Some(pane) => pane.act(action, &self.view),
+                    None => Handled::No,
+                };
+            }
+        }
+        Handled::Yes
     }
 
     /// A click, drag or wheel somewhere on the screen's `area`.
-    pub fn mouse(&mut self, _mouse: super::ScreenMouse, _area: Rect) -> Handled {
-        Handled::No
+    pub fn mouse(&mut self, mouse: ScreenMouse, area: Rect) -> Handled {
+        let body = self.body(area);
+        let layout = self.layout(body);
+        let at = match mouse {
+            ScreenMouse::Click(at) | ScreenMouse::Drag(at) | ScreenMouse::Release(at) => at,
+            ScreenMouse::Wheel { at, .. } => at,
+        };
+        match mouse {
+            ScreenMouse::Release(_) => {
+                return match self.dragging.take() {
+                    Some(_) => Handled::Yes,
+                    None => Handled::No,
+                };
+            }
+            ScreenMouse::Click(_) => {
+                self.dragging = self.splitter_at(&layout, at);
+                if self.dragging.is_some() {
+                    return Handled::Yes;
+                }
+            }
+            ScreenMouse::Drag(_) => {
+                if let Some(splitter) = self.dragging {
+                    self.drag(splitter, body, at);
+                    return Handled::Yes;
+                }
+            }
+            ScreenMouse::Wheel { .. } => {}
+        }
+        let Some((id, place)) = layout.places.iter().find(|(_, place)| place.contains(at)) else {
+            return Handled::No;
+        };
+        let Some(index) = self.panes.iter().position(|pane| pane.spec().id == *id) else {
+            return Handled::No;
+        };
+        let mouse = match mouse {
+            ScreenMouse::Wheel { at, lines } => PaneMouse::Wheel { at, lines },
+            ScreenMouse::Drag(at) => PaneMouse::Drag(at),
+            _ => PaneMouse::Click(at),
+        };
+        if matches!(mouse, PaneMouse::Click(_)) {
+            // The first click only gives the focus.
+            if self.focus != index {
+                self.focus = index;
+                return Handled::Yes;
+            }
+        }
+        self.panes[index].mouse(mouse, *place, &self.view)
+    }
+
+    fn splitter_at(&self, layout: &Layout, at: Position) -> Option<Splitter> {
+        let near = |line: u16, place: u16| place == line || place + 1 == line;
+        let column = layout.split_column?;
+        if near(column, at.x) {
+            return Some(Splitter::Column);
+        }
+        // Only on the border itself: the row above belongs to the axis of the loss.
+        let row = layout.split_row?;
+        (at.x < column && at.y == row).then_some(Splitter::Row)
+    }
+
+    fn drag(&mut self, splitter: Splitter, body: Rect, at: Position) {
+        let percent = |from: u16, place: u16, whole: u16| {
+            let share = u32::from(place.saturating_sub(from)) * 100 / u32::from(whole.max(1));
+            (share as u16).clamp(20, 80)
+        };
+        match splitter {
+            Splitter::Column => self.splits.left = percent(body.x, at.x, body.width),
+            Splitter::Row => self.splits.loss = percent(body.y, at.y, body.height),
+        }
     }
 
     /// Innermost first; `app` adds the contexts of everything.
@@ -94,18 +181,82 @@ impl TrainScreen {
         self.panes.get(self.focus).map(|pane| pane.spec())
     }
 
+    /// The rows kept for saying why training stands still.
+    fn trouble(&self, area: Rect) -> Rect {
+        let stands = matches!(
+            self.view.phase,
+            Phase::Diverged { .. } | Phase::Failed | Phase::Finished
+        );
+        let rows = match area.width {
+            _ if !stands => 0,
+            0..90 => 3,
+            90..150 => 2,
+            _ => 1,
+        };
+        Rect {
+            y: area.y + 1.min(area.height),
+            height: rows.min(area.height.saturating_sub(1)),
+            ..area
+        }
+    }
+
+    /// The area of the panes, under the header.
+    fn body(&self, area: Rect) -> Rect {
+        let top = self.trouble(area).bottom();
+        Rect {
+            y: top,
+            height: area.bottom().saturating_sub(top),
+            ..area
+        }
+    }
+
+    fn layout(&self, body: Rect) -> Layout {
+        let focused = self.focused().map(|spec| spec.id);
+        if self.zoomed
+            && let Some(id) = focused
+        {
+            return Layout {
+                places: vec![(id, body)],
+                ..Layout::default()
+            };
+        }
+        Layout::new(body, self.splits, focused)
+    }
+
     /// Everything but the footer, which `app` draws.
-    pub fn render(&self, theme: &Theme, _keymap: &KeyMap, area: Rect, buffer: &mut Buffer) {
+    pub fn render(&self, theme: &Theme, keymap: &KeyMap, area: Rect, buffer: &mut Buffer) {
+        let area = area.intersection(buffer.area);
         if area.is_empty() {
             return;
         }
-        let at = Position::new(area.x, area.y);
-        buffer.set_stringn(
-            at.x,
-            at.y,
-            &self.view.config.name,
-            area.width.into(),
-            theme.text,
-        );
+        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+            let (phase, style) = header::phase_words(&self.view, theme);
+            let words = format!(
+                "step {} {phase}: make this window at least 40 by 12",
+                self.view.step
+            );
+            header::draw_trouble(&words, style, area, buffer);
+            return;
+        }
+        header::draw(&self.view, theme, Rect { height: 1, ..area }, buffer);
+        let body = self.body(area);
+        let layout = self.layout(body);
+        if let Some(row) = layout.gauges {
+            header::draw_gauges(&self.view, theme, row, buffer);
+        }
+        for (id, place) in &layout.places {
+            if let Some(index) = self.panes.iter().position(|pane| pane.spec().id == *id) {
+                let context = PaneContext {
+                    theme,
+                    keymap,
+                    focused: index == self.focus,
+                    number: index + 1,
+                };
+                self.panes[index].render(&self.view, context, *place, buffer);
+            }
+        }
+        if let Some((words, style)) = header::trouble(&self.view, keymap, theme) {
+            header::draw_trouble(&words, style, self.trouble(area), buffer);
+        }
     }
 }

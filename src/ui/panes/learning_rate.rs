@@ -1,0 +1,205 @@
+//! The learning rate: what was, what will be, and what a pending edit would make of it.
+//!
+//! ```text
+//! ┌ 3 Learning rate past ─ ahead ┄ pending · ──────────── now 2.4e-4 ┐
+//! │ 3e-4 ┤  ⢀⠤⠒⠒⠒⠢⢄⡀                                              │
+//! │ 1e-4 ┤⡠⠊         ⠈⠉ ⠒ ⠤ ⣀ ⣀                                     │
+//! │      └──────────────────────────                                │
+//! └─────────────────────────────────────────────────────────────────┘
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::frame::frame;
+use super::loss::markers;
+use super::plot::{Curve, PlotState, empty, look, symbols};
+use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::ui::keymap::{Action, Context};
+use crate::ui::screens::train::RunView;
+use crate::ui::series::Metric;
+use crate::ui::theme::Theme;
+use crate::ui::widgets::chart::{Axis, Chart, Crosshair, Layer, Pattern, Sample, fit, reading};
+
+pub const SPEC: PaneSpec = PaneSpec {
+    id: "learning-rate",
+    title: "Learning rate",
+    help: "How far each step moves the weights. Solid: what was used. Dashed: what the schedule has ahead. Dotted: \
+           what the multiplier that you dialled, and have not applied yet, would make of it. A short climb at the \
+           start (warmup) keeps the first, wild gradients from doing harm; the fall at the end lets the model settle.",
+    context: Context::Chart,
+    importance: 80,
+};
+
+#[derive(Debug, Default)]
+pub struct LearningRate {
+    plot: PlotState,
+}
+
+pub fn new() -> Box<dyn Pane> {
+    Box::new(LearningRate::default())
+}
+
+impl LearningRate {
+    /// From the first step to the last that is planned.
+    fn extent(&self, run: &RunView) -> (f64, f64) {
+        let axis = self.plot.axis;
+        let end = run.place(axis, run.total_steps().max(run.step) as f64);
+        let start = run.series.extent(axis).map_or(0.0, |extent| extent.0);
+        (start.min(end), end.max(start))
+    }
+
+    /// The schedule from the newest step on, `factor` times, by columns.
+    fn ahead(&self, run: &RunView, x: Axis, columns: usize, factor: f64) -> Vec<Sample> {
+        let mut out = vec![Sample::Nothing; columns];
+        let future = run.schedule.iter().filter(|point| point.step > run.step);
+        let now = run.series.last().map(|last| {
+            let rate = interpolate(run, last.step as f64).unwrap_or(last.learning_rate);
+            (last.step, rate)
+        });
+        let points = now
+            .into_iter()
+            .chain(future.map(|p| (p.step, p.learning_rate)));
+        for (step, rate) in points {
+            let place = x.place(run.place(self.plot.axis, step as f64));
+            if let Some(place) = place.filter(|place| (0.0..=1.0).contains(place)) {
+                let column = (place * columns as f64) as usize;
+                out[column.min(columns - 1)] = Sample::Value(rate * factor);
+            }
+        }
+        out
+    }
+
+    fn chart(&self, run: &RunView, theme: &Theme, plot: Rect) -> Chart {
+        let columns = Chart::columns(plot, symbols(theme));
+        if (run.series.is_empty() && run.schedule.is_empty()) || columns == 0 {
+            return empty(theme, "no steps yet");
+        }
+        let axis = self.plot.axis;
+        let x = Axis::new(
+            self.plot.viewport.range(self.extent(run)),
+            Default::default(),
+        );
+        let past = Curve::new(
+            run,
+            Metric::LearningRate,
+            axis,
+            x.range(),
+            columns,
+            |rate| rate,
+        );
+        let ahead = self.ahead(run, x, columns, 1.0);
+        let pending = run
+            .pending_multiplier
+            .filter(|pending| *pending != run.multiplier && run.multiplier != 0.0)
+            .map(|pending| self.ahead(run, x, columns, pending / run.multiplier));
+        let drawn = |line: &[Sample]| {
+            let values = line.iter().filter_map(|sample| match sample {
+                Sample::Value(value) => Some(*value),
+                _ => None,
+            });
+            values.collect::<Vec<_>>()
+        };
+        let all = past
+            .values()
+            .chain(drawn(&ahead))
+            .chain(pending.iter().flat_map(|line| drawn(line)))
+            .chain((self.plot.scale == Default::default()).then_some(0.0));
+        let y = Axis::new(fit(all).unwrap_or((0.0, 1.0)), self.plot.scale).padded(0.04);
+        let mut chart = Chart::new(x, y, look(theme));
+        chart.x_unit = self.plot.x_unit();
+        let line = |columns, style, pattern| Layer::Line {
+            columns,
+            style,
+            pattern,
+        };
+        chart
+            .layers
+            .push(line(ahead, theme.chart.ahead, Pattern::Dashed));
+        if let Some(pending) = pending {
+            chart
+                .layers
+                .push(line(pending, theme.chart.pending, Pattern::Dotted));
+        }
+        chart
+            .layers
+            .push(line(past.line, theme.chart.learning_rate, Pattern::Solid));
+        chart.markers = markers(run, axis, theme);
+        chart.crosshair = self.plot.crosshair.map(|x| {
+            let index = run.series.nearest(axis, x);
+            let report = index.and_then(|index| run.series.report(index));
+            let rows = report.map(|report| {
+                let text = format!("step {} lr {}", report.step, reading(report.learning_rate));
+                (text, theme.chart.learning_rate)
+            });
+            Crosshair {
+                x: index.map_or(x, |index| run.series.x(axis, index)),
+                rows: rows.into_iter().collect(),
+                style: theme.chart.crosshair,
+            }
+        });
+        chart
+    }
+}
+
+/// The schedule at `step`, between the points it was sampled at.
+fn interpolate(run: &RunView, step: f64) -> Option<f64> {
+    let after = run
+        .schedule
+        .partition_point(|point| (point.step as f64) < step);
+    let right = run.schedule.get(after)?;
+    let Some(left) = after.checked_sub(1).map(|at| run.schedule[at]) else {
+        return Some(right.learning_rate);
+    };
+    let share = (step - left.step as f64) / (right.step - left.step).max(1) as f64;
+    Some(left.learning_rate + (right.learning_rate - left.learning_rate) * share)
+}
+
+impl Pane for LearningRate {
+    fn spec(&self) -> &'static PaneSpec {
+        &SPEC
+    }
+
+    fn act(&mut self, action: Action, run: &RunView) -> Handled {
+        self.plot.act(action, run, self.extent(run))
+    }
+
+    fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
+        self.plot.mouse(mouse, area, run, self.extent(run))
+    }
+
+    fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = context.theme;
+        let (dotted, dot) = if theme.symbols.unicode {
+            ("┄", "·")
+        } else {
+            ("- -", ".")
+        };
+        let mut legend = vec![
+            Span::styled(
+                format!("past {} ", theme.symbols.dash),
+                theme.chart.learning_rate,
+            ),
+            Span::styled(format!("ahead {dotted} "), theme.chart.ahead),
+        ];
+        if run.pending_multiplier.is_some() {
+            legend.push(Span::styled(format!("pending {dot} "), theme.chart.pending));
+        }
+        legend.push(Span::styled(self.plot.words(), theme.info));
+        let now = run.series.last().map(|last| {
+            let text = format!("now {}", reading(last.learning_rate));
+            Span::styled(text, theme.chart.learning_rate)
+        });
+        let inner = frame(
+            &context,
+            SPEC.title,
+            legend,
+            now.into_iter().collect(),
+            area,
+            buffer,
+        );
+        self.chart(run, theme, Chart::plot(inner))
+            .render(inner, buffer);
+    }
+}

@@ -1,0 +1,331 @@
+//! The loss: training as a line over its raw band, validation as points, and lines to measure it by.
+//!
+//! ```text
+//! ┌ 1 Loss nats/token (train ━ val ● smooth .9) ─────────── train 2.13  val 2.20 ┐
+//! │  8 ┤⡇┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈┈ uniform 8.3 │
+//! │  4 ┤⠱⣀╎lr ×.5                                                                  │
+//! │  2 ┤  ⠉●⠒⠤⠤⠤●⠤⣀⣀⣀●⣀⣀                                              ┈ source 1.9 │
+//! │    └─────◆───────────◆                                                         │
+//! └────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::Span;
+
+use super::frame::frame;
+use super::plot::{Curve, PlotState, empty, look, symbols};
+use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::protocol::EvalReport;
+use crate::ui::keymap::{Action, Context};
+use crate::ui::screens::train::RunView;
+use crate::ui::series::{Metric, XAxis};
+use crate::ui::theme::Theme;
+use crate::ui::widgets::chart::{
+    Axis, Chart, Crosshair, Layer, Marker, MarkerKind, Reference, clock, reading,
+};
+
+pub const SPEC: PaneSpec = PaneSpec {
+    id: "loss",
+    title: "Loss",
+    help: "How badly the model predicts the next token; lower is better. The line is the training loss, smoothed \
+           (exact exponential average), over a faint band from the smallest to the largest raw value. The dots are \
+           the validation loss, on text the model never trains on. Where the dots stop falling while the line goes \
+           on, the model has begun to learn by heart. `uniform` is what guessing evenly costs, `unigram` what \
+           knowing only word frequencies costs, `source` the entropy of the text itself: nothing gets below it. \
+           Vertical lines are edits and resumes, diamonds on the axis are checkpoints. A cross at the bottom is a step whose \
+           loss was not a number. An arrow at the edge points to values out of range.",
+    context: Context::Chart,
+    importance: 100,
+};
+
+/// What the loss is shown in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum LossUnit {
+    #[default]
+    Nats,
+    Perplexity,
+    BitsPerByte,
+}
+
+impl LossUnit {
+    fn label(self) -> &'static str {
+        match self {
+            LossUnit::Nats => "nats/token",
+            LossUnit::Perplexity => "perplexity",
+            LossUnit::BitsPerByte => "bits/byte",
+        }
+    }
+
+    fn next(self) -> Self {
+        match self {
+            LossUnit::Nats => LossUnit::Perplexity,
+            LossUnit::Perplexity => LossUnit::BitsPerByte,
+            LossUnit::BitsPerByte => LossUnit::Nats,
+        }
+    }
+
+    /// From nats per token. A smoothed perplexity is the perplexity of the smoothed loss.
+    fn show(self, nats: f64, run: &RunView) -> f64 {
+        match self {
+            LossUnit::Nats => nats,
+            LossUnit::Perplexity => nats.exp(),
+            LossUnit::BitsPerByte => nats / nats_per_bit_per_byte(run),
+        }
+    }
+
+    fn validation(self, report: &EvalReport) -> f64 {
+        match self {
+            LossUnit::Nats => report.val_loss,
+            LossUnit::Perplexity => report.perplexity,
+            LossUnit::BitsPerByte => report.bits_per_byte,
+        }
+    }
+}
+
+/// How many nats per token one bit per byte is.
+fn nats_per_bit_per_byte(run: &RunView) -> f64 {
+    let bytes = run.info.as_ref().map_or(1.0, |info| info.bytes_per_token);
+    std::f64::consts::LN_2 * if bytes > 0.0 { bytes } else { 1.0 }
+}
+
+#[derive(Debug, Default)]
+pub struct Loss {
+    plot: PlotState,
+    unit: LossUnit,
+}
+
+pub fn new() -> Box<dyn Pane> {
+    Box::new(Loss::default())
+}
+
+impl Loss {
+    fn extent(&self, run: &RunView) -> (f64, f64) {
+        run.series.extent(self.plot.axis).unwrap_or((0.0, 1.0))
+    }
+
+    fn chart(&self, run: &RunView, theme: &Theme, plot: Rect) -> Chart {
+        if run.series.is_empty() {
+            return empty(theme, "no steps yet");
+        }
+        let axis = self.plot.axis;
+        let range = self.plot.viewport.range(self.extent(run));
+        let x = Axis::new(range, Default::default());
+        let columns = Chart::columns(plot, symbols(theme));
+        let show = |nats| self.unit.show(nats, run);
+        let curve = Curve::new(run, Metric::Loss, axis, x.range(), columns, show);
+        let points = self.points(run, x);
+        let mut fitted = curve.range(self.unit == LossUnit::Perplexity);
+        for (_, value) in &points {
+            fitted = fitted.map(|(low, high)| (low.min(*value), high.max(*value)));
+        }
+        let references = self.references(run, theme);
+        let y = Axis::new(
+            with_near(fitted.unwrap_or((0.0, 1.0)), &references),
+            self.plot.scale,
+        );
+        let mut chart = Chart::new(x, y.padded(0.03), look(theme));
+        chart.x_unit = self.plot.x_unit();
+        chart.layers = curve.layers(run, theme.chart.train, theme);
+        chart.layers.push(Layer::Points {
+            points,
+            symbol: theme.symbols.bullet.chars().next().unwrap_or('*'),
+            style: theme.chart.validation,
+        });
+        chart.references = references;
+        chart.markers = markers(run, axis, theme);
+        chart.crosshair = self.crosshair(run, theme);
+        chart
+    }
+
+    /// Validation values in the window; of very many in one column, the last.
+    fn points(&self, run: &RunView, x: Axis) -> Vec<(f64, f64)> {
+        let (low, high) = x.range();
+        let from = run
+            .evaluations
+            .partition_point(|e| run.place(self.plot.axis, e.step as f64) < low);
+        let places = run.evaluations[from..].iter().map(|report| {
+            let place = run.place(self.plot.axis, report.step as f64);
+            (place, self.unit.validation(report))
+        });
+        places
+            .take_while(|(place, _)| *place <= high)
+            .filter(|(_, value)| value.is_finite())
+            .collect()
+    }
+
+    fn references(&self, run: &RunView, theme: &Theme) -> Vec<Reference> {
+        let Some(info) = &run.info else {
+            return Vec::new();
+        };
+        let mut all = vec![
+            ("uniform", info.uniform_loss),
+            ("unigram", info.unigram_loss),
+        ];
+        if let Some((bits, exact)) = info.source_entropy {
+            let name = if exact { "source" } else { "source bound" };
+            all.push((name, bits * nats_per_bit_per_byte(run)));
+        }
+        all.into_iter()
+            .map(|(name, nats)| (name, self.unit.show(nats, run)))
+            .filter(|(_, value)| value.is_finite())
+            .map(|(name, value)| Reference {
+                value,
+                label: format!("{name} {}", reading(value)),
+                style: theme.chart.reference,
+            })
+            .collect()
+    }
+
+    fn crosshair(&self, run: &RunView, theme: &Theme) -> Option<Crosshair> {
+        let index = self.plot.under_crosshair(run)?;
+        let report = run.series.report(index)?;
+        let show = |nats: f64| reading(self.unit.show(nats, run));
+        let style = theme.chart.crosshair;
+        let mut rows = vec![
+            (format!("step {}", report.step), style),
+            (
+                format!(
+                    "{} tokens, {}",
+                    reading(report.tokens as f64),
+                    clock(report.seconds)
+                ),
+                theme.dim,
+            ),
+            (format!("train {}", show(report.loss)), theme.chart.train),
+        ];
+        if run.smoothing > 0.0
+            && let Some(smoothed) = run.series.smoothed(Metric::Loss, index)
+        {
+            rows.push((format!("smooth {}", show(smoothed)), theme.chart.train));
+        }
+        let after = run.evaluations.partition_point(|e| e.step <= report.step);
+        if let Some(eval) = after.checked_sub(1).map(|at| &run.evaluations[at]) {
+            let value = reading(self.unit.validation(eval));
+            rows.push((
+                format!("val {value} @{}", eval.step),
+                theme.chart.validation,
+            ));
+        }
+        Some(Crosshair {
+            x: run.series.x(self.plot.axis, index),
+            rows,
+            style,
+        })
+    }
+
+    /// What it comes to now, for the right of the title.
+    fn now<'a>(&self, run: &RunView, theme: &Theme) -> Vec<Span<'a>> {
+        let mut spans = Vec::new();
+        if let Some(value) = run
+            .series
+            .len()
+            .checked_sub(1)
+            .and_then(|last| run.series.smoothed(Metric::Loss, last))
+        {
+            let text = format!("train {}", reading(self.unit.show(value, run)));
+            spans.push(Span::styled(text, theme.chart.train));
+        }
+        if let Some(report) = run.evaluations.last() {
+            let text = format!("  val {}", reading(self.unit.validation(report)));
+            spans.push(Span::styled(text, theme.chart.validation));
+        }
+        spans
+    }
+}
+
+/// The range, stretched to a reference that is less than a quarter of it away.
+fn with_near(range: (f64, f64), references: &[Reference]) -> (f64, f64) {
+    let (low, high) = range;
+    let near = (high - low) * 0.25;
+    let mut out = range;
+    for reference in references {
+        if reference.value > low - near && reference.value < high + near {
+            out = (out.0.min(reference.value), out.1.max(reference.value));
+        }
+    }
+    out
+}
+
+/// Edits and resumes as lines, checkpoints as ticks: of very many, the newest.
+pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
+    const MOST: usize = 500;
+    let place = |step: u64| run.place(axis, step as f64);
+    let newest = |len: usize| len.saturating_sub(MOST);
+    let times = theme.symbols.times;
+    let mut all: Vec<Marker> = Vec::new();
+    for step in &run.resumed[newest(run.resumed.len())..] {
+        all.push(Marker {
+            x: place(*step),
+            label: "resumed".into(),
+            kind: MarkerKind::Line,
+            style: theme.chart.mark_checkpoint,
+        });
+    }
+    for (step, multiplier) in &run.edits[newest(run.edits.len())..] {
+        all.push(Marker {
+            x: place(*step),
+            label: format!("lr {times}{}", reading(*multiplier)),
+            kind: MarkerKind::Line,
+            style: theme.chart.mark_edit,
+        });
+    }
+    all.sort_by(|a, b| a.x.total_cmp(&b.x));
+    let tick = if theme.symbols.unicode { '◆' } else { '#' };
+    for checkpoint in &run.checkpoints[newest(run.checkpoints.len())..] {
+        all.push(Marker {
+            x: place(checkpoint.step),
+            label: String::new(),
+            kind: MarkerKind::Tick(tick),
+            style: theme.chart.mark_checkpoint,
+        });
+    }
+    all
+}
+
+impl Pane for Loss {
+    fn spec(&self) -> &'static PaneSpec {
+        &SPEC
+    }
+
+    fn act(&mut self, action: Action, run: &RunView) -> Handled {
+        if action == Action::CycleUnit {
+            self.unit = self.unit.next();
+            return Handled::Yes;
+        }
+        self.plot.act(action, run, self.extent(run))
+    }
+
+    fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
+        self.plot.mouse(mouse, area, run, self.extent(run))
+    }
+
+    fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = context.theme;
+        let mut legend = vec![
+            Span::styled(format!("{} ", self.unit.label()), theme.dim),
+            Span::styled(format!("train {} ", theme.symbols.dash), theme.chart.train),
+            Span::styled(
+                format!("val {} ", theme.symbols.bullet),
+                theme.chart.validation,
+            ),
+        ];
+        if run.smoothing > 0.0 {
+            legend.push(Span::styled(
+                format!("smooth {} ", run.smoothing),
+                theme.dim,
+            ));
+        }
+        legend.push(Span::styled(self.plot.words(), theme.info));
+        let inner = frame(
+            &context,
+            SPEC.title,
+            legend,
+            self.now(run, theme),
+            area,
+            buffer,
+        );
+        self.chart(run, theme, Chart::plot(inner))
+            .render(inner, buffer);
+    }
+}

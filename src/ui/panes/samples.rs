@@ -1,0 +1,388 @@
+//! What the model writes, prompt by prompt, as it is generated and at every step before.
+//!
+//! ```text
+//! ┌ 2 Samples ────────────────────── step 1 200 ● ┐
+//! │ Once upon a time there was a small fox who    │  the prompt stands out
+//! │ lived near the old mill …                     │
+//! │                                               │
+//! │ ◂ step 1 000 │ 1 200 ▸  prompt 1/2  temp 0.8  │
+//! └───────────────────────────────────────────────┘
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::{Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+
+use super::frame::{frame, grouped, inside, say, wrap, write};
+use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::protocol::{SamplePiece, SampleRecord};
+use crate::ui::keymap::{Action, Context};
+use crate::ui::screens::train::RunView;
+use crate::ui::theme::Theme;
+use crate::ui::widgets::chart::reading;
+
+pub const SPEC: PaneSpec = PaneSpec {
+    id: "samples",
+    title: "Samples",
+    help: "The same prompts, continued by the model at every cadence, so that you can see it learn: first noise, then \
+           letters that go together, words, sentences. Left and right go through the steps; the newest is followed \
+           until you go back. With probabilities shown, underlined tokens surprised the model itself (less \
+           than one in ten), bold ones it was nearly sure of. Temperature below 1 makes it more careful, above 1 bolder.",
+    context: Context::Samples,
+    importance: 90,
+};
+
+/// Which step is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum At {
+    #[default]
+    Newest,
+    Step(u64),
+}
+
+#[derive(Debug, Default)]
+pub struct Samples {
+    prompt: usize,
+    at: At,
+    scroll: u16,
+    compare: bool,
+    probabilities: bool,
+}
+
+pub fn new() -> Box<dyn Pane> {
+    Box::new(Samples::default())
+}
+
+/// One text on screen, finished or not.
+struct Shown<'a> {
+    step: u64,
+    prompt: &'a str,
+    record: Option<&'a SampleRecord>,
+    pieces: &'a [SamplePiece],
+}
+
+impl Samples {
+    /// Steps of which this prompt has a text, oldest first.
+    fn steps(&self, run: &RunView) -> Vec<u64> {
+        let mut steps: Vec<u64> = run
+            .samples
+            .iter()
+            .filter(|sample| sample.record.prompt_index == self.prompt)
+            .map(|sample| sample.record.step)
+            .collect();
+        if let Some(live) = run.live.as_ref().filter(|live| live.prompt == self.prompt) {
+            steps.push(live.step);
+        }
+        steps.dedup();
+        steps
+    }
+
+    fn prompts(run: &RunView) -> usize {
+        let seen = run.samples.iter().map(|s| s.record.prompt_index + 1).max();
+        let live = run.live.as_ref().map(|live| live.prompt + 1);
+        seen.max(live)
+            .unwrap_or(0)
+            .max(run.config.sample.prompts.len())
+    }
+
+    fn shown<'a>(&self, run: &'a RunView, step: u64) -> Option<Shown<'a>> {
+        let live = run
+            .live
+            .as_ref()
+            .filter(|live| live.prompt == self.prompt && live.step == step);
+        if let Some(live) = live {
+            let prompt = run.config.sample.prompts.get(live.prompt);
+            return Some(Shown {
+                step,
+                prompt: prompt.map_or("", String::as_str),
+                record: None,
+                pieces: &live.pieces,
+            });
+        }
+        let sample = run
+            .samples
+            .iter()
+            .rev()
+            .find(|s| s.record.prompt_index == self.prompt && s.record.step == step)?;
+        Some(Shown {
+            step,
+            prompt: &sample.record.prompt,
+            record: Some(&sample.record),
+            pieces: &sample.pieces,
+        })
+    }
+
+    fn position(&self, steps: &[u64]) -> Option<usize> {
+        let last = steps.len().checked_sub(1)?;
+        Some(match self.at {
+            At::Newest => last,
+            At::Step(step) => steps.partition_point(|s| *s < step).min(last),
+        })
+    }
+
+    fn go(&mut self, steps: &[u64], to: usize) {
+        self.scroll = 0;
+        self.at = match steps.get(to) {
+            Some(step) if to + 1 < steps.len() => At::Step(*step),
+            _ => At::Newest,
+        };
+    }
+
+    fn lines(&self, shown: &Shown<'_>, theme: &Theme, width: u16) -> Vec<Line<'static>> {
+        let mut parts: Vec<(&str, Style)> = vec![(shown.prompt, theme.heading)];
+        match shown.record {
+            // Pieces make up the same text, with what the model thought of each.
+            Some(record) if !self.probabilities || shown.pieces.is_empty() => {
+                let text = record
+                    .text
+                    .strip_prefix(shown.prompt)
+                    .unwrap_or(&record.text);
+                parts.push((text, theme.text));
+                if !record.complete {
+                    parts.push((theme.symbols.ellipsis, theme.dim));
+                }
+            }
+            _ => {
+                for piece in shown.pieces {
+                    let style = if self.probabilities {
+                        by_probability(piece.probability, theme)
+                    } else {
+                        theme.text
+                    };
+                    parts.push((&piece.text, style));
+                }
+                if shown.record.is_none() {
+                    parts.push((if theme.symbols.unicode { "▌" } else { "_" }, theme.info));
+                }
+            }
+        }
+        wrap(parts, width as usize)
+    }
+
+    fn draw(
+        &self,
+        shown: Option<Shown<'_>>,
+        head: bool,
+        theme: &Theme,
+        area: Rect,
+        buffer: &mut Buffer,
+    ) {
+        let Some(shown) = shown else { return };
+        let mut area = area;
+        if head && area.height > 1 {
+            let text = format!("step {}", grouped(shown.step));
+            write(buffer, area, area.y, &text, theme.dim);
+            area.y += 1;
+            area.height -= 1;
+        }
+        let lines = self.lines(&shown, theme, area.width);
+        let most = lines.len().saturating_sub(area.height as usize);
+        // A text that streams in is followed to its end.
+        let skip = if shown.record.is_none() && self.scroll == 0 {
+            most
+        } else {
+            (self.scroll as usize).min(most)
+        };
+        for (row, line) in lines
+            .into_iter()
+            .skip(skip)
+            .take(area.height as usize)
+            .enumerate()
+        {
+            line.render(
+                Rect {
+                    y: area.y + row as u16,
+                    height: 1,
+                    ..area
+                },
+                buffer,
+            );
+        }
+    }
+
+    fn footer(&self, run: &RunView, steps: &[u64], at: usize, theme: &Theme) -> Line<'static> {
+        let mut spans = Vec::new();
+        if let Some(before) = at.checked_sub(1) {
+            let text = format!(
+                "{} step {} {} ",
+                theme.symbols.left,
+                grouped(steps[before]),
+                theme.symbols.vertical
+            );
+            spans.push(Span::styled(text, theme.dim));
+        }
+        spans.push(Span::styled(grouped(steps[at]), theme.strong));
+        if at + 1 < steps.len() {
+            let text = format!(" {} {}", theme.symbols.vertical, grouped(steps[at + 1]));
+            spans.push(Span::styled(text, theme.dim));
+            spans.push(Span::styled(format!(" {}", theme.symbols.right), theme.dim));
+        }
+        let prompts = Self::prompts(run);
+        if prompts > 1 {
+            spans.push(Span::styled(
+                format!("  prompt {}/{prompts}", self.prompt + 1),
+                theme.dim,
+            ));
+        }
+        let record = self.shown(run, steps[at]).and_then(|shown| shown.record);
+        let (temperature, top_k, top_p) = match record {
+            Some(record) => (record.temperature, record.top_k, record.top_p),
+            None => {
+                let sample = &run.config.sample;
+                (sample.temperature, sample.top_k, sample.top_p)
+            }
+        };
+        let mut words = if temperature == 0.0 {
+            "  greedy".to_string()
+        } else {
+            format!("  temp {}", reading(temperature))
+        };
+        if top_k > 0 {
+            words.push_str(&format!(" top-k {top_k}"));
+        }
+        if top_p < 1.0 {
+            words.push_str(&format!(" top-p {}", reading(top_p)));
+        }
+        spans.push(Span::styled(words, theme.dim));
+        if let Some(record) = record {
+            let rate = reading(record.tokens_per_second);
+            spans.push(Span::styled(format!("  {rate} tok/s"), theme.dim));
+        }
+        Line::from(spans)
+    }
+}
+
+fn by_probability(probability: f32, theme: &Theme) -> Style {
+    match probability {
+        p if p >= 0.9 => theme.strong,
+        p if p >= 0.1 => theme.text,
+        _ => theme.warning.add_modifier(Modifier::UNDERLINED),
+    }
+}
+
+impl Pane for Samples {
+    fn spec(&self) -> &'static PaneSpec {
+        &SPEC
+    }
+
+    fn act(&mut self, action: Action, run: &RunView) -> Handled {
+        let steps = self.steps(run);
+        let at = self.position(&steps).unwrap_or(0);
+        let prompts = Self::prompts(run).max(1);
+        match action {
+            Action::Left => self.go(&steps, at.saturating_sub(1)),
+            Action::Right => self.go(&steps, at + 1),
+            Action::Top => self.go(&steps, 0),
+            Action::Bottom => self.go(&steps, usize::MAX),
+            Action::Up => self.scroll = self.scroll.saturating_sub(1),
+            Action::Down => self.scroll = self.scroll.saturating_add(1).min(5000),
+            Action::PageUp => self.scroll = self.scroll.saturating_sub(10),
+            Action::PageDown => self.scroll = self.scroll.saturating_add(10).min(5000),
+            Action::NextPrompt => self.prompt = (self.prompt + 1) % prompts,
+            Action::PreviousPrompt => self.prompt = (self.prompt + prompts - 1) % prompts,
+            Action::CompareSamples => self.compare = !self.compare,
+            Action::ShowProbabilities => self.probabilities = !self.probabilities,
+            _ => return Handled::No,
+        }
+        Handled::Yes
+    }
+
+    fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
+        match mouse {
+            PaneMouse::Wheel { lines, .. } => {
+                let down = lines.clamp(-100, 100) as i16;
+                self.scroll = self.scroll.saturating_add_signed(down).min(5000);
+                Handled::Yes
+            }
+            // The left and right halves of the last row go back and on.
+            PaneMouse::Click(at) if at.y + 1 == inside(area).bottom() => {
+                let earlier = at.x < area.x + area.width / 4;
+                self.act(if earlier { Action::Left } else { Action::Right }, run)
+            }
+            _ => Handled::No,
+        }
+    }
+
+    fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
+        let theme = context.theme;
+        let steps = self.steps(run);
+        let at = self.position(&steps);
+        let live =
+            at.is_some_and(|at| run.live.as_ref().is_some_and(|live| live.step == steps[at]));
+        let mut right = Vec::new();
+        if let Some(at) = at {
+            right.push(Span::styled(
+                format!("step {}", grouped(steps[at])),
+                theme.dim,
+            ));
+            if live {
+                right.push(Span::styled(
+                    format!(" {}", theme.symbols.bullet),
+                    theme.good,
+                ));
+            } else if self.at != At::Newest {
+                right.push(Span::styled(" held", theme.info));
+            }
+        }
+        let inner = frame(&context, SPEC.title, Vec::new(), right, area, buffer);
+        let Some(at) = at else {
+            let words = if run.config.sample.every == 0 {
+                "no samples: sample.every is 0".to_string()
+            } else {
+                format!("the first sample comes at step {}", run.config.sample.every)
+            };
+            say(buffer, inner, &words, theme.dim);
+            return;
+        };
+        let foot = u16::from(inner.height >= 4);
+        let body = Rect {
+            height: inner.height - foot,
+            ..inner
+        };
+        if self.compare && body.width >= 30 {
+            let half = body.width / 2;
+            let left = Rect {
+                width: half - 1,
+                ..body
+            };
+            let rest = Rect {
+                x: body.x + half + 1,
+                width: body.width - half - 1,
+                ..body
+            };
+            for row in body.y..body.bottom() {
+                write(
+                    buffer,
+                    Rect {
+                        x: body.x + half - 1,
+                        width: 1,
+                        ..body
+                    },
+                    row,
+                    theme.symbols.vertical,
+                    theme.border,
+                );
+            }
+            let other = if at + 1 == steps.len() {
+                0
+            } else {
+                steps.len() - 1
+            };
+            let (first, second) = (at.min(other), at.max(other));
+            self.draw(self.shown(run, steps[first]), true, theme, left, buffer);
+            self.draw(self.shown(run, steps[second]), true, theme, rest, buffer);
+        } else {
+            self.draw(self.shown(run, steps[at]), false, theme, body, buffer);
+        }
+        if foot == 1 {
+            let row = Rect {
+                y: body.bottom(),
+                height: 1,
+                ..inner
+            };
+            self.footer(run, &steps, at, theme).render(row, buffer);
+        }
+    }
+}

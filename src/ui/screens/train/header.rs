@@ -1,0 +1,243 @@
+//! The lines above the panes: what is training and how far it is, and, when training stands still, why and what
+//! can be done next.
+//!
+//! ```text
+//! gpt · stories · flex ── step 1 240/5 000 ── epoch 0.4 ── 31.2k tok/s ── ETA 1:52 ── training ●
+//! ✗ the loss is not a number since step 812 (blocks.2) …  } lower the learning rate, space resume
+//! ```
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::Widget;
+use unicode_width::UnicodeWidthStr;
+
+use super::view::RunView;
+use crate::protocol::{FinishReason, Phase};
+use crate::ui::keymap::{Action, Context, KeyMap};
+use crate::ui::panes::{grouped, wrap};
+use crate::ui::theme::Theme;
+use crate::ui::widgets::chart::{clock, reading};
+
+/// The word for a phase, and its style.
+pub fn phase_words(run: &RunView, theme: &Theme) -> (String, Style) {
+    let share = |done: u64, total: u64| (100.0 * done as f64 / total.max(1) as f64).min(100.0);
+    match &run.phase {
+        Phase::Idle => ("waiting".into(), theme.dim),
+        Phase::Loading {
+            what,
+            done,
+            total: Some(total),
+        } => (format!("{what} {:.0} %", share(*done, *total)), theme.info),
+        Phase::Loading { what, .. } => (what.clone(), theme.info),
+        Phase::Compiling => ("compiling kernels".into(), theme.info),
+        Phase::Training => ("training".into(), theme.good),
+        Phase::Evaluating { done, total } => (
+            format!("evaluating {:.0} %", share(*done, *total)),
+            theme.info,
+        ),
+        Phase::Sampling => ("sampling".into(), theme.info),
+        Phase::Paused => ("paused".into(), theme.warning),
+        Phase::Diverged { .. } => ("diverged".into(), theme.error),
+        Phase::Stopping => ("saving".into(), theme.info),
+        Phase::Finished => ("finished".into(), theme.good),
+        Phase::Failed => ("failed".into(), theme.error),
+    }
+}
+
+/// Seconds left at the present pace; `None` while it cannot be known.
+fn seconds_left(run: &RunView) -> Option<f64> {
+    let left = run.total_steps().checked_sub(run.step)?;
+    let each = run.seconds_per_step();
+    (left > 0 && each > 0.0 && run.failure.is_none() && run.finish.is_none())
+        .then_some(left as f64 * each)
+}
+
+/// One row. What matters less is left out where there is no room.
+pub fn draw(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let (phase, style) = phase_words(run, theme);
+    let tail = format!("{phase} {}", theme.symbols.bullet);
+    let mut pieces: Vec<(u8, String, Style)> = Vec::new();
+    let config = &run.config;
+    let corpus = match config.corpus.path.first() {
+        Some(path) => path.file_name().map_or_else(
+            || path.display().to_string(),
+            |name| name.to_string_lossy().into_owned(),
+        ),
+        None => config.corpus.name.clone(),
+    };
+    let device = run
+        .info
+        .as_ref()
+        .map_or(&config.device, |info| &info.device);
+    let device = device.split(' ').next().unwrap_or_default();
+    let dot = if theme.symbols.unicode { "·" } else { "-" };
+    let name = format!(
+        "{} {dot} {corpus} {dot} {device}",
+        config.model.kind().key()
+    );
+    pieces.push((6, name, theme.strong));
+    let steps = format!("step {}/{}", grouped(run.step), grouped(run.total_steps()));
+    pieces.push((7, steps, theme.text));
+    if let Some(last) = run.series.last() {
+        let epoch = match &run.info {
+            Some(info) if info.train_tokens > 0 => last.tokens as f64 / info.train_tokens as f64,
+            _ => last.epoch,
+        };
+        pieces.push((2, format!("epoch {epoch:.1}"), theme.text));
+        pieces.push((
+            3,
+            format!("{} tok/s", reading(last.tokens_per_second)),
+            theme.text,
+        ));
+    }
+    if let Some(left) = seconds_left(run) {
+        pieces.push((4, format!("ETA {}", clock(left.round())), theme.text));
+    }
+    let rule = theme.symbols.dash.repeat(2);
+    let width = area.width as usize;
+    let needed = |pieces: &[(u8, String, Style)]| {
+        let texts: usize = pieces.iter().map(|piece| piece.1.width() + 4).sum();
+        texts + tail.width() + 2
+    };
+    while needed(&pieces) > width
+        && let Some(least) = (0..pieces.len()).min_by_key(|at| pieces[*at].0)
+    {
+        pieces.remove(least);
+    }
+    let mut spans = vec![Span::raw(" ")];
+    for (_, text, style) in pieces {
+        spans.push(Span::styled(text, style));
+        spans.push(Span::styled(format!(" {rule} "), theme.border));
+    }
+    spans.push(Span::styled(tail, style));
+    Line::from(spans).render(area, buffer);
+}
+
+/// What stands in the way and what can be done about it; `None` while all is well.
+pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String, Style)> {
+    let key = |action| {
+        let contexts = [Context::Train, Context::Global];
+        keymap.key_for(&contexts, action).unwrap_or_default()
+    };
+    let cross = theme.symbols.cross;
+    let check = theme.symbols.check;
+    match &run.phase {
+        Phase::Diverged {
+            step,
+            layer,
+            message,
+        } => {
+            let place = layer
+                .as_ref()
+                .map_or(String::new(), |layer| format!(" in {layer}"));
+            let saved = run.saved_step.map_or(String::new(), |step| {
+                format!(" The checkpoint of step {} is untouched.", grouped(step))
+            });
+            Some((
+                format!(
+                    "{cross} Diverged at step {}{place}: {message}.{saved} Next: {} halve the learning rate, {} resume, \
+                     or {} start over from home.",
+                    grouped(*step),
+                    key(Action::LearningRateHalve),
+                    key(Action::TogglePause),
+                    key(Action::GoHome),
+                ),
+                theme.error,
+            ))
+        }
+        Phase::Failed => {
+            let message = run
+                .failure
+                .as_deref()
+                .unwrap_or("the training thread ended");
+            let saved = match run.saved_step {
+                Some(step) => format!(
+                    "It can be resumed from step {} ({} runs)",
+                    grouped(step),
+                    key(Action::GoRuns)
+                ),
+                None => "Nothing was saved".to_string(),
+            };
+            Some((
+                format!(
+                    "{cross} Failed: {message}. {saved}; {} home.",
+                    key(Action::GoHome)
+                ),
+                theme.error,
+            ))
+        }
+        Phase::Finished => {
+            let report = run.finish.as_ref()?;
+            let why = match report.reason {
+                FinishReason::Completed => "All steps are done",
+                FinishReason::EarlyStopped => "Stopped early, no improvement any more",
+                FinishReason::Stopped => "Stopped and saved",
+            };
+            let best = match (report.best_val_loss, report.best_step) {
+                (Some(loss), Some(step)) => {
+                    format!(
+                        " Best validation loss {} at step {}.",
+                        reading(loss),
+                        grouped(step)
+                    )
+                }
+                _ => String::new(),
+            };
+            Some((
+                format!(
+                    "{check} {why} after {}.{best} Next: {} train another, {} runs, {} quit.",
+                    clock(report.seconds.round()),
+                    key(Action::GoHome),
+                    key(Action::GoRuns),
+                    key(Action::Quit),
+                ),
+                theme.good,
+            ))
+        }
+        _ => None,
+    }
+}
+
+/// Says it on the rows of `area`.
+pub fn draw_trouble(words: &str, style: Style, area: Rect, buffer: &mut Buffer) {
+    let width = area.width.saturating_sub(2);
+    for (row, line) in wrap([(words, style)], width as usize)
+        .into_iter()
+        .take(area.height as usize)
+        .enumerate()
+    {
+        let row = Rect::new(area.x + 1, area.y + row as u16, width, 1);
+        line.render(row.intersection(area), buffer);
+    }
+}
+
+/// The numbers of the panes that have no place, on one row.
+pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    let mut spans = vec![Span::raw(" ")];
+    let mut put = |name: &str, value: String, style: Style| {
+        spans.push(Span::styled(format!("{name} "), theme.dim));
+        spans.push(Span::styled(value, style));
+        spans.push(Span::raw("  "));
+    };
+    if let Some(last) = run.series.last() {
+        put("lr", reading(last.learning_rate), theme.chart.learning_rate);
+        put("grad", reading(last.grad_norm), theme.chart.grad_norm);
+        put(
+            "tok/s",
+            reading(last.tokens_per_second),
+            theme.chart.throughput,
+        );
+        put("ms", reading(last.ms), theme.text);
+    }
+    if let Some(report) = run.evaluations.last() {
+        put("val", reading(report.val_loss), theme.chart.validation);
+        put("ppl", reading(report.perplexity), theme.text);
+    }
+    if let Some(pending) = run.pending_multiplier {
+        let text = format!("{}{}", theme.symbols.times, reading(pending));
+        put("pending lr", text, theme.changed);
+    }
+    Line::from(spans).render(area, buffer);
+}

@@ -1,0 +1,195 @@
+//! Where the panes go. On a small screen those that matter less give way first; a pane that has no place of its
+//! own takes the last place while it has the focus, so that nothing is out of reach.
+
+use ratatui::layout::Rect;
+
+/// Smallest screen that panes are drawn on.
+pub const SMALLEST: (u16, u16) = (40, 11);
+
+/// Shares of the screen that a drag can change, in percent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Splits {
+    /// Width of the left side.
+    pub left: u16,
+    /// Height of the loss within the left side.
+    pub loss: u16,
+}
+
+impl Default for Splits {
+    fn default() -> Self {
+        Self { left: 56, loss: 48 }
+    }
+}
+
+/// Places by pane id, in the order of importance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Layout {
+    pub places: Vec<(&'static str, Rect)>,
+    /// The row of single numbers that stands in for panes without a place.
+    pub gauges: Option<Rect>,
+    /// Where a drag starts: a column and a row, if there are such.
+    pub split_column: Option<u16>,
+    pub split_row: Option<u16>,
+}
+
+impl Layout {
+    pub fn new(area: Rect, splits: Splits, focused: Option<&'static str>) -> Layout {
+        let mut layout = match (area.width, area.height) {
+            (150.., 44..) => large(area, splits),
+            (100.., 28..) => medium(area, splits),
+            (64.., 16..) => small(area, splits),
+            _ => smallest(area),
+        };
+        if let Some(focused) = focused
+            && layout.places.iter().all(|(id, _)| *id != focused)
+            && let Some((last, _)) = layout.places.last_mut()
+        {
+            *last = focused;
+        }
+        layout
+    }
+}
+
+fn share(whole: u16, percent: u16) -> u16 {
+    (u32::from(whole) * u32::from(percent.clamp(20, 80)) / 100) as u16
+}
+
+fn columns(area: Rect, left: u16) -> (Rect, Rect) {
+    let left = left.min(area.width);
+    (
+        Rect {
+            width: left,
+            ..area
+        },
+        Rect {
+            x: area.x + left,
+            width: area.width - left,
+            ..area
+        },
+    )
+}
+
+fn rows(area: Rect, top: u16) -> (Rect, Rect) {
+    let top = top.min(area.height);
+    (
+        Rect {
+            height: top,
+            ..area
+        },
+        Rect {
+            y: area.y + top,
+            height: area.height - top,
+            ..area
+        },
+    )
+}
+
+/// Everything, with the events under the samples.
+fn large(area: Rect, splits: Splits) -> Layout {
+    let (left, right) = columns(area, share(area.width, splits.left));
+    let (loss, rest) = rows(left, share(area.height, splits.loss));
+    let (rate, rest) = rows(rest, rest.height * 45 / 100);
+    let (grad, speed) = columns(rest, rest.width / 2);
+    let (samples, rest) = rows(right, share(area.height, splits.loss));
+    let (side, events) = rows(rest, rest.height * 60 / 100);
+    let (knobs, health) = columns(side, side.width * 40 / 100);
+    Layout {
+        places: vec![
+            ("loss", loss),
+            ("samples", samples),
+            ("learning-rate", rate),
+            ("knobs", knobs),
+            ("health", health),
+            ("grad-norm", grad),
+            ("throughput", speed),
+            ("events", events),
+        ],
+        gauges: None,
+        split_column: Some(right.x),
+        split_row: Some(rate.y),
+    }
+}
+
+/// Everything, tighter.
+fn medium(area: Rect, splits: Splits) -> Layout {
+    let (left, right) = columns(area, share(area.width, splits.left));
+    let (loss, rest) = rows(left, share(area.height, splits.loss));
+    let (rate, rest) = rows(rest, rest.height / 2);
+    let (grad, speed) = columns(rest, rest.width / 2);
+    let (samples, rest) = rows(right, share(area.height, splits.loss));
+    let (side, events) = rows(rest, rest.height - (rest.height / 3).max(5));
+    let (knobs, health) = columns(side, (side.width * 42 / 100).max(22));
+    Layout {
+        places: vec![
+            ("loss", loss),
+            ("samples", samples),
+            ("learning-rate", rate),
+            ("knobs", knobs),
+            ("health", health),
+            ("grad-norm", grad),
+            ("throughput", speed),
+            ("events", events),
+        ],
+        gauges: None,
+        split_column: Some(right.x),
+        split_row: Some(rate.y),
+    }
+}
+
+/// Loss, samples, learning rate and a row of numbers.
+fn small(area: Rect, splits: Splits) -> Layout {
+    let (gauges, area) = rows(area, 1);
+    let (left, right) = columns(area, share(area.width, splits.left));
+    let (loss, rate) = rows(left, share(area.height, splits.loss.max(58)));
+    Layout {
+        places: vec![("loss", loss), ("samples", right), ("learning-rate", rate)],
+        gauges: Some(gauges),
+        split_column: Some(right.x),
+        split_row: None,
+    }
+}
+
+/// Loss above, samples below while there are rows for both.
+fn smallest(area: Rect) -> Layout {
+    if area.height < 14 {
+        return Layout {
+            places: vec![("loss", area)],
+            ..Layout::default()
+        };
+    }
+    let (gauges, area) = rows(area, 1);
+    let (loss, samples) = rows(area, area.height / 2);
+    Layout {
+        places: vec![("loss", loss), ("samples", samples)],
+        gauges: Some(gauges),
+        ..Layout::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn places_stay_inside_and_apart(
+            width in 1u16..400,
+            height in 1u16..200,
+            left in 0u16..100,
+            loss in 0u16..100,
+        ) {
+            let area = Rect::new(3, 2, width, height);
+            let layout = Layout::new(area, Splits { left, loss }, Some("events"));
+            let mut places: Vec<Rect> = layout.places.iter().map(|place| place.1).collect();
+            places.extend(layout.gauges);
+            for (index, place) in places.iter().enumerate() {
+                prop_assert_eq!(place.intersection(area), *place);
+                for other in &places[index + 1..] {
+                    prop_assert!(place.intersection(*other).is_empty());
+                }
+            }
+            prop_assert!(layout.places.iter().any(|place| place.0 == "events"));
+        }
+    }
+}

@@ -1,0 +1,408 @@
+//! Everything a run told so far, as the panes read it. Grows only by its series, and by lists with a limit.
+
+use std::collections::VecDeque;
+
+use crate::config::RunConfig;
+use crate::protocol::{
+    CheckpointInfo, Edit, EvalReport, EventKind, FinishReason, FinishReport, LayerHealth,
+    NoticeLevel, Phase, RunId, RunInfo, SamplePiece, SampleRecord, SchedulePoint,
+};
+use crate::run::History;
+use crate::ui::series::{Metric, RunSeries, XAxis};
+use crate::ui::widgets::chart::{clock, reading};
+
+/// Lines kept by the event log.
+const LOG_LINES: usize = 1000;
+/// Samples kept; when there are more, every second of the older half goes.
+const SAMPLES: usize = 600;
+/// Bytes of one text that are kept while it streams in.
+const LIVE_BYTES: usize = 64 * 1024;
+/// The weight of the past in smoothed lines, as `s` goes through them.
+const SMOOTHING: [f64; 6] = [0.0, 0.6, 0.9, 0.97, 0.99, 0.999];
+
+/// One line of the event log.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogLine {
+    pub step: u64,
+    /// Seconds of training.
+    pub seconds: f64,
+    pub level: NoticeLevel,
+    pub text: String,
+}
+
+/// A generated text; `pieces` is empty for one that was read from disk.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sampled {
+    pub record: SampleRecord,
+    pub pieces: Vec<SamplePiece>,
+}
+
+/// A text that is being generated now.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LiveSample {
+    pub step: u64,
+    pub prompt: usize,
+    pub pieces: Vec<SamplePiece>,
+    bytes: usize,
+}
+
+/// The run as far as it is known.
+#[derive(Debug)]
+pub struct RunView {
+    pub run: RunId,
+    pub config: RunConfig,
+    pub info: Option<Box<RunInfo>>,
+    pub phase: Phase,
+    /// The newest step that was reported.
+    pub step: u64,
+    /// The newest step of which a checkpoint is on disk.
+    pub saved_step: Option<u64>,
+    /// Multiplies the schedule's learning rate now.
+    pub multiplier: f64,
+    /// What the user dialled and has not applied yet.
+    pub pending_multiplier: Option<f64>,
+    pub series: RunSeries,
+    /// The weight of the past in smoothed lines.
+    pub smoothing: f64,
+    pub evaluations: Vec<EvalReport>,
+    pub samples: Vec<Sampled>,
+    pub live: Option<LiveSample>,
+    pub checkpoints: Vec<CheckpointInfo>,
+    /// Step and the new multiplier.
+    pub edits: Vec<(u64, f64)>,
+    /// Steps at which the run was taken up again.
+    pub resumed: Vec<u64>,
+    pub schedule: Vec<SchedulePoint>,
+    pub health: Vec<LayerHealth>,
+    pub log: VecDeque<LogLine>,
+    pub finish: Option<FinishReport>,
+    pub failure: Option<String>,
+}
+
+impl RunView {
+    pub fn new(run: RunId, config: RunConfig) -> Self {
+        let mut view = Self {
+            run,
+            config,
+            info: None,
+            phase: Phase::Idle,
+            step: 0,
+            saved_step: None,
+            multiplier: 1.0,
+            pending_multiplier: None,
+            series: RunSeries::default(),
+            smoothing: 0.0,
+            evaluations: Vec::new(),
+            samples: Vec::new(),
+            live: None,
+            checkpoints: Vec::new(),
+            edits: Vec::new(),
+            resumed: Vec::new(),
+            schedule: Vec::new(),
+            health: Vec::new(),
+            log: VecDeque::new(),
+            finish: None,
+            failure: None,
+        };
+        view.set_smoothing(0.9);
+        view
+    }
+
+    /// Takes in one event of this run.
+    pub fn apply(&mut self, event: EventKind) {
+        match event {
+            EventKind::Phase(phase) => self.enter(phase),
+            EventKind::Started(info) => {
+                self.step = self.step.max(info.start_step);
+                if info.start_step > 0 {
+                    self.saved_step = self.saved_step.max(Some(info.start_step));
+                    self.resumed.push(info.start_step);
+                    self.say(
+                        NoticeLevel::Info,
+                        format!("resumed from step {}", info.start_step),
+                    );
+                }
+                self.config = info.config.clone();
+                self.info = Some(info);
+            }
+            EventKind::Steps(reports) => {
+                for report in &reports {
+                    self.series.push(report);
+                    self.step = report.step;
+                }
+            }
+            EventKind::Evaluated(report) => self.evaluated(report),
+            EventKind::SamplePiece {
+                step,
+                prompt,
+                piece,
+            } => self.piece(step, prompt, piece),
+            EventKind::SampleDone(record) => self.sampled(record),
+            EventKind::Checkpointed(info) => {
+                self.saved_step = self.saved_step.max(Some(info.step));
+                let size = reading(info.bytes as f64);
+                self.say(
+                    NoticeLevel::Info,
+                    format!("checkpoint of step {} ({size}B)", info.step),
+                );
+                self.checkpoints.push(info);
+            }
+            EventKind::Edited {
+                step,
+                edit: Edit::LearningRateMultiplier(multiplier),
+            } => {
+                self.multiplier = multiplier;
+                self.edits.push((step, multiplier));
+                self.say(
+                    NoticeLevel::Info,
+                    format!("learning rate ×{} from step {step}", reading(multiplier)),
+                );
+            }
+            EventKind::Health { layers, .. } => self.health = layers,
+            EventKind::Schedule(points) => self.schedule = points,
+            EventKind::Notice(notice) => self.say(notice.level, notice.message),
+            EventKind::Finished(report) => {
+                let why = match report.reason {
+                    FinishReason::Completed => "finished: all steps are done",
+                    FinishReason::EarlyStopped => "finished early: no improvement any more",
+                    FinishReason::Stopped => "stopped",
+                };
+                self.say(NoticeLevel::Info, why.into());
+                self.live = None;
+                self.finish = Some(report);
+                self.phase = Phase::Finished;
+            }
+            EventKind::Failed { message } => {
+                self.say(NoticeLevel::Error, message.clone());
+                self.live = None;
+                self.failure = Some(message);
+                self.phase = Phase::Failed;
+            }
+            EventKind::Previewed { .. } => {}
+        }
+    }
+
+    /// Puts what the run wrote before it was taken up again in front of what came since.
+    pub fn prepend(&mut self, history: History) {
+        let start = self.info.as_ref().map_or(u64::MAX, |info| info.start_step);
+        let since = std::mem::take(&mut self.series);
+        for metric in Metric::ALL {
+            self.series.set_smoothing(metric, self.smoothing);
+        }
+        for report in history.steps.iter().filter(|report| report.step <= start) {
+            self.series.push(report);
+        }
+        for report in (0..since.len()).filter_map(|index| since.report(index)) {
+            self.series.push(&report);
+        }
+        self.step = self
+            .step
+            .max(self.series.last().map_or(0, |report| report.step));
+
+        prepend(
+            &mut self.evaluations,
+            history.evaluations,
+            |e| e.step,
+            start,
+        );
+        let before = history.samples.into_iter().map(|record| Sampled {
+            record,
+            pieces: Vec::new(),
+        });
+        prepend(
+            &mut self.samples,
+            before.collect(),
+            |s| s.record.step,
+            start,
+        );
+        self.thin_samples();
+        prepend(
+            &mut self.checkpoints,
+            history.checkpoints,
+            |c| c.step,
+            start,
+        );
+        let edits = history.edits.iter().map(|record| {
+            let Edit::LearningRateMultiplier(multiplier) = record.edit;
+            (record.step, multiplier)
+        });
+        prepend(&mut self.edits, edits.collect(), |edit| edit.0, start);
+        if let Some((_, multiplier)) = self.edits.last() {
+            self.multiplier = *multiplier;
+        }
+        prepend(&mut self.resumed, history.resumed, |step| *step, start);
+        self.resumed.dedup();
+    }
+
+    /// Seconds and tokens of the newest step, for the log and the header.
+    pub fn seconds(&self) -> f64 {
+        self.series.last().map_or(0.0, |report| report.seconds)
+    }
+
+    /// Where `step` lies on an axis; beyond the newest step as it would be at the present pace.
+    pub fn place(&self, axis: XAxis, step: f64) -> f64 {
+        let Some(last) = self.series.last() else {
+            return match axis {
+                XAxis::Step => step,
+                _ => 0.0,
+            };
+        };
+        let ahead = step - last.step as f64;
+        match axis {
+            XAxis::Step => step,
+            _ if ahead <= 0.0 => self.series.translate(XAxis::Step, axis, step),
+            XAxis::Tokens => {
+                let each = self.info.as_ref().map_or(0, |info| info.tokens_per_step);
+                last.tokens as f64 + ahead * each as f64
+            }
+            XAxis::Seconds => last.seconds + ahead * self.seconds_per_step(),
+        }
+    }
+
+    /// Over the last few hundred steps.
+    pub fn seconds_per_step(&self) -> f64 {
+        let Some(last) = self.series.len().checked_sub(1) else {
+            return 0.0;
+        };
+        let first = last.saturating_sub(200);
+        let axis = XAxis::Seconds;
+        let span = self.series.x(axis, last) - self.series.x(axis, first);
+        if last > first {
+            span / (last - first) as f64
+        } else {
+            self.series.last().map_or(0.0, |report| report.ms / 1e3)
+        }
+    }
+
+    pub fn total_steps(&self) -> u64 {
+        self.info
+            .as_ref()
+            .map_or(self.config.train.steps, |info| info.total_steps)
+    }
+
+    /// The next weight of smoothing, around the circle.
+    pub fn cycle_smoothing(&mut self) {
+        let at = SMOOTHING
+            .iter()
+            .position(|weight| *weight == self.smoothing);
+        self.set_smoothing(SMOOTHING[at.map_or(0, |at| at + 1) % SMOOTHING.len()]);
+    }
+
+    pub fn set_smoothing(&mut self, weight: f64) {
+        self.smoothing = weight;
+        for metric in Metric::ALL {
+            self.series.set_smoothing(metric, weight);
+        }
+    }
+
+    fn say(&mut self, level: NoticeLevel, text: String) {
+        if self.log.len() == LOG_LINES {
+            self.log.pop_front();
+        }
+        self.log.push_back(LogLine {
+            step: self.step,
+            seconds: self.seconds(),
+            level,
+            text,
+        });
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        use NoticeLevel::{Error, Info};
+        let line = match (&self.phase, &phase) {
+            (Phase::Loading { .. }, Phase::Loading { .. }) => None,
+            (_, Phase::Loading { what, .. }) => Some((Info, format!("loading: {what}"))),
+            (Phase::Evaluating { .. } | Phase::Sampling | Phase::Training, Phase::Training) => None,
+            (_, Phase::Training) => Some((Info, "training".to_string())),
+            (_, Phase::Compiling) => Some((Info, "compiling kernels".to_string())),
+            (Phase::Paused, Phase::Paused) => None,
+            (_, Phase::Paused) => Some((Info, "paused".to_string())),
+            (_, Phase::Stopping) => Some((Info, "saving before the end".to_string())),
+            (_, Phase::Diverged { message, .. }) => Some((Error, message.clone())),
+            _ => None,
+        };
+        self.phase = phase;
+        if let Some((level, text)) = line {
+            self.say(level, text);
+        }
+    }
+
+    fn evaluated(&mut self, report: EvalReport) {
+        let best = if report.best { ", the best so far" } else { "" };
+        self.say(
+            NoticeLevel::Info,
+            format!(
+                "evaluated: validation {}, perplexity {}{best}",
+                reading(report.val_loss),
+                reading(report.perplexity)
+            ),
+        );
+        let keep = self.evaluations.partition_point(|e| e.step < report.step);
+        self.evaluations.truncate(keep);
+        self.evaluations.push(report);
+    }
+
+    fn piece(&mut self, step: u64, prompt: usize, piece: SamplePiece) {
+        let same = self
+            .live
+            .as_ref()
+            .is_some_and(|live| live.step == step && live.prompt == prompt);
+        if !same {
+            self.live = Some(LiveSample {
+                step,
+                prompt,
+                pieces: Vec::new(),
+                bytes: 0,
+            });
+        }
+        if let Some(live) = &mut self.live
+            && live.bytes < LIVE_BYTES
+        {
+            live.bytes += piece.text.len();
+            live.pieces.push(piece);
+        }
+    }
+
+    fn sampled(&mut self, record: SampleRecord) {
+        let matching = self
+            .live
+            .take_if(|live| live.step == record.step && live.prompt == record.prompt_index);
+        let pieces = matching.map_or_else(Vec::new, |live| live.pieces);
+        self.samples.push(Sampled { record, pieces });
+        self.thin_samples();
+    }
+
+    fn thin_samples(&mut self) {
+        while self.samples.len() > SAMPLES {
+            let half = self.samples.len() / 2;
+            // By step, so that the prompts of a step stay together.
+            let mut steps: Vec<u64> = self.samples[..half].iter().map(|s| s.record.step).collect();
+            steps.dedup();
+            if steps.len() < 2 {
+                self.samples.drain(..half);
+                continue;
+            }
+            let dropped: Vec<u64> = steps.into_iter().skip(1).step_by(2).collect();
+            self.samples
+                .retain(|s| dropped.binary_search(&s.record.step).is_err());
+        }
+    }
+
+    /// `12:30  step 1200` for a line of the log.
+    pub fn stamp(line: &LogLine) -> String {
+        format!("{:>6} {:>6}", clock(line.seconds.floor()), line.step)
+    }
+}
+
+/// `before`, up to step `start`, then what `list` has beyond its end.
+fn prepend<T>(list: &mut Vec<T>, mut before: Vec<T>, step: impl Fn(&T) -> u64, start: u64) {
+    before.retain(|item| step(item) <= start);
+    let known = before.last().map(&step);
+    let since = std::mem::take(list);
+    before.extend(
+        since
+            .into_iter()
+            .filter(|item| known.is_none_or(|known| step(item) > known)),
+    );
+    *list = before;
+}
