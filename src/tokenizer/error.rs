@@ -2,20 +2,31 @@
 
 use std::path::PathBuf;
 
+/// Why a tokenizer could not be trained, read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
-    #[error("cannot read {}: {error}", path.display())]
+    #[error("cannot read the tokenizer {}: {error}", path.display())]
     Read {
         path: PathBuf,
         error: std::io::Error,
     },
-    #[error("cannot write {}: {error}", path.display())]
+    #[error("cannot write the tokenizer {}: {error}", path.display())]
     Write {
         path: PathBuf,
         error: std::io::Error,
     },
-    #[error("not a tokenizer that fireside can use: {0}")]
+    #[error("not a tokenizer.json: {0}")]
+    Malformed(String),
+    #[error(
+        "this tokenizer.json is none of the kinds that fireside uses (char, word, byte-level BPE): {0}"
+    )]
     Unsupported(String),
+    #[error(
+        "tokenizer.vocab_size is {given}, but byte-level BPE starts from 256 bytes: at least 256 is needed"
+    )]
+    TooSmall { given: usize },
+    #[error("training the tokenizer failed: {0}")]
+    Train(String),
     #[error("stopped while training the tokenizer")]
     Stopped,
 }
