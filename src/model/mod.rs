@@ -87,6 +87,32 @@ impl LanguageModel {
         }
     }
 
+    /// Number of tokens the model can tell apart.
+    pub fn vocab_size(&self) -> usize {
+        match self {
+            LanguageModel::CharRnn(model) | LanguageModel::WordGru(model) => {
+                model.head.weight.dims()[1]
+            }
+            LanguageModel::LstmAttention(model) => model.head.weight.dims()[1],
+            LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
+                model.token_embedding.weight.dims()[0]
+            }
+        }
+    }
+
+    /// Where the parameters are, with autodiff if they are trained.
+    pub fn device(&self) -> Device {
+        match self {
+            LanguageModel::CharRnn(model) | LanguageModel::WordGru(model) => {
+                model.head.weight.device()
+            }
+            LanguageModel::LstmAttention(model) => model.head.weight.device(),
+            LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
+                model.token_embedding.weight.device()
+            }
+        }
+    }
+
     /// Whether [`forward`](Self::forward) makes use of a carried state (the recurrent rungs do).
     pub fn supports_carried_state(&self) -> bool {
         !matches!(self, LanguageModel::Transformer(_) | LanguageModel::Gpt(_))
@@ -134,8 +160,7 @@ impl LanguageModel {
     pub fn memory(&self, batch: usize) -> Memory {
         match self {
             LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
-                let device = model.token_embedding.weight.device();
-                Memory::Cache(model.cache(batch, &device))
+                Memory::Cache(model.cache(batch, &self.device()))
             }
             _ => Memory::Carried(CarriedState::default()),
         }
@@ -179,3 +204,6 @@ impl LanguageModel {
         }
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;
