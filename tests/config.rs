@@ -198,7 +198,7 @@ fn a_change_of_kind_drops_what_the_preset_gave_and_says_so() {
     let error = preset_with("gpt", &["model.kind=char-rnn", "model.n_heads=2"]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "--set model.n_heads=2: model.n_heads: applies only where model.kind is transformer or gpt (model.kind is \"char-rnn\")"
+        "--set model.n_heads=2: model.n_heads = 2: applies only where model.kind is transformer or gpt (model.kind is \"char-rnn\")"
     );
 }
 
@@ -256,4 +256,163 @@ fn a_run_s_config_fills_new_keys_and_names_the_version_for_unknown_ones() {
             env!("CARGO_PKG_VERSION")
         )
     );
+}
+
+/// Files that must load, and files whose messages stand beside them (`name.txt`), word for word. After a
+/// wanted change of a message, `FIRESIDE_BLESS=1 cargo test --test config` rewrites the texts for review.
+#[test]
+fn good_files_load_and_bad_files_say_all_that_is_wrong() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/config");
+    let files = |kind: &str| {
+        let entries = std::fs::read_dir(format!("{folder}/{kind}")).unwrap();
+        let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+        paths.retain(|path| path.extension().is_some_and(|e| e == "toml"));
+        assert!(!paths.is_empty());
+        paths
+    };
+    for path in files("good") {
+        load(Source::File(path), &[]).unwrap_or_else(|error| panic!("{error}"));
+    }
+    for path in files("bad") {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let error = load(Source::Text { name, text }, &[]).unwrap_err();
+        let said = format!("{error}\n");
+        let expected = path.with_extension("txt");
+        if std::env::var_os("FIRESIDE_BLESS").is_some() {
+            std::fs::write(&expected, &said).unwrap();
+        }
+        assert_eq!(
+            said,
+            std::fs::read_to_string(&expected).unwrap(),
+            "{path:?}"
+        );
+    }
+}
+
+#[test]
+fn the_reference_is_generated_from_the_table() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+    if std::env::var_os("FIRESIDE_BLESS").is_some() {
+        std::fs::write(path, describe_markdown()).unwrap();
+    }
+    assert!(
+        std::fs::read_to_string(path).unwrap() == describe_markdown(),
+        "run `fireside config describe --markdown > docs/configuration.md`"
+    );
+}
+
+#[test]
+fn arguments_are_files_presets_or_neither() {
+    assert_eq!(Source::from_argument("gpt"), Source::Preset("gpt".into()));
+    assert_eq!(
+        Source::from_argument("nowhere/gpt.toml"),
+        Source::File("nowhere/gpt.toml".into())
+    );
+    let error = load(Source::from_argument("gtp"), &[])
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("gtp: no such file or preset; did you mean `gpt`? (presets: "),
+        "{error}"
+    );
+    let error = load(Source::from_argument("nowhere/x.toml"), &[]).unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("nowhere/x.toml: cannot be read: "),
+        "{error}"
+    );
+}
+
+#[test]
+fn overrides_that_cannot_be_are_named() {
+    let error = preset_with(
+        "gpt",
+        &[
+            "train.step=5",
+            "steps",
+            "model=3",
+            "optimizer.beta2=1.5",
+            "model.n_heads=3",
+        ],
+    )
+    .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "5 problems in the configuration\n  \
+         --set train.step=5: unknown key train.step; did you mean `train.steps`?\n  \
+         --set steps: expected key=value, for example optimizer.learning_rate=3e-4\n  \
+         --set model=3: model is a section; give one of its keys (model.…)\n  \
+         --set optimizer.beta2=1.5: optimizer.beta2 = 1.5: expected a number ≥ 0 and < 1\n  \
+         --set model.n_heads=3: model.n_heads = 3: does not divide model.d_model = 128; n_heads may be 1, 2, 4, 8, 16, 32 or 64"
+    );
+}
+
+#[test]
+fn a_draft_keeps_what_is_typed_and_marks_the_field() {
+    let mut draft = Draft::from_preset("gpt").unwrap();
+    let problem = draft.set("train.steps", "many").unwrap_err();
+    assert_eq!(
+        problem.to_string(),
+        "train.steps: expected a whole number from 1 to 1000000000"
+    );
+    assert_eq!(draft.get("train.steps"), "many");
+    assert!(draft.changed("train.steps"));
+    assert_eq!(draft.build().unwrap_err(), [problem]);
+    draft.reset("train.steps");
+    assert!(!draft.changed("train.steps"));
+
+    let problem = draft.set("model.n_heads", "3").unwrap_err();
+    assert!(problem.concerns("model.n_heads") && problem.concerns("model.d_model"));
+    assert_eq!(
+        problem.text_at("model.d_model"),
+        "model.n_heads: does not divide model.d_model = 128; n_heads may be 1, 2, 4, 8, 16, 32 or 64"
+    );
+    draft.set("model.d_model", "96").unwrap();
+    let config = draft.build().unwrap();
+    assert!(matches!(config.model, ModelConfig::Gpt(c) if (c.d_model, c.n_heads) == (96, 3)));
+}
+
+#[test]
+fn a_draft_swaps_fields_with_the_kind_and_brings_them_back() {
+    let mut draft = Draft::from_preset("gpt").unwrap();
+    draft.set("model.n_layers", "2").unwrap();
+    draft.set("model.n_heads", "8").unwrap();
+    draft.set("model.kind", "char-rnn").unwrap();
+    assert!(!draft.applies("model.n_heads") && draft.applies("model.hidden_size"));
+    assert!(
+        draft
+            .visible()
+            .iter()
+            .all(|field| field.key != "model.n_heads")
+    );
+    assert_eq!(draft.get("tokenizer.kind"), "char");
+    assert_eq!(draft.get("model.n_layers"), "2");
+    draft.build().unwrap();
+    draft.set("model.kind", "gpt").unwrap();
+    assert_eq!(draft.get("model.n_heads"), "8");
+}
+
+#[test]
+fn nudges_stay_within_the_range() {
+    for kind in ModelKind::ALL {
+        for field in fields() {
+            for up in [true, false] {
+                let mut draft = Draft::from_preset(kind.key()).unwrap();
+                if !draft.applies(field.key) {
+                    continue;
+                }
+                for _ in 0..50 {
+                    // A nudge may contradict another key; the field's own value must stay readable.
+                    if let Err(problem) = draft.nudge(field.key, up) {
+                        assert!(!problem.message.starts_with("expected"), "{problem}");
+                    }
+                }
+            }
+        }
+    }
+    let mut draft = Draft::from_preset("char-rnn").unwrap();
+    draft.nudge("optimizer.learning_rate", true).unwrap();
+    assert_eq!(draft.get("optimizer.learning_rate"), "0.0025");
 }

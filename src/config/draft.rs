@@ -16,6 +16,10 @@ pub struct Draft {
     /// What the draft started from: values that differ from the defaults.
     base: Entries,
     edits: BTreeMap<&'static str, Edit>,
+    /// Base and edits together, without what has no meaning; made anew by each edit, since a form asks for
+    /// every field in every frame.
+    current: Entries,
+    problems: Vec<FieldProblem>,
 }
 
 #[derive(Debug, Clone)]
@@ -42,32 +46,34 @@ impl Draft {
             let default = field(key).map(|field| field.default_with(&|key| all.effective(key)));
             entry.value != default
         });
-        Draft {
+        let mut draft = Draft {
             base,
             edits: BTreeMap::new(),
-        }
+            current: Entries::default(),
+            problems: Vec::new(),
+        };
+        draft.refresh();
+        draft
     }
 
     /// The fields that have a meaning now, in order.
     pub fn visible(&self) -> Vec<&'static Field> {
-        let entries = self.entries();
         fields()
             .iter()
-            .filter(|field| entries.applies(field))
+            .filter(|field| self.current.applies(field))
             .collect()
     }
 
     /// Whether a key has a meaning now.
     pub fn applies(&self, key: &str) -> bool {
-        let entries = self.entries();
-        field(key).is_some_and(|field| entries.applies(field))
+        field(key).is_some_and(|field| self.current.applies(field))
     }
 
     /// The text of a field: as typed, or the value in effect. Empty for an unknown key.
     pub fn get(&self, key: &str) -> String {
         match self.edits.get(key) {
             Some(edit) => edit.text.clone(),
-            None => self.entries().effective(key).to_plain(),
+            None => self.current.effective(key).to_plain(),
         }
     }
 
@@ -88,6 +94,7 @@ impl Draft {
             value: read_text(field, text),
         };
         self.edits.insert(field.key, edit);
+        self.refresh();
         self.problem(key).map_or(Ok(()), Err)
     }
 
@@ -98,7 +105,7 @@ impl Draft {
     /// As [`Draft::set`].
     pub fn nudge(&mut self, key: &str, up: bool) -> Result<(), FieldProblem> {
         let moved = field(key).and_then(|field| {
-            let value = self.entries().effective(key);
+            let value = self.current.effective(key);
             nudged(field, &value, up)
         });
         match moved {
@@ -110,6 +117,7 @@ impl Draft {
     /// Back to the value that the draft started from.
     pub fn reset(&mut self, key: &str) {
         self.edits.remove(key);
+        self.refresh();
     }
 
     /// Whether the field shows something else than what the draft started from.
@@ -122,7 +130,7 @@ impl Draft {
 
     /// The kind of model, as far as it can be read.
     pub fn model_kind(&self) -> ModelKind {
-        let kind = self.entries().effective("model.kind").to_plain();
+        let kind = self.current.effective("model.kind").to_plain();
         ModelKind::ALL
             .into_iter()
             .find(|candidate| candidate.key() == kind)
@@ -131,31 +139,15 @@ impl Draft {
 
     /// The problem to show at a field.
     pub fn problem(&self, key: &str) -> Option<FieldProblem> {
-        self.problems()
-            .into_iter()
+        self.problems
+            .iter()
             .find(|problem| problem.concerns(key))
+            .cloned()
     }
 
     /// Everything that keeps the draft from being trained, in the order of the fields.
     pub fn problems(&self) -> Vec<FieldProblem> {
-        let entries = self.entries();
-        let unreadable = fields()
-            .iter()
-            .filter(|field| entries.applies(field))
-            .filter_map(|field| {
-                let message = self.edits.get(field.key)?.value.as_ref().err()?;
-                Some(FieldProblem {
-                    key: field.key.to_owned(),
-                    also: Vec::new(),
-                    message: message.clone(),
-                })
-            });
-        let clashes = entries.clashes().into_iter().map(|clash| FieldProblem {
-            key: clash.keys[0].to_owned(),
-            also: clash.keys[1..].to_vec(),
-            message: clash.message,
-        });
-        unreadable.chain(clashes).collect()
+        self.problems.clone()
     }
 
     /// The configuration.
@@ -165,14 +157,13 @@ impl Draft {
     pub fn build(&self) -> Result<RunConfig, Vec<FieldProblem>> {
         let problems = self.problems();
         if problems.is_empty() {
-            Ok(self.entries().build())
+            Ok(self.current.build())
         } else {
             Err(problems)
         }
     }
 
-    /// Base and edits together, without what has no meaning.
-    fn entries(&self) -> Entries {
+    fn refresh(&mut self) {
         let mut entries = self.base.clone();
         for (key, edit) in &self.edits {
             let entry = Entry {
@@ -187,7 +178,28 @@ impl Draft {
             .map(|field| field.key)
             .collect();
         entries.0.retain(|key, _| !meaningless.contains(key));
-        entries
+
+        let unreadable = entries.0.keys().filter_map(|key| {
+            let message = self.edits.get(key)?.value.as_ref().err()?;
+            Some(FieldProblem {
+                key: key.to_string(),
+                also: Vec::new(),
+                message: message.clone(),
+            })
+        });
+        let clashes = entries.clashes().into_iter().map(|clash| FieldProblem {
+            key: clash.keys[0].to_owned(),
+            also: clash.keys[1..].to_vec(),
+            // The form names the field and shows its value already.
+            message: match clash.message.split_once(": ") {
+                Some((_, message)) => message.to_owned(),
+                None => clash.message,
+            },
+        });
+        let mut problems: Vec<FieldProblem> = unreadable.chain(clashes).collect();
+        problems.sort_by_key(|problem| fields().iter().position(|f| f.key == problem.key));
+        self.problems = problems;
+        self.current = entries;
     }
 }
 

@@ -97,4 +97,13 @@ impl FieldProblem {
     pub fn concerns(&self, key: &str) -> bool {
         self.key == key || self.also.contains(&key)
     }
+
+    /// What to show at the field `key`: elsewhere than at its own field, the problem names that field.
+    pub fn text_at(&self, key: &str) -> String {
+        if self.key == key {
+            self.message.clone()
+        } else {
+            self.to_string()
+        }
+    }
 }

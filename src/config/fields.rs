@@ -79,8 +79,11 @@ pub(crate) enum Default {
     /// By the value of another key; the last one where none matches.
     By(&'static str, &'static [(&'static str, Constant)], Constant),
     /// Computed from other keys; the text says how.
-    Computed(fn(&dyn Fn(&str) -> Value) -> Value, &'static str),
+    Computed(Compute, &'static str),
 }
+
+/// A default from the values in effect of other keys.
+pub(crate) type Compute = fn(&dyn Fn(&str) -> Value) -> Value;
 
 /// Every key, in the order of files and forms.
 pub fn fields() -> &'static [Field] {
@@ -117,14 +120,18 @@ pub(crate) fn closest<'a>(
     candidates
         .into_iter()
         .map(|candidate| {
-            let whole = strsim::jaro_winkler(given, candidate);
+            let slips = strsim::damerau_levenshtein(given, candidate);
+            let whole = strsim::normalized_damerau_levenshtein(given, candidate);
             // `n_heads` alone, or in the wrong section, still finds `model.n_heads`.
             let tail = strsim::normalized_damerau_levenshtein(&last(given), &last(candidate));
-            let score = 0.6 * tail + 0.4 * whole;
-            (
-                candidate,
-                score.max(strsim::normalized_damerau_levenshtein(given, candidate)),
-            )
+            let mixed = 0.6 * tail + 0.4 * strsim::jaro_winkler(given, candidate);
+            // One slip in a short word is a small share of nothing: it always counts.
+            let one_slip = if slips == 1 && given.len() > 1 {
+                0.7
+            } else {
+                0.0
+            };
+            (candidate, whole.max(mixed).max(one_slip))
         })
         .filter(|(_, score)| *score >= 0.7)
         .max_by(|a, b| a.1.total_cmp(&b.1))

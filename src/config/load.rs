@@ -211,11 +211,11 @@ fn merge(
             notes.push(format!("{}: {} dropped: {reason}", entry.place, field.key));
             continue;
         }
-        if entry.value.is_some() {
+        if let Some(value) = &entry.value {
             problems.push(Problem {
                 place: entry.place.clone(),
                 key: Some(field.key.to_owned()),
-                message: format!("{}: {reason}", field.key),
+                message: format!("{} = {value}: {reason}", field.key),
             });
         }
     }

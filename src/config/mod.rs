@@ -7,6 +7,7 @@
 //! A key that was given but has no meaning beside the others (`model.n_heads` for a recurrent model) is an
 //! error. In a built `RunConfig` such keys stand at an inert value, and [`RunConfig::to_toml`] leaves them out.
 
+mod describe;
 mod draft;
 mod error;
 mod fields;
@@ -18,8 +19,10 @@ mod table;
 mod types;
 mod value;
 
+pub use describe::{describe_field, describe_markdown};
 pub use draft::Draft;
 pub use error::{ConfigErrors, FieldProblem, Place, Problem};
+pub(crate) use fields::closest;
 pub use fields::{Condition, Field, FieldKind, Limit, Step, did_you_mean, field, fields, sections};
 pub use load::{Loaded, Source, load, load_with_notes};
 pub use presets::{Preset, preset, presets};
