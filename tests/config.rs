@@ -416,3 +416,70 @@ fn nudges_stay_within_the_range() {
     draft.nudge("optimizer.learning_rate", true).unwrap();
     assert_eq!(draft.get("optimizer.learning_rate"), "0.0025");
 }
+
+fn fireside(arguments: &[&str]) -> (i32, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_fireside"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn the_program_prints_checks_and_describes() {
+    let (code, printed, _) = fireside(&["--print-default-config"]);
+    assert_eq!(code, 0);
+    assert_eq!(
+        RunConfig::from_toml("printed", &printed).unwrap(),
+        RunConfig::defaults()
+    );
+    assert_eq!(fireside(&["config", "print"]), (0, printed, String::new()));
+
+    let arguments = [
+        "config",
+        "print",
+        "gpt-full",
+        "--set",
+        "model.kind=char-rnn",
+    ];
+    let (code, printed, notes) = fireside(&arguments);
+    assert_eq!(code, 0);
+    assert!(
+        notes.starts_with("note: configs/gpt-full.toml:8:1: tokenizer.vocab_size dropped: "),
+        "{notes}"
+    );
+    let read = RunConfig::from_toml("printed", &printed).unwrap();
+    assert_eq!(read.model.kind(), ModelKind::CharRnn);
+
+    let (code, fine, errors) = fireside(&[
+        "config",
+        "check",
+        "gpt",
+        "tests/config/bad/unknown-keys.toml",
+    ]);
+    assert_eq!((code, fine.as_str()), (2, "gpt: fine\n"));
+    assert!(
+        errors.starts_with("error: 3 problems\n  tests/config/bad/unknown-keys.toml:3:1: "),
+        "{errors}"
+    );
+
+    let (code, described, _) = fireside(&["config", "describe", "schedule.gamma"]);
+    assert_eq!(code, 0);
+    assert!(described.contains("applies  where schedule.kind is exponential, step or plateau"));
+    let (code, _, errors) = fireside(&["config", "describe", "optimzer"]);
+    assert_eq!(
+        (code, errors.as_str()),
+        (
+            2,
+            "error: unknown key optimzer; did you mean `optimizer`?\n"
+        )
+    );
+    let (code, listed, _) = fireside(&["config", "list"]);
+    assert_eq!(code, 0);
+    assert!(presets().iter().all(|preset| listed.contains(preset.name)));
+}

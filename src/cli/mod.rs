@@ -22,6 +22,9 @@ use clap::{Parser, Subcommand};
 #[derive(Debug, Parser)]
 #[command(name = "fireside", version, propagate_version = true)]
 pub struct Cli {
+    /// Print the default configuration (the same as `config print`)
+    #[arg(long)]
+    pub print_default_config: bool,
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -96,6 +99,10 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> Result<Exit, CliError> {
     match cli.command {
+        None if cli.print_default_config => config::print_defaults(),
+        Some(_) if cli.print_default_config => Err(CliError::usage(
+            "--print-default-config stands alone, without a subcommand",
+        )),
         None => tui::run(tui::Args {}),
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Sample(args)) => sample::run(args),
