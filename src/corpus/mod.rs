@@ -2,6 +2,7 @@
 //! own files.
 
 mod error;
+pub mod stories;
 
 pub use error::CorpusError;
 
