@@ -20,6 +20,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, s};
 
 pub use carried::CarriedState;
+pub use layers::dropout::seed as seed_dropout;
 pub use named::{layer_group, load_named_tensors, named_tensors};
 pub use size::{memory_estimate, parameter_count};
 

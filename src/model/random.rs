@@ -23,6 +23,11 @@ pub fn mix(seed: u64, stream: u64) -> u64 {
     scramble(seed.wrapping_add(GAMMA) ^ scramble(stream.wrapping_mul(GAMMA).wrapping_add(1)))
 }
 
+/// Number `index` of the stream of `seed`, without drawing those before it.
+pub fn counted(seed: u64, index: u64) -> u64 {
+    scramble(seed.wrapping_add(index.wrapping_add(1).wrapping_mul(GAMMA)))
+}
+
 impl Generator {
     pub fn new(seed: u64) -> Self {
         Generator {

@@ -342,14 +342,14 @@ fn initial_loss_is_that_of_a_guess() {
 }
 
 #[test]
-fn dropout_acts_in_training_only_and_follows_the_device_seed() {
+fn dropout_acts_in_training_only_and_follows_its_seed() {
     let device = Device::flex().autodiff();
     for (name, config) in variants() {
         let model = LanguageModel::new(&with_dropout(&config, 0.5), VOCAB, 10, &device);
         let plain = LanguageModel::new(&config, VOCAB, 10, &device);
         let (expected, _) = plain.forward(tokens(&[A], &device), None);
         let train = |seed: u64| {
-            device.seed(seed);
+            seed_dropout(&device, seed);
             values(model.forward(tokens(&[A], &device), None).0)
         };
         assert_ne!(train(1), values(expected.clone()), "{name}");
