@@ -1,0 +1,158 @@
+//! Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
+
+use rayon::prelude::*;
+
+use super::{buffer, rows_per_piece};
+use crate::kernel::simd::vectorize;
+
+/// What the backward pass needs: one mean and one 1/deviation a row.
+#[derive(Debug, Clone)]
+pub struct Statistics {
+    pub mean: Vec<f32>,
+    pub inverse_deviation: Vec<f32>,
+}
+
+/// Normalises each row of `x` [rows, d], scales by `gamma` [d] and shifts by `beta` [d].
+pub fn forward(
+    x: &[f32],
+    gamma: &[f32],
+    beta: Option<&[f32]>,
+    epsilon: f32,
+) -> (Vec<f32>, Statistics) {
+    let d = gamma.len();
+    let rows = x.len() / d;
+    let mut y = buffer(x.len());
+    let mut mean = buffer(rows);
+    let mut inverse_deviation = buffer(rows);
+    let piece = rows_per_piece(d);
+    y.par_chunks_mut(piece * d)
+        .zip(x.par_chunks(piece * d))
+        .zip(
+            mean.par_chunks_mut(piece)
+                .zip(inverse_deviation.par_chunks_mut(piece)),
+        )
+        .for_each(|((y, x), (means, inverses))| {
+            vectorize(|| {
+                let rows = y.chunks_exact_mut(d).zip(x.chunks_exact(d));
+                for ((y, x), (mean, inverse)) in rows.zip(means.iter_mut().zip(inverses)) {
+                    (*mean, *inverse) = moments(x, epsilon);
+                    match beta {
+                        Some(beta) => {
+                            for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                                *y = (x - *mean) * *inverse * g + b;
+                            }
+                        }
+                        None => {
+                            for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
+                                *y = (x - *mean) * *inverse * g;
+                            }
+                        }
+                    }
+                }
+            });
+        });
+    (
+        y,
+        Statistics {
+            mean,
+            inverse_deviation,
+        },
+    )
+}
+
+/// Mean and 1/sqrt(variance + epsilon), in eight partial sums so that the loops vectorise.
+#[inline(always)]
+fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {
+    let n = x.len() as f32;
+    let mean = sum(x, |v| v) / n;
+    let variance = sum(x, |v| (v - mean) * (v - mean)) / n;
+    (mean, 1.0 / (variance + epsilon).sqrt())
+}
+
+#[inline(always)]
+fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let mut chunks = x.chunks_exact(16);
+    for chunk in &mut chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *lane += term(*v);
+        }
+    }
+    let rest: f32 = chunks.remainder().iter().map(|v| term(*v)).sum();
+    lanes.iter().sum::<f32>() + rest
+}
+
+#[inline(always)]
+fn sum2(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (mut left, mut right) = (a.chunks_exact(16), b.chunks_exact(16));
+    for (a, b) in (&mut left).zip(&mut right) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += term(*a, *b);
+        }
+    }
+    let rest = left.remainder().iter().zip(right.remainder());
+    lanes.iter().sum::<f32>() + rest.map(|(a, b)| term(*a, *b)).sum::<f32>()
+}
+
+/// Gradients with respect to `x`, `gamma` and `beta`, given that of the output.
+pub fn backward(
+    x: &[f32],
+    gamma: &[f32],
+    saved: &Statistics,
+    dy: &[f32],
+) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
+    let d = gamma.len();
+    let mut dx = buffer(x.len());
+    let piece = rows_per_piece(d);
+    let partial: Vec<(Vec<f32>, Vec<f32>)> = dx
+        .par_chunks_mut(piece * d)
+        .zip(x.par_chunks(piece * d).zip(dy.par_chunks(piece * d)))
+        .zip(
+            saved
+                .mean
+                .par_chunks(piece)
+                .zip(saved.inverse_deviation.par_chunks(piece)),
+        )
+        .map(|((dx, (x, dy)), (means, inverses))| {
+            let (mut dgamma, mut dbeta) = (vec![0.0; d], vec![0.0; d]);
+            let mut normalised = vec![0.0; d];
+            let mut scaled = vec![0.0; d];
+            vectorize(|| {
+                let rows = dx
+                    .chunks_exact_mut(d)
+                    .zip(x.chunks_exact(d).zip(dy.chunks_exact(d)));
+                for ((dx, (x, dy)), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
+                    for (n, x) in normalised.iter_mut().zip(x) {
+                        *n = (x - mean) * inverse;
+                    }
+                    for ((s, dy), g) in scaled.iter_mut().zip(dy).zip(gamma) {
+                        *s = dy * g;
+                    }
+                    for ((dg, dy), n) in dgamma.iter_mut().zip(dy).zip(&normalised) {
+                        *dg += dy * n;
+                    }
+                    for (db, dy) in dbeta.iter_mut().zip(dy) {
+                        *db += dy;
+                    }
+                    let mean_scaled = sum(&scaled, |v| v) / d as f32;
+                    let mean_product = sum2(&scaled, &normalised, |a, b| a * b) / d as f32;
+                    for ((dx, s), n) in dx.iter_mut().zip(&scaled).zip(&normalised) {
+                        *dx = (s - mean_scaled - n * mean_product) * inverse;
+                    }
+                }
+            });
+            (dgamma, dbeta)
+        })
+        .collect();
+    let (mut dgamma, mut dbeta) = (vec![0.0; d], vec![0.0; d]);
+    for (g, b) in &partial {
+        for (total, part) in dgamma.iter_mut().zip(g) {
+            *total += part;
+        }
+        for (total, part) in dbeta.iter_mut().zip(b) {
+            *total += part;
+        }
+    }
+    (dx, dgamma, dbeta)
+}

@@ -1,0 +1,99 @@
+//! The affine map y = x·W + b, with W stored [in, out], and its gradients.
+
+use rayon::prelude::*;
+
+use super::matmul::{Output, Threads, View, ViewMut, matmul};
+use super::{buffer, rows_per_piece};
+
+/// `x` [rows, n_in], `weight` [n_in, n_out], `bias` [n_out] → [rows, n_out].
+pub fn forward(
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    n_in: usize,
+    n_out: usize,
+) -> Vec<f32> {
+    let rows = x.len() / n_in;
+    let mut y = buffer(rows * n_out);
+    let mode = match bias {
+        Some(bias) => {
+            for row in y.chunks_exact_mut(n_out) {
+                row.copy_from_slice(bias);
+            }
+            Output::Accumulate
+        }
+        None => Output::Replace,
+    };
+    let (x, weight) = (View::new(x, rows, n_in), View::new(weight, n_in, n_out));
+    matmul(
+        ViewMut::new(&mut y, rows, n_out),
+        x,
+        weight,
+        1.0,
+        mode,
+        Threads::All,
+    );
+    y
+}
+
+/// dx = dy·Wᵀ, [rows, n_in].
+pub fn input_gradient(dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
+    let rows = dy.len() / n_out;
+    let mut dx = buffer(rows * n_in);
+    let (dy, weight) = (
+        View::new(dy, rows, n_out),
+        View::new(weight, n_in, n_out).transposed(),
+    );
+    matmul(
+        ViewMut::new(&mut dx, rows, n_in),
+        dy,
+        weight,
+        1.0,
+        Output::Replace,
+        Threads::All,
+    );
+    dx
+}
+
+/// dW = xᵀ·dy, [n_in, n_out].
+pub fn weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
+    let rows = dy.len() / n_out;
+    let mut dw = buffer(n_in * n_out);
+    let (x, dy) = (
+        View::new(x, rows, n_in).transposed(),
+        View::new(dy, rows, n_out),
+    );
+    matmul(
+        ViewMut::new(&mut dw, n_in, n_out),
+        x,
+        dy,
+        1.0,
+        Output::Replace,
+        Threads::All,
+    );
+    dw
+}
+
+/// db: the sum of the rows of dy, [n_out].
+pub fn bias_gradient(dy: &[f32], n_out: usize) -> Vec<f32> {
+    let piece = rows_per_piece(n_out);
+    let partial: Vec<Vec<f32>> = dy
+        .par_chunks(piece * n_out)
+        .map(|dy| {
+            let mut sum = vec![0.0; n_out];
+            for row in dy.chunks_exact(n_out) {
+                for (total, v) in sum.iter_mut().zip(row) {
+                    *total += v;
+                }
+            }
+            sum
+        })
+        .collect();
+    let mut total = vec![0.0; n_out];
+    for part in &partial {
+        for (t, p) in total.iter_mut().zip(part) {
+            *t += p;
+        }
+    }
+    total
+}

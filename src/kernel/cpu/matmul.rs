@@ -1,0 +1,181 @@
+//! Matrix products on strided views, through the `gemm` crate.
+
+use gemm::Parallelism;
+
+/// A matrix in a slice: `rows × columns`, with the distance between neighbours in each direction.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+    column_stride: usize,
+}
+
+impl<'a> View<'a> {
+    /// A row-major matrix that fills its slice.
+    pub fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        Self::strided(data, rows, columns, columns)
+    }
+
+    /// A row-major matrix whose rows begin `row_stride` apart.
+    pub fn strided(data: &'a [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+        assert!(rows == 0 || columns == 0 || (rows - 1) * row_stride + columns <= data.len());
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride,
+            column_stride: 1,
+        }
+    }
+
+    /// The same data, rows and columns exchanged.
+    pub fn transposed(self) -> Self {
+        Self {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row_stride: self.column_stride,
+            column_stride: self.row_stride,
+        }
+    }
+}
+
+/// Where a product goes: row-major, rows `row_stride` apart.
+pub struct ViewMut<'a> {
+    data: &'a mut [f32],
+    rows: usize,
+    columns: usize,
+    row_stride: usize,
+}
+
+impl<'a> ViewMut<'a> {
+    pub fn new(data: &'a mut [f32], rows: usize, columns: usize) -> Self {
+        Self::strided(data, rows, columns, columns)
+    }
+
+    pub fn strided(data: &'a mut [f32], rows: usize, columns: usize, row_stride: usize) -> Self {
+        assert!(rows == 0 || columns == 0 || (rows - 1) * row_stride + columns <= data.len());
+        Self {
+            data,
+            rows,
+            columns,
+            row_stride,
+        }
+    }
+}
+
+/// What happens to the values that are already in the output.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    Replace,
+    Accumulate,
+}
+
+/// How a product is shared out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Threads {
+    /// On the calling thread: for products inside work that is already shared out.
+    One,
+    /// Over rayon's threads when the product is large enough to pay.
+    All,
+}
+
+/// `out = alpha·a·b`, or `out += alpha·a·b`.
+pub fn matmul(out: ViewMut, a: View, b: View, alpha: f32, mode: Output, threads: Threads) {
+    assert_eq!(a.columns, b.rows);
+    assert_eq!((a.rows, b.columns), (out.rows, out.columns));
+    if out.rows == 0 || out.columns == 0 {
+        return;
+    }
+    let work = out.rows * out.columns * a.columns;
+    let parallelism = match threads {
+        Threads::All if work >= 64 * 64 * 64 => Parallelism::Rayon(0),
+        _ => Parallelism::None,
+    };
+    // SAFETY: the views were checked to lie within their slices when they were made, the output is borrowed
+    // mutably and so overlaps neither input, and float32 has no invalid bit patterns.
+    #[allow(unsafe_code)]
+    unsafe {
+        gemm::gemm(
+            out.rows,
+            out.columns,
+            a.columns,
+            out.data.as_mut_ptr(),
+            1,
+            out.row_stride as isize,
+            mode == Output::Accumulate,
+            a.data.as_ptr(),
+            a.column_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.column_stride as isize,
+            b.row_stride as isize,
+            1.0,
+            alpha,
+            false,
+            false,
+            false,
+            parallelism,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strided_transposed_and_accumulated_products() {
+        // [[1,2,3],[4,5,6]] with rows 4 apart.
+        let a = [1.0, 2.0, 3.0, 9.0, 4.0, 5.0, 6.0];
+        let b = [1.0, 0.0, 2.0, 1.0, 0.0, 1.0];
+        let mut out = vec![1.0; 4];
+        let (a, b) = (View::strided(&a, 2, 3, 4), View::new(&b, 3, 2));
+        matmul(
+            ViewMut::new(&mut out, 2, 2),
+            a,
+            b,
+            2.0,
+            Output::Accumulate,
+            Threads::One,
+        );
+        assert_eq!(out, [11.0, 11.0, 29.0, 23.0]);
+        let mut gram = vec![0.0; 9];
+        matmul(
+            ViewMut::new(&mut gram, 3, 3),
+            a.transposed(),
+            a,
+            1.0,
+            Output::Replace,
+            Threads::All,
+        );
+        assert_eq!(gram, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
+    }
+
+    #[test]
+    fn threads_do_not_change_the_sums() {
+        let (m, k, n) = (130, 257, 190);
+        let a: Vec<f32> = (0..m * k)
+            .map(|i| ((i * 37 % 101) as f32 - 50.0) / 50.0)
+            .collect();
+        let b: Vec<f32> = (0..k * n)
+            .map(|i| ((i * 53 % 97) as f32 - 48.0) / 48.0)
+            .collect();
+        let run = |threads| {
+            let mut out = vec![0.0; m * n];
+            let (a, b) = (View::new(&a, m, k), View::new(&b, k, n));
+            matmul(
+                ViewMut::new(&mut out, m, n),
+                a,
+                b,
+                1.0,
+                Output::Replace,
+                threads,
+            );
+            out
+        };
+        assert_eq!(run(Threads::One), run(Threads::All));
+    }
+}
