@@ -6,8 +6,10 @@
 //! - [`screens`], [`panes`], [`widgets`]: what is drawn. [`series`]: the numbers of a run, ready to be drawn.
 
 pub mod app;
+pub mod bench;
 pub mod keymap;
 pub mod panes;
+pub mod picture;
 pub mod screens;
 pub mod series;
 pub mod theme;

@@ -19,7 +19,7 @@ use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::series::Metric;
 use crate::ui::theme::Theme;
-use crate::ui::widgets::chart::{Axis, Chart, Crosshair, Reference, Scale, reading};
+use crate::ui::widgets::chart::{Axis, Chart, Crosshair, Reference, Scale, reading, short};
 
 pub const SPEC: PaneSpec = PaneSpec {
     id: "grad-norm",
@@ -72,7 +72,7 @@ impl GradNorm {
         if clip > 0.0 {
             chart.references.push(Reference {
                 value: clip,
-                label: format!("clip {}", reading(clip)),
+                label: format!("clip {}", short(clip)),
                 style: theme.chart.reference,
             });
         }

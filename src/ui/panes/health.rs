@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ┌ 7 Health ───────────────────────────────┐
-//! │ all layers learn at a usual pace        │
+//! │ all layers learn as usual        │
 //! │ layer             grad   weight  change │
 //! │ embedding        2.1e-1   11.2   1.2e-3 │
 //! └─────────────────────────────────────────┘
@@ -22,7 +22,7 @@ use crate::protocol::LayerHealth;
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::theme::Theme;
-use crate::ui::widgets::chart::reading;
+use crate::ui::widgets::chart::{reading, short};
 
 pub const SPEC: PaneSpec = PaneSpec {
     id: "health",
@@ -77,7 +77,7 @@ fn sentence(layers: &[LayerHealth], settled: bool) -> (Verdict, String) {
     }
     if let Some(layer) = of(Verdict::Fast).max_by(|a, b| a.update_ratio.total_cmp(&b.update_ratio))
     {
-        let share = reading((layer.update_ratio * 100.0).round());
+        let share = short((layer.update_ratio * 100.0).round());
         return (
             Verdict::Fast,
             format!(
@@ -111,16 +111,13 @@ fn sentence(layers: &[LayerHealth], settled: bool) -> (Verdict, String) {
         }
     }
     if settled && let Some(layer) = of(Verdict::Slow).next() {
-        let ratio = reading(layer.update_ratio);
+        let ratio = short(layer.update_ratio);
         return (
             Verdict::Slow,
             format!("{} hardly moves ({ratio} of its size a step)", layer.name),
         );
     }
-    (
-        Verdict::Usual,
-        "every layer learns at a usual pace".to_string(),
-    )
+    (Verdict::Usual, "all layers learn as usual".to_string())
 }
 
 fn settled(run: &RunView) -> bool {

@@ -19,7 +19,7 @@ use super::list::Scroll;
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
-use crate::ui::widgets::chart::reading;
+use crate::ui::widgets::chart::{reading, short};
 
 pub const SPEC: PaneSpec = PaneSpec {
     id: "knobs",
@@ -47,7 +47,7 @@ fn settings(run: &RunView) -> Vec<(&'static str, String)> {
         if value == 0.0 {
             "off".to_string()
         } else {
-            reading(value)
+            short(value)
         }
     };
     let every = |steps: u64| match steps {
@@ -63,17 +63,17 @@ fn settings(run: &RunView) -> Vec<(&'static str, String)> {
         ),
         (
             "optimizer.learning_rate",
-            reading(config.optimizer.learning_rate),
+            short(config.optimizer.learning_rate),
         ),
         (
             "optimizer.weight_decay",
-            reading(config.optimizer.weight_decay),
+            short(config.optimizer.weight_decay),
         ),
         ("optimizer.grad_clip", off(config.optimizer.grad_clip)),
         ("eval", every(config.eval.every)),
         ("sample", every(sample.every)),
         ("checkpoint", every(config.checkpoint.every)),
-        ("sample.temperature", reading(sample.temperature)),
+        ("sample.temperature", short(sample.temperature)),
         ("sample.top_k", off(sample.top_k as f64)),
     ]
 }
@@ -103,7 +103,7 @@ impl Pane for Knobs {
         let times = theme.symbols.times;
         let mut lines = vec![Line::from(vec![
             Span::styled(
-                format!("lr {times} {:<6}", reading(run.multiplier)),
+                format!("lr {times} {:<6}", short(run.multiplier)),
                 theme.strong,
             ),
             Span::styled(
@@ -118,10 +118,7 @@ impl Pane for Knobs {
         ])];
         if let Some(pending) = run.pending_multiplier {
             lines.push(Line::from(vec![
-                Span::styled(
-                    format!("pending {times}{} ", reading(pending)),
-                    theme.changed,
-                ),
+                Span::styled(format!("pending {times}{} ", short(pending)), theme.changed),
                 Span::styled(key(Action::ApplyEdit), theme.key),
                 Span::styled(" apply ", theme.dim),
                 Span::styled(key(Action::DiscardEdit), theme.key),
@@ -155,9 +152,13 @@ impl Pane for Knobs {
             } else {
                 name
             };
+            let name: String = name
+                .chars()
+                .take(width.saturating_sub(value.len() + 1))
+                .collect();
             let room = width.saturating_sub(name.len());
             let line = Line::from(vec![
-                Span::styled(name.to_string(), theme.dim),
+                Span::styled(name, theme.dim),
                 Span::styled(format!("{value:>room$}"), theme.text),
             ]);
             let y = inner.y + top + row as u16;

@@ -22,7 +22,7 @@ use crate::ui::screens::train::RunView;
 use crate::ui::series::{Metric, XAxis};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{
-    Axis, Chart, Crosshair, Layer, Marker, MarkerKind, Reference, clock, reading,
+    Axis, Chart, Crosshair, Layer, Marker, MarkerKind, Reference, clock, reading, short,
 };
 
 pub const SPEC: PaneSpec = PaneSpec {
@@ -171,7 +171,7 @@ impl Loss {
             .filter(|(_, value)| value.is_finite())
             .map(|(name, value)| Reference {
                 value,
-                label: format!("{name} {}", reading(value)),
+                label: format!("{name} {}", short(value)),
                 style: theme.chart.reference,
             })
             .collect()
@@ -265,7 +265,7 @@ pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
     for (step, multiplier) in &run.edits[newest(run.edits.len())..] {
         all.push(Marker {
             x: place(*step),
-            label: format!("lr {times}{}", reading(*multiplier)),
+            label: format!("lr {times}{}", short(*multiplier)),
             kind: MarkerKind::Line,
             style: theme.chart.mark_edit,
         });

@@ -21,7 +21,7 @@ use crate::protocol::{SamplePiece, SampleRecord};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::theme::Theme;
-use crate::ui::widgets::chart::reading;
+use crate::ui::widgets::chart::short;
 
 pub const SPEC: PaneSpec = PaneSpec {
     id: "samples",
@@ -135,11 +135,7 @@ impl Samples {
         match shown.record {
             // Pieces make up the same text, with what the model thought of each.
             Some(record) if !self.probabilities || shown.pieces.is_empty() => {
-                let text = record
-                    .text
-                    .strip_prefix(shown.prompt)
-                    .unwrap_or(&record.text);
-                parts.push((text, theme.text));
+                parts.push((&record.text, theme.text));
                 if !record.complete {
                     parts.push((theme.symbols.ellipsis, theme.dim));
                 }
@@ -237,17 +233,17 @@ impl Samples {
         let mut words = if temperature == 0.0 {
             "  greedy".to_string()
         } else {
-            format!("  temp {}", reading(temperature))
+            format!("  temp {}", short(temperature))
         };
         if top_k > 0 {
             words.push_str(&format!(" top-k {top_k}"));
         }
         if top_p < 1.0 {
-            words.push_str(&format!(" top-p {}", reading(top_p)));
+            words.push_str(&format!(" top-p {}", short(top_p)));
         }
         spans.push(Span::styled(words, theme.dim));
         if let Some(record) = record {
-            let rate = reading(record.tokens_per_second);
+            let rate = short(record.tokens_per_second);
             spans.push(Span::styled(format!("  {rate} tok/s"), theme.dim));
         }
         Line::from(spans)

@@ -260,3 +260,6 @@ impl TrainScreen {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

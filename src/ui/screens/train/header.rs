@@ -18,7 +18,7 @@ use crate::protocol::{FinishReason, Phase};
 use crate::ui::keymap::{Action, Context, KeyMap};
 use crate::ui::panes::{grouped, wrap};
 use crate::ui::theme::Theme;
-use crate::ui::widgets::chart::{clock, reading};
+use crate::ui::widgets::chart::{clock, reading, short};
 
 /// The word for a phase, and its style.
 pub fn phase_words(run: &RunView, theme: &Theme) -> (String, Style) {
@@ -179,7 +179,7 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
                 (Some(loss), Some(step)) => {
                     format!(
                         " Best validation loss {} at step {}.",
-                        reading(loss),
+                        short(loss),
                         grouped(step)
                     )
                 }
@@ -236,7 +236,7 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
         put("ppl", reading(report.perplexity), theme.text);
     }
     if let Some(pending) = run.pending_multiplier {
-        let text = format!("{}{}", theme.symbols.times, reading(pending));
+        let text = format!("{}{}", theme.symbols.times, short(pending));
         put("pending lr", text, theme.changed);
     }
     Line::from(spans).render(area, buffer);

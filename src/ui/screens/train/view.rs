@@ -9,7 +9,7 @@ use crate::protocol::{
 };
 use crate::run::History;
 use crate::ui::series::{Metric, RunSeries, XAxis};
-use crate::ui::widgets::chart::{clock, reading};
+use crate::ui::widgets::chart::{clock, reading, short};
 
 /// Lines kept by the event log.
 const LOG_LINES: usize = 1000;
@@ -155,7 +155,10 @@ impl RunView {
                 self.edits.push((step, multiplier));
                 self.say(
                     NoticeLevel::Info,
-                    format!("learning rate ×{} from step {step}", reading(multiplier)),
+                    format!(
+                        "learning rate multiplier {} from step {step}",
+                        short(multiplier)
+                    ),
                 );
             }
             EventKind::Health { layers, .. } => self.health = layers,

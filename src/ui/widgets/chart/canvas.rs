@@ -101,13 +101,6 @@ impl Canvas {
         cell.style = style;
     }
 
-    /// Whether any dot is set in the cell at (`column`, `row`) of the area.
-    pub fn is_set(&self, column: u16, row: u16) -> bool {
-        column < self.area.width
-            && row < self.area.height
-            && self.cells[row as usize * self.area.width as usize + column as usize].mask != 0
-    }
-
     /// Writes the cells that have dots.
     pub fn render(&self, buffer: &mut Buffer) {
         let width = self.area.width.max(1) as usize;

@@ -4,11 +4,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
-use super::{Canvas, Chart, MarkerKind};
+use super::{Chart, MarkerKind};
 
 /// Labels of reference lines: on their line, at the right or left end or in the middle, wherever they cover the
 /// least; those out of range at the edge with an arrow.
-pub(super) fn references(chart: &Chart, plot: Rect, canvas: &Canvas, buffer: &mut Buffer) {
+pub(super) fn references(chart: &Chart, plot: Rect, buffer: &mut Buffer) {
     let (up, down) = if chart.ascii() {
         ("^", "v")
     } else {
@@ -41,9 +41,9 @@ pub(super) fn references(chart: &Chart, plot: Rect, canvas: &Canvas, buffer: &mu
             .into_iter()
             .flat_map(|row| places.map(|column| Rect::new(column, row, width, 1)))
             .filter(|place| !taken.iter().any(|other| other.intersects(*place)))
-            .min_by_key(|place| covered(canvas, plot, *place));
+            .min_by_key(|place| covered(buffer, *place));
         if let Some(place) = best
-            && covered(canvas, plot, place) <= usize::from(width) / 2
+            && covered(buffer, place) <= usize::from(width) / 2
         {
             buffer.set_stringn(
                 place.x,
@@ -57,9 +57,11 @@ pub(super) fn references(chart: &Chart, plot: Rect, canvas: &Canvas, buffer: &mu
     }
 }
 
-fn covered(canvas: &Canvas, plot: Rect, place: Rect) -> usize {
-    (place.x..place.right())
-        .filter(|column| canvas.is_set(column - plot.x, place.y - plot.y))
+/// How many cells of a place hold anything but blanks and reference lines.
+fn covered(buffer: &Buffer, place: Rect) -> usize {
+    place
+        .positions()
+        .filter(|at| !matches!(buffer[*at].symbol(), " " | "┈" | "-"))
         .count()
 }
 

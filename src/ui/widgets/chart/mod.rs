@@ -20,7 +20,7 @@ mod scale;
 mod viewport;
 
 pub use canvas::{Canvas, Symbols};
-pub use scale::{Axis, Scale, Unit, clock, label, reading};
+pub use scale::{Axis, Scale, Unit, clock, label, reading, short};
 pub use viewport::Viewport;
 
 use ratatui::buffer::Buffer;
@@ -220,7 +220,7 @@ impl Chart {
         canvas.render(buffer);
         self.draw_symbols(plot, buffer);
         self.draw_clipped(plot, buffer);
-        labels::references(self, plot, &canvas, buffer);
+        labels::references(self, plot, buffer);
         labels::markers(self, plot, buffer);
         self.draw_ticks(area, plot, buffer);
         self.draw_crosshair(plot, buffer);
@@ -465,7 +465,7 @@ impl Chart {
         let row = area.bottom() - 1;
         let tick = if self.ascii() { '+' } else { '┴' };
         let mut free_from = area.x;
-        for (value, text) in self.x.ticks((plot.width as usize / 12).max(1), self.x_unit) {
+        for (value, text) in self.x.ticks((plot.width as usize / 9).max(1), self.x_unit) {
             let Some(column) = self.column_of(value, plot) else {
                 continue;
             };

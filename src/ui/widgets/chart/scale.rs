@@ -201,7 +201,7 @@ pub fn label(value: f64, step: f64, unit: Unit) -> String {
 
 fn number(value: f64, step: f64) -> String {
     if !value.is_finite() {
-        return "∞".into();
+        return "inf".into();
     }
     if value == 0.0 {
         return "0".into();
@@ -246,7 +246,7 @@ fn trimmed(text: String) -> String {
 /// Seconds for people: `0.5s`, `45s`, `2:05`, `1h20`, `3d4h`.
 pub fn clock(seconds: f64) -> String {
     if !seconds.is_finite() {
-        return "∞".into();
+        return "inf".into();
     }
     let sign = if seconds < 0.0 { "-" } else { "" };
     let size = seconds.abs();
@@ -265,7 +265,7 @@ pub fn clock(seconds: f64) -> String {
 /// A value for reading: about four significant digits, `1.234`, `12.3k`, `3.0e-4`.
 pub fn reading(value: f64) -> String {
     if !value.is_finite() {
-        return if value.is_nan() { "NaN" } else { "∞" }.into();
+        return if value.is_nan() { "NaN" } else { "inf" }.into();
     }
     if value == 0.0 {
         return "0".into();
@@ -284,6 +284,18 @@ pub fn reading(value: f64) -> String {
         1.0
     };
     number(value, magnitude)
+}
+
+/// As [`reading`], without zeros that say nothing: for values that somebody chose.
+pub fn short(value: f64) -> String {
+    let text = reading(value);
+    if !text.contains('.') || text.contains('e') {
+        return text;
+    }
+    let split = text.find(|c: char| c.is_alphabetic()).unwrap_or(text.len());
+    let (digits, suffix) = text.split_at(split);
+    let digits = digits.trim_end_matches('0').trim_end_matches('.');
+    format!("{digits}{suffix}")
 }
 
 #[cfg(test)]
@@ -337,6 +349,9 @@ mod tests {
         ] {
             assert_eq!(reading(value), text);
         }
+        assert_eq!(short(0.8), "0.8");
+        assert_eq!(short(40.0), "40");
+        assert_eq!(short(250_000.0), "250k");
         assert_eq!(clock(125.0), "2:05");
         assert_eq!(clock(4_800.0), "1h20");
     }

@@ -1,0 +1,165 @@
+//! Measuring the screens: the cost of a frame, of a step taken in, and of the memory of a long run.
+//!
+//! Called by `fireside bench ui` and by `benches/ui.rs`.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::keymap::KeyMap;
+use super::screens::train::TrainScreen;
+use super::series::{Metric, RunSeries, XAxis};
+use super::theme::Theme;
+use crate::config::RunConfig;
+use crate::protocol::{EvalReport, EventKind, LayerHealth, Phase, SchedulePoint, StepReport};
+
+/// One measured number beside what is wanted of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measurement {
+    pub name: &'static str,
+    pub value: f64,
+    pub unit: &'static str,
+    /// The most it may be.
+    pub limit: f64,
+}
+
+impl Measurement {
+    pub fn passes(&self) -> bool {
+        self.value <= self.limit
+    }
+}
+
+/// Step `step` of a run that looks like a real one: a falling, noisy loss with rare spikes.
+pub fn step_report(step: u64) -> StepReport {
+    // A cheap hash (splitmix64's finaliser) for noise that is the same every time.
+    let mut bits = step.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    bits ^= bits >> 27;
+    let noise = (bits >> 11) as f64 / (1u64 << 53) as f64 - 0.5;
+    let at = step as f64;
+    let spike = if bits % 10_007 == 0 { 3.0 } else { 0.0 };
+    StepReport {
+        step,
+        epoch: at / 2_000.0,
+        tokens: step * 768,
+        loss: 1.9 + 2.4 / (1.0 + at / 150.0) + 0.12 * noise + spike,
+        learning_rate: 1e-3 * (at / 100.0).min(1.0),
+        grad_norm: 0.6 + 3.0 / (1.0 + at / 60.0) + 0.3 * noise + spike,
+        tokens_per_second: 31_000.0 + 2_500.0 * noise,
+        ms: 24.0 + noise,
+        forward_ms: 7.5 + noise,
+        backward_ms: 14.0,
+        optimizer_ms: 2.5,
+        seconds: at * 0.0245,
+    }
+}
+
+/// A dashboard in the middle of a run of `steps` steps.
+pub fn dashboard(steps: u64) -> TrainScreen {
+    let mut screen = TrainScreen::new(1, RunConfig::defaults());
+    screen.on_event(EventKind::Phase(Phase::Training));
+    screen.on_event(EventKind::Schedule(
+        (0..=200)
+            .map(|at| SchedulePoint {
+                step: at * steps.max(200) / 200 * 2,
+                learning_rate: 1e-3 * (1.0 - at as f64 / 220.0),
+            })
+            .collect(),
+    ));
+    let every = (steps / 1_000).max(50);
+    for step in 1..=steps {
+        screen.on_event(EventKind::Steps(vec![step_report(step)]));
+        if step % every == 0 {
+            let val_loss = 2.0 + 2.4 / (1.0 + step as f64 / 150.0);
+            screen.on_event(EventKind::Evaluated(EvalReport {
+                step,
+                tokens: step * 768,
+                seconds: step as f64 * 0.0245,
+                train_loss: val_loss - 0.1,
+                val_loss,
+                perplexity: val_loss.exp(),
+                bits_per_byte: val_loss / 3.0,
+                unknown_fraction: 0.0,
+                best: true,
+            }));
+        }
+    }
+    let layers = (0..12).map(|at| LayerHealth {
+        name: format!("blocks.{at}.attention"),
+        grad_norm: 0.1,
+        weight_norm: 9.0,
+        update_ratio: 1.1e-3,
+    });
+    screen.on_event(EventKind::Health {
+        step: steps,
+        layers: layers.collect(),
+    });
+    screen
+}
+
+/// Draws the dashboard once at `width` × `height`.
+pub fn draw(screen: &TrainScreen, width: u16, height: u16) -> Buffer {
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    screen.render(&Theme::default(), &KeyMap::default(), area, &mut buffer);
+    buffer
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort();
+    times[times.len() / 2].as_secs_f64() * 1e3
+}
+
+fn timed<T>(rounds: usize, mut work: impl FnMut() -> T) -> f64 {
+    let times = (0..rounds.max(1)).map(|_| {
+        let start = Instant::now();
+        black_box(work());
+        start.elapsed()
+    });
+    median(times.collect())
+}
+
+/// Everything, with a run of `steps` steps. Takes some seconds for a million.
+pub fn measure(steps: u64) -> Vec<Measurement> {
+    let mut series = RunSeries::default();
+    series.set_smoothing(Metric::Loss, 0.9);
+    let start = Instant::now();
+    for step in 1..=steps {
+        series.push(&step_report(step));
+    }
+    let push = start.elapsed().as_secs_f64() * 1e3;
+    let extent = series.extent(XAxis::Step).unwrap_or((0.0, 1.0));
+    let view = timed(51, || series.view(Metric::Loss, XAxis::Step, extent, 400));
+    let mut weight = 0.9;
+    let smooth = timed(5, || {
+        weight = 1.89 - weight;
+        series.set_smoothing(Metric::Loss, weight);
+    });
+    drop(series);
+
+    let screen = dashboard(steps);
+    let frame = timed(51, || draw(&screen, 200, 60));
+    let small = timed(51, || draw(&screen, 80, 24));
+    let memory = screen.view.series.bytes() as f64 / (1u64 << 20) as f64;
+    let one = |name, value, unit, limit| Measurement {
+        name,
+        value,
+        unit,
+        limit,
+    };
+    vec![
+        one("frame at 200×60", frame, "ms", 8.0),
+        one("frame at 80×24", small, "ms", 8.0),
+        one("one metric cut to 400 columns", view, "ms", 1.0),
+        one("all steps taken in", push, "ms", 250.0 * steps as f64 / 1e6),
+        one("another smoothing, one metric", smooth, "ms", 50.0),
+        one(
+            "memory of the series",
+            memory,
+            "MiB",
+            50.0 * (steps as f64 / 1e6).max(0.1),
+        ),
+    ]
+}
