@@ -1,6 +1,7 @@
 //! Text to learn from: built-in texts, the `stories` generator, the catalog of public corpora, and the user's
 //! own files.
 
+pub mod builtin;
 mod error;
 pub mod stories;
 
