@@ -100,6 +100,39 @@ pub fn clip_coefficient(norm: f64, max_norm: f64) -> f64 {
     }
 }
 
+/// The first parameter, in the model's order, that holds a NaN or an infinity. Reads the device.
+pub fn first_weight_not_finite<M: Module>(model: &M) -> Option<String> {
+    let mut finder = Finder::default();
+    model.visit(&mut finder);
+    finder.found
+}
+
+#[derive(Default)]
+struct Finder {
+    path: ParameterPath,
+    found: Option<String>,
+}
+
+impl ModuleVisitor for Finder {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.exit();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if self.found.is_some() {
+            return;
+        }
+        let weight = param.val().detach().without_autodiff();
+        if !weight.is_finite().all().into_scalar::<bool>() {
+            self.found = Some(self.path.join());
+        }
+    }
+}
+
 struct Collector<'a> {
     path: ParameterPath,
     source: &'a mut Gradients,

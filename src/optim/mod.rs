@@ -12,7 +12,7 @@ mod gradients;
 mod rule;
 mod state;
 
-pub use gradients::{GradientNorms, ParameterGradients, clip_coefficient};
+pub use gradients::{GradientNorms, ParameterGradients, clip_coefficient, first_weight_not_finite};
 
 use std::collections::BTreeMap;
 

@@ -5,8 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use super::rule::Moments;
 use super::Optimizer;
+use super::rule::Moments;
 use crate::config::OptimizerKind;
 use crate::state::{NamedTensor, StateError};
 

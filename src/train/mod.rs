@@ -1,1 +1,24 @@
-//! (train: to be written)
+//! Training, one optimizer step at a time. No threads, no terminal, no files: [`Trainer`] is driven from outside.
+//!
+//! - `batch`: which windows of the text a step sees.
+//! - `evaluate`: which windows an evaluation sees, and what their loss is.
+//! - `trainer`: [`Trainer`]: step, evaluate, health.
+//! - `snapshot`: everything that a trainer is, as plain data, and back.
+//!
+//! # Randomness
+//! A step draws nothing from a generator that lives on. Windows are a function of (run seed, step, batch within the
+//! step, row), and the device's generator, which dropout uses, is seeded before every forward pass from (run seed, step, batch).
+//! So a run that goes on from a snapshot repeats the uninterrupted run bit for bit on the same device. burn's generator is
+//! one per process and backend: two trainers with dropout must not step at the same time in one process.
+
+mod batch;
+mod error;
+mod evaluate;
+mod snapshot;
+mod trainer;
+
+pub use batch::{Batch, BatchSource, Position};
+pub use error::TrainError;
+pub use evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
+pub use snapshot::{Progress, Snapshot};
+pub use trainer::{Trainer, TrainerSetup};
