@@ -483,3 +483,16 @@ fn the_program_prints_checks_and_describes() {
     assert_eq!(code, 0);
     assert!(presets().iter().all(|preset| listed.contains(preset.name)));
 }
+
+#[test]
+fn reproductions_have_the_published_number_of_parameters() {
+    let parameters = |name: &str| {
+        let config = preset_with(name, &[]).unwrap().config;
+        fireside::model::parameter_count(&config.model, 65)
+    };
+    assert_eq!(parameters("lecture-small"), 209_729);
+    // nanoGPT reports 0.80M for this setting, without the 64·128 position vectors.
+    let (d, norm) = (128, 128);
+    let blocks = 4 * (3 * d * d + d * d + 8 * d * d + 2 * norm);
+    assert_eq!(parameters("nanogpt-cpu"), (65 + 64) * d + blocks + norm);
+}
