@@ -39,7 +39,11 @@ pub fn step_report(step: u64) -> StepReport {
     bits ^= bits >> 27;
     let noise = (bits >> 11) as f64 / (1u64 << 53) as f64 - 0.5;
     let at = step as f64;
-    let spike = if bits % 10_007 == 0 { 3.0 } else { 0.0 };
+    let spike = if bits.is_multiple_of(10_007) {
+        3.0
+    } else {
+        0.0
+    };
     StepReport {
         step,
         epoch: at / 2_000.0,

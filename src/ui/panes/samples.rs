@@ -198,7 +198,14 @@ impl Samples {
         }
     }
 
-    fn footer(&self, run: &RunView, steps: &[u64], at: usize, theme: &Theme) -> Line<'static> {
+    fn footer(
+        &self,
+        run: &RunView,
+        steps: &[u64],
+        at: usize,
+        theme: &Theme,
+        width: u16,
+    ) -> Line<'static> {
         let mut spans = Vec::new();
         if let Some(before) = at.checked_sub(1) {
             let text = format!(
@@ -230,22 +237,29 @@ impl Samples {
                 (sample.temperature, sample.top_k, sample.top_p)
             }
         };
-        let mut words = if temperature == 0.0 {
+        let words = if temperature == 0.0 {
             "  greedy".to_string()
         } else {
             format!("  temp {}", short(temperature))
         };
+        spans.push(Span::styled(words, theme.dim));
         if top_k > 0 {
-            words.push_str(&format!(" top-k {top_k}"));
+            spans.push(Span::styled(format!(" top-k {top_k}"), theme.dim));
         }
         if top_p < 1.0 {
-            words.push_str(&format!(" top-p {}", short(top_p)));
+            spans.push(Span::styled(format!(" top-p {}", short(top_p)), theme.dim));
         }
-        spans.push(Span::styled(words, theme.dim));
         if let Some(record) = record {
             let rate = short(record.tokens_per_second);
             spans.push(Span::styled(format!("  {rate} tok/s"), theme.dim));
         }
+        // What does not fit is left out whole, never cut.
+        let mut room = width as usize;
+        spans.retain(|span| {
+            let fits = span.width() <= room;
+            room = if fits { room - span.width() } else { 0 };
+            fits
+        });
         Line::from(spans)
     }
 }
@@ -378,7 +392,8 @@ impl Pane for Samples {
                 height: 1,
                 ..inner
             };
-            self.footer(run, &steps, at, theme).render(row, buffer);
+            self.footer(run, &steps, at, theme, inner.width)
+                .render(row, buffer);
         }
     }
 }

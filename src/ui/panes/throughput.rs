@@ -20,7 +20,7 @@ use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::series::Metric;
 use crate::ui::theme::Theme;
-use crate::ui::widgets::chart::{Axis, Chart, Crosshair, Scale, reading};
+use crate::ui::widgets::chart::{Axis, Chart, Crosshair, Scale, reading, short};
 
 pub const SPEC: PaneSpec = PaneSpec {
     id: "throughput",
@@ -111,7 +111,7 @@ fn draw_split(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
             format!(
                 "{} {} ",
                 names[at],
-                reading((parts[at] * 10.0).round() / 10.0)
+                short((parts[at] * 10.0).round() / 10.0)
             )
         })
         .collect();

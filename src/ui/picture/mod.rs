@@ -2,6 +2,7 @@
 //!
 //! - [`svg`]: cells as rectangles, text in a monospace font, and braille dots, box drawing and block elements as
 //!   shapes, so that charts and borders look the same wherever the file is opened.
+//! - [`pictures`]: the screens that the project shows of itself.
 //! - [`png`]: that SVG rasterised with the system's monospace font.
 
 mod shapes;
@@ -9,8 +10,13 @@ mod shapes;
 use std::fmt::Write;
 
 use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
+
+use super::keymap::KeyMap;
+use super::screens::train::TrainScreen;
+use super::theme::{ColorDepth, Symbols, Theme};
 
 /// Size of a cell in user units; a font of [`FONT_SIZE`] fits it.
 const CELL: (f64, f64) = (8.4, 17.0);
@@ -51,6 +57,52 @@ impl Default for Paper {
             background: 0x11151c,
         }
     }
+}
+
+impl Paper {
+    /// What goes with a theme.
+    pub fn of(theme: &Theme) -> Self {
+        match theme.name {
+            "light" => Self {
+                foreground: 0x2e3440,
+                background: 0xfaf8f4,
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
+/// A drawn screen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// File name without its ending.
+    pub name: &'static str,
+    pub svg: String,
+}
+
+/// The dashboard at several sizes and in several themes.
+pub fn pictures(screen: &TrainScreen) -> Vec<Picture> {
+    // Name, theme, width and height in cells.
+    const PICTURES: [(&str, &str, u16, u16); 5] = [
+        ("train-120x40", "dark", 120, 40),
+        ("train-80x24", "dark", 80, 24),
+        ("train-200x60", "dark", 200, 60),
+        ("train-light-120x40", "light", 120, 40),
+        ("train-okabe-ito-120x40", "okabe-ito", 120, 40),
+    ];
+    PICTURES
+        .into_iter()
+        .map(|(name, theme, width, height)| {
+            let theme = Theme::new(theme, ColorDepth::TrueColor, Symbols::unicode());
+            let area = Rect::new(0, 0, width, height);
+            let mut buffer = Buffer::empty(area);
+            screen.render(&theme, &KeyMap::default(), area, &mut buffer);
+            Picture {
+                name,
+                svg: svg(&buffer, Paper::of(&theme)),
+            }
+        })
+        .collect()
 }
 
 /// A colour as `0xRRGGBB`; `None` for the terminal's own.

@@ -65,7 +65,8 @@ fn covered(buffer: &Buffer, place: Rect) -> usize {
         .count()
 }
 
-/// Labels of vertical lines: beside the top, one row lower where the one before is in the way, else left out.
+/// Labels of vertical lines: beside the top, on the row of the first three where they cover the least and are
+/// clear of the one before; else left out.
 pub(super) fn markers(chart: &Chart, plot: Rect, buffer: &mut Buffer) {
     const ROWS: u16 = 3;
     let mut free_from = [plot.x; ROWS as usize];
@@ -84,13 +85,13 @@ pub(super) fn markers(chart: &Chart, plot: Rect, buffer: &mut Buffer) {
         } else {
             continue;
         };
-        for row in 0..ROWS.min(plot.height / 3) {
-            if start >= free_from[row as usize] {
-                let y = plot.y + row;
-                buffer.set_stringn(start, y, &marker.label, width as usize, marker.style);
-                free_from[row as usize] = start + width + 1;
-                break;
-            }
+        let best = (0..ROWS.min(plot.height / 3))
+            .filter(|row| start >= free_from[*row as usize])
+            .min_by_key(|row| covered(buffer, Rect::new(start, plot.y + row, width, 1)));
+        if let Some(row) = best {
+            let y = plot.y + row;
+            buffer.set_stringn(start, y, &marker.label, width as usize, marker.style);
+            free_from[row as usize] = start + width + 1;
         }
     }
 }

@@ -207,7 +207,7 @@ fn number(value: f64, step: f64) -> String {
         return "0".into();
     }
     let size = value.abs();
-    if size >= 1e15 || size < 1e-3 {
+    if !(1e-3..1e15).contains(&size) {
         let exponent = size.log10().floor();
         let digits = decimals(step.abs() / 10f64.powf(exponent)).min(2);
         return trimmed(format!("{value:.digits$e}"));
