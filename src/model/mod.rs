@@ -48,6 +48,7 @@ pub enum LanguageModel {
 
 /// What a model remembers while it generates.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one per session
 pub enum Memory {
     /// Keys and values (transformers).
     Cache(KeyValueCache),

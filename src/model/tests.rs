@@ -405,3 +405,36 @@ fn one_batch_is_overfitted_and_every_parameter_takes_part() {
         assert!(first > 1.5 && last < 0.25, "{name}: {first} -> {last}");
     }
 }
+
+/// What a step computes must not depend on how many threads compute it (512 rows are enough for parallel matmuls).
+#[test]
+fn gradients_do_not_depend_on_the_number_of_threads() {
+    let config = TransformerConfig {
+        context_length: 64,
+        d_model: 128,
+        n_heads: 4,
+        dropout: 0.1,
+        ..small_gpt()
+    };
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        pool.unwrap().install(|| {
+            let device = Device::flex().autodiff();
+            let model = LanguageModel::new(&ModelConfig::Gpt(config.clone()), 65, 12, &device);
+            let row: Vec<i32> = (0..64).map(|i| i * 7 % 65).collect();
+            let rows = [row.as_slice(); 8];
+            seed_dropout(&device, 3);
+            let (loss, _) = model.loss(tokens(&rows, &device), tokens(&rows, &device), None);
+            let mut gradients = loss.backward();
+            let LanguageModel::Gpt(gpt) = &model else {
+                unreachable!("the config says gpt")
+            };
+            let weight = gpt.token_embedding.weight.val();
+            let gradient = weight.grad_remove(&mut gradients);
+            (values(loss), values(gradient.unwrap()))
+        })
+    };
+    let alone = run(1);
+    assert_eq!(alone, run(2));
+    assert_eq!(alone, run(5));
+}
