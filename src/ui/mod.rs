@@ -7,7 +7,9 @@
 
 pub mod app;
 pub mod bench;
+pub mod format;
 pub mod keymap;
+pub mod layout;
 pub mod panes;
 pub mod picture;
 pub mod screens;

@@ -1,0 +1,256 @@
+//! Drawing helpers that every screen shares: panes, cut and wrapped text, scrolling, the footer.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Borders, Widget};
+use unicode_segmentation::UnicodeSegmentation;
+use unicode_width::UnicodeWidthStr;
+
+use super::keymap::{Context, KeyMap};
+use super::theme::Theme;
+
+/// Below this the screens say that they need more room, in one line.
+pub const SMALLEST: (u16, u16) = (40, 12);
+
+/// Draws a pane's border with its number and title; returns the area inside.
+pub fn pane(
+    theme: &Theme,
+    title: &str,
+    number: usize,
+    focused: bool,
+    area: Rect,
+    buffer: &mut Buffer,
+) -> Rect {
+    let mut spans = vec![Span::raw(" ")];
+    if number > 0 {
+        spans.push(Span::styled(format!("{number} "), theme.dim));
+    }
+    let room = usize::from(area.width).saturating_sub(6);
+    spans.push(Span::styled(
+        fit(title, room, theme.symbols.ellipsis),
+        theme.title_of(focused),
+    ));
+    spans.push(Span::raw(" "));
+    let block = Block::new()
+        .borders(Borders::ALL)
+        .border_set(theme.symbols.border)
+        .border_style(theme.border_of(focused))
+        .title(Line::from(spans));
+    let inner = block.inner(area);
+    block.render(area, buffer);
+    inner
+}
+
+/// A box of at most this size in the middle of `area`.
+pub fn centered(area: Rect, width: u16, height: u16) -> Rect {
+    let width = width.min(area.width);
+    let height = height.min(area.height);
+    Rect::new(
+        area.x + (area.width - width) / 2,
+        area.y + (area.height - height) / 2,
+        width,
+        height,
+    )
+}
+
+/// The line at the top of a list of `len` lines, so that `cursor` stays near the middle of `height` lines.
+pub fn scroll_offset(cursor: usize, len: usize, height: usize) -> usize {
+    cursor
+        .saturating_sub(height / 2)
+        .min(len.saturating_sub(height))
+}
+
+/// `text` cut to `width` cells; what was cut is replaced by `ellipsis`.
+pub fn fit(text: &str, width: usize, ellipsis: &str) -> String {
+    if text.width() <= width {
+        return text.to_string();
+    }
+    let room = width.saturating_sub(ellipsis.width());
+    let mut cut = String::new();
+    let mut used = 0;
+    for grapheme in text.graphemes(true) {
+        let w = grapheme.width();
+        if used + w > room {
+            break;
+        }
+        used += w;
+        cut.push_str(grapheme);
+    }
+    if ellipsis.width() <= width {
+        cut.push_str(ellipsis);
+    }
+    cut
+}
+
+/// `text` broken at spaces into lines of at most `width` cells; longer words are broken anywhere.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    if width == 0 {
+        return lines;
+    }
+    for paragraph in text.lines() {
+        let mut line = String::new();
+        let mut used = 0;
+        for word in paragraph.split(' ') {
+            let mut word = word.to_string();
+            if used > 0 && used + 1 + word.width() > width {
+                lines.push(std::mem::take(&mut line));
+                used = 0;
+            }
+            while word.width() > width {
+                let head = fit(&word, width, "");
+                if head.is_empty() {
+                    return lines; // A single character is wider than the line.
+                }
+                word = word[head.len()..].to_string();
+                lines.push(head);
+            }
+            if used > 0 {
+                line.push(' ');
+                used += 1;
+            }
+            used += word.width();
+            line.push_str(&word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// Writes `text` at the left of a line of `area`, cut to its width.
+pub fn write(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style: Style) {
+    if row < area.height && area.width > 0 {
+        buffer.set_stringn(area.x, area.y + row, text, area.width.into(), style);
+    }
+}
+
+/// Draws spans at a line of `area`, cut to its width.
+pub fn write_line(buffer: &mut Buffer, area: Rect, row: u16, line: &Line<'_>) {
+    if row < area.height && area.width > 0 {
+        buffer.set_line(area.x, area.y + row, line, area.width);
+    }
+}
+
+/// Writes `text` at the right end of a line of `area`, if it fits.
+pub fn write_right(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style: Style) {
+    let width = u16::try_from(text.width()).unwrap_or(u16::MAX);
+    if row < area.height && width <= area.width {
+        buffer.set_string(area.right() - width, area.y + row, text, style);
+    }
+}
+
+/// The keys of the moment, on one line: as many as fit, and always help and quit.
+pub fn footer(
+    theme: &Theme,
+    keymap: &KeyMap,
+    contexts: &[Context],
+    area: Rect,
+    buffer: &mut Buffer,
+) {
+    if area.is_empty() {
+        return;
+    }
+    let mut hints: Vec<(String, &str, bool)> = Vec::new();
+    let mut seen = Vec::new();
+    for context in contexts {
+        for binding in keymap.bindings().iter().filter(|b| b.context == *context) {
+            let (Some(hint), Some(key)) = (binding.hint, binding.keys.first()) else {
+                continue;
+            };
+            if seen.contains(&binding.action) || hints.iter().any(|(_, h, _)| *h == hint) {
+                continue;
+            }
+            seen.push(binding.action);
+            let key = super::keymap::sequence_text(key);
+            let key = match key.as_str() {
+                "enter" => theme.symbols.enter.to_string(),
+                _ => key,
+            };
+            let always = matches!(
+                binding.action,
+                super::keymap::Action::Help
+                    | super::keymap::Action::Quit
+                    | super::keymap::Action::Close
+            );
+            hints.push((key, hint, always));
+        }
+    }
+    let width = |(key, hint, _): &(String, &str, bool)| key.width() + hint.width() + 3;
+    let mut room = usize::from(area.width).saturating_sub(1);
+    for hint in hints.iter().filter(|h| h.2) {
+        room = room.saturating_sub(width(hint));
+    }
+    let mut spans = vec![Span::raw(" ")];
+    for hint in &hints {
+        if !hint.2 {
+            if width(hint) > room {
+                continue;
+            }
+            room -= width(hint);
+        }
+        spans.push(Span::styled(hint.0.clone(), theme.key));
+        spans.push(Span::styled(format!(" {}  ", hint.1), theme.dim));
+    }
+    write_line(buffer, area, 0, &Line::from(spans));
+}
+
+/// What a terminal that is too small gets.
+pub fn too_small(theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    if area.is_empty() {
+        return;
+    }
+    let text = format!(
+        "{}x{} is too small; fireside needs {}x{}",
+        area.width, area.height, SMALLEST.0, SMALLEST.1
+    );
+    let middle = Rect::new(area.x, area.y + area.height / 2, area.width, 1);
+    let pad = usize::from(area.width).saturating_sub(text.width()) / 2;
+    let line = format!("{}{text}", " ".repeat(pad));
+    write(
+        buffer,
+        middle,
+        0,
+        &fit(&line, area.width.into(), "~"),
+        theme.text,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_cut_by_cells_not_bytes() {
+        assert_eq!(fit("háček", 5, "…"), "háček");
+        assert_eq!(fit("háčeknut", 5, "…"), "háče…");
+        assert_eq!(fit("漢字漢字", 5, "…"), "漢字…");
+        assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn wrapping_keeps_every_word_and_the_width() {
+        let lines = wrap("the quick brown fox jumps overthelazydogandmore", 10);
+        assert!(lines.iter().all(|l| l.width() <= 10), "{lines:?}");
+        assert_eq!(lines[0], "the quick");
+        assert_eq!(
+            lines.concat().replace(' ', ""),
+            "thequickbrownfoxjumpsoverthelazydogandmore"
+        );
+        assert!(wrap("漢字", 1).is_empty());
+        assert!(wrap("anything", 0).is_empty());
+    }
+
+    #[test]
+    fn the_cursor_is_always_inside_the_window() {
+        for len in 0..30 {
+            for height in 1..12 {
+                for cursor in 0..len {
+                    let offset = scroll_offset(cursor, len, height);
+                    assert!(offset <= cursor && cursor < offset + height);
+                }
+            }
+        }
+    }
+}
