@@ -8,12 +8,16 @@
 pub mod app;
 pub mod bench;
 pub mod format;
+pub mod help;
 pub mod keymap;
 pub mod layout;
+pub mod palette;
 pub mod panes;
 pub mod picture;
 pub mod screens;
 pub mod series;
+pub mod settings;
+pub mod terminal;
 pub mod theme;
 pub mod widgets;
 
