@@ -1,33 +1,66 @@
-//! The state of the screens, and what every message changes in it.
+//! The state of the screens, and what every message changes in it. No I/O: what is to be done comes back as
+//! [`Effect`]s, so that tests drive the whole application without a terminal or a training thread.
 
+mod dialogs;
+mod render;
+#[cfg(test)]
+mod tests;
+mod training;
+
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crossterm::event::{KeyEvent, MouseEvent};
+use crossterm::event::{Event as Input, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use ratatui::layout::{Position, Rect};
 
-use crate::protocol::{Command, Event};
+use crate::config::RunConfig;
+use crate::protocol::{Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId};
+use crate::run::{History, RunSummary};
 
+use super::help::{Help, PaneHelp};
+use super::keymap::{Action, Context, KeyMap, KeyPress, Lookup};
+use super::palette::{self, Chosen, Palette};
+use super::panes::Handled;
+use super::screens::ScreenMouse;
+use super::screens::home::{HomeScreen, Request};
+use super::screens::runs::RunsScreen;
+use super::screens::train::TrainScreen;
+use super::settings::Settings;
+use super::theme::{Environment, Theme};
 use super::Outcome;
+
+use dialogs::Dialog;
 
 /// Everything that can happen.
 #[derive(Debug)]
 pub enum Message {
-    Key(KeyEvent),
-    Mouse(MouseEvent),
-    Paste(String),
-    Resize {
-        width: u16,
-        height: u16,
-    },
+    /// A key, a click, a paste, a new size.
+    Input(Input),
     /// The program came back from the shell (`fg`).
     Resumed,
     Engine(Event),
     /// The training thread is gone; no event will follow.
     EngineGone,
+    RunsLoaded {
+        runs: Result<Vec<RunSummary>, String>,
+        /// Seconds since 1970.
+        now: u64,
+    },
+    RunOpened {
+        dir: PathBuf,
+        config: Result<Box<RunConfig>, String>,
+    },
+    HistoryLoaded {
+        run: RunId,
+        history: Result<Box<History>, String>,
+    },
     /// A timer that was set by [`Effect::After`].
     Timer(Timer),
-    /// A signal asked the program to end (SIGTERM, SIGHUP).
+    /// A signal asked the program to end (SIGTERM, SIGHUP, SIGINT).
     Terminate,
+    /// A signal asked the program to stop (SIGTSTP).
+    Suspend,
 }
 
 /// What a timer is for.
@@ -37,8 +70,8 @@ pub enum Timer {
     Preview(u64),
     /// Take this notice from the screen.
     Notice(u64),
-    /// Forget the keys typed so far.
-    Keys(u64),
+    /// The run did not pause in time: suspend all the same.
+    Suspend,
 }
 
 /// What the loop has to do after a message.
@@ -48,12 +81,571 @@ pub enum Effect {
     /// Read the runs folder off this thread.
     LoadRuns,
     /// Read what a run wrote so far off this thread.
-    LoadHistory(PathBuf),
+    LoadHistory {
+        run: RunId,
+        dir: PathBuf,
+    },
+    /// Read the config of a run that is to go on, off this thread.
+    OpenRun {
+        dir: PathBuf,
+    },
     /// Send back [`Message::Timer`] after this long.
     After(Duration, Timer),
     /// Clear the terminal before the next frame.
     Redraw,
     SetMouse(bool),
-    Suspend,
+    /// Give the terminal back, say this, and stop the process.
+    Suspend(String),
     Quit(Outcome),
 }
+
+/// How long after the last change the preview is asked for.
+const PREVIEW_DELAY: Duration = Duration::from_millis(150);
+const NOTICE_TIME: Duration = Duration::from_secs(6);
+/// How long Ctrl-Z waits for the step in progress.
+const SUSPEND_WAIT: Duration = Duration::from_millis(1500);
+
+/// Which screen is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Screen {
+    Home,
+    Train,
+    Runs,
+}
+
+/// What lies over the screen and takes all keys.
+#[derive(Debug)]
+enum Overlay {
+    Help(Help),
+    Palette(Palette),
+    Dialog(Dialog),
+}
+
+/// The program is on its way out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Leaving {
+    outcome: Outcome,
+}
+
+/// The whole state.
+#[derive(Debug)]
+pub struct App {
+    theme: Theme,
+    keymap: KeyMap,
+    size: Rect,
+    screen: Screen,
+    home: HomeScreen,
+    train: Option<TrainScreen>,
+    runs: RunsScreen,
+    overlay: Option<Overlay>,
+    /// The beginning of a key sequence.
+    typed: Vec<KeyPress>,
+    notices: VecDeque<(u64, Notice)>,
+    next_notice: u64,
+    next_run: RunId,
+    mouse: bool,
+    leaving: Option<Leaving>,
+    /// Waiting for the run to pause before the process stops.
+    suspending: bool,
+    /// Resume the run when the process goes on.
+    resume_after: bool,
+    engine_gone: bool,
+}
+
+/// What the application starts from.
+#[derive(Debug, Default)]
+pub struct Setup {
+    pub settings: Settings,
+    /// What could not be used of the settings, and whatever else there is to say at the start.
+    pub problems: Vec<String>,
+    pub environment: Environment,
+    pub width: u16,
+    pub height: u16,
+    pub start: Option<(RunConfig, Origin)>,
+}
+
+impl App {
+    /// The application as it stands before the first frame, and what to do then.
+    pub fn new(setup: Setup) -> (Self, Vec<Effect>) {
+        let (keymap, key_problems) = setup.settings.keymap();
+        let mut app = Self {
+            theme: Theme::for_terminal(&setup.settings.theme, &setup.environment),
+            keymap,
+            size: Rect::new(0, 0, setup.width, setup.height),
+            screen: Screen::Home,
+            home: HomeScreen::new(),
+            train: None,
+            runs: RunsScreen::default(),
+            overlay: None,
+            typed: Vec::new(),
+            notices: VecDeque::new(),
+            next_notice: 1,
+            next_run: 1,
+            mouse: setup.settings.mouse,
+            leaving: None,
+            suspending: false,
+            resume_after: false,
+            engine_gone: false,
+        };
+        let mut effects = vec![Effect::LoadRuns];
+        for problem in setup.problems.into_iter().chain(key_problems) {
+            app.notify(NoticeLevel::Warning, problem, &mut effects);
+        }
+        match setup.start {
+            Some((config, origin)) => app.start(config, origin, &mut effects),
+            None => {
+                let request = app.home.first_request();
+                app.carry_out(vec![request], &mut effects);
+            }
+        }
+        (app, effects)
+    }
+
+    pub fn theme(&self) -> &Theme {
+        &self.theme
+    }
+
+    pub fn screen(&self) -> Screen {
+        self.screen
+    }
+
+    /// The dashboard, when there is or was a run.
+    pub fn train_screen(&self) -> Option<&TrainScreen> {
+        self.train.as_ref()
+    }
+
+    /// Takes one message; returns what is to be done.
+    pub fn update(&mut self, message: Message) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match message {
+            Message::Input(input) => self.input(input, &mut effects),
+            Message::Resumed => self.resumed(&mut effects),
+            Message::Engine(event) => self.engine(event, &mut effects),
+            Message::EngineGone => self.engine_gone(&mut effects),
+            Message::RunsLoaded { runs, now } => {
+                if let Ok(runs) = &runs {
+                    self.home.set_runs(runs, now);
+                }
+                self.runs.set_runs(runs, now);
+            }
+            Message::RunOpened { dir, config } => self.opened(dir, config, &mut effects),
+            Message::HistoryLoaded { run, history } => match history {
+                Ok(history) => {
+                    if let Some(train) = self.train.as_mut().filter(|t| t.view.run == run) {
+                        train.view.prepend(*history);
+                    }
+                }
+                Err(message) => self.notify(
+                    NoticeLevel::Warning,
+                    format!("what this run did before cannot be shown: {message}"),
+                    &mut effects,
+                ),
+            },
+            Message::Timer(Timer::Preview(request)) => {
+                if let Some(config) = self.home.preview_config(request) {
+                    effects.push(Effect::Send(Command::Preview { request, config }));
+                }
+            }
+            Message::Timer(Timer::Notice(id)) => self.notices.retain(|(other, _)| *other != id),
+            Message::Timer(Timer::Suspend) => self.suspend_now(&mut effects),
+            Message::Terminate => self.leave(Outcome::Interrupted, &mut effects),
+            Message::Suspend => self.suspend(&mut effects),
+        }
+        effects
+    }
+
+    fn input(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key, effects),
+            Input::Mouse(mouse) => self.mouse_event(mouse, effects),
+            Input::Paste(text) => self.paste(&text, effects),
+            Input::Resize(width, height) => {
+                self.size = Rect::new(0, 0, width, height);
+            }
+            Input::Key(_) | Input::FocusGained | Input::FocusLost => {}
+        }
+    }
+
+    /// Where keys are looked up, innermost first.
+    pub fn contexts(&self) -> Vec<Context> {
+        match &self.overlay {
+            Some(Overlay::Help(_)) => return vec![Context::Help, Context::Global],
+            Some(Overlay::Palette(_)) => return vec![Context::Palette],
+            Some(Overlay::Dialog(dialog)) if dialog.has_text() => return vec![Context::Text],
+            Some(Overlay::Dialog(_)) => return vec![Context::Dialog],
+            None => {}
+        }
+        if self.screen == Screen::Home && self.home.is_typing() {
+            return vec![Context::Text];
+        }
+        self.screen_contexts()
+    }
+
+    /// As if no overlay were open and nothing were typed.
+    fn screen_contexts(&self) -> Vec<Context> {
+        let mut contexts = match self.screen {
+            Screen::Home => self.home.contexts(),
+            Screen::Train => self.train.as_ref().map(TrainScreen::contexts).unwrap_or_default(),
+            Screen::Runs => vec![Context::Runs],
+        };
+        contexts.push(Context::Global);
+        contexts
+    }
+
+    fn pane_help(&self) -> Option<PaneHelp> {
+        match self.screen {
+            Screen::Home => Some(self.home.help()),
+            Screen::Runs => Some(self.runs.help()),
+            Screen::Train => self.train.as_ref().and_then(TrainScreen::focused).map(|spec| PaneHelp {
+                title: spec.title,
+                text: spec.help,
+            }),
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
+        let press = KeyPress::from_event(key);
+        let contexts = self.contexts();
+        let typing = contexts.first().is_some_and(|c| c.is_text_entry());
+        self.typed.push(press);
+        let mut lookup = self.keymap.lookup(&contexts, &self.typed);
+        if lookup == Lookup::None && self.typed.len() > 1 {
+            // The sequence led nowhere: the last key stands for itself.
+            self.typed = vec![press];
+            lookup = self.keymap.lookup(&contexts, &self.typed);
+        }
+        if lookup == Lookup::Pending {
+            return;
+        }
+        self.typed.clear();
+        let action = match lookup {
+            Lookup::Action(action) => Some(action),
+            _ => None,
+        };
+        if typing || matches!(self.overlay, Some(Overlay::Dialog(_))) {
+            if self.overlay_or_field_key(key, action, effects) == Handled::Yes {
+                return;
+            }
+            // Ctrl-C, Ctrl-Z and the like keep their meaning while typing.
+            let control = key.modifiers.contains(crossterm::event::KeyModifiers::CONTROL);
+            if control
+                && let Lookup::Action(action) = self.keymap.lookup(&[Context::Global], &[press])
+            {
+                self.act(action, effects);
+            }
+            return;
+        }
+        if let Some(action) = action {
+            self.act(action, effects);
+        }
+    }
+
+    fn overlay_or_field_key(
+        &mut self,
+        key: KeyEvent,
+        action: Option<Action>,
+        effects: &mut Vec<Effect>,
+    ) -> Handled {
+        match &mut self.overlay {
+            Some(Overlay::Dialog(_)) => self.dialog_key(key, action, effects),
+            Some(Overlay::Palette(_)) => self.palette_key(key, action, effects),
+            _ => {
+                let mut requests = Vec::new();
+                let handled = self.home.type_key(key, action, &mut requests);
+                self.carry_out(requests, effects);
+                handled
+            }
+        }
+    }
+
+    fn palette_key(&mut self, key: KeyEvent, action: Option<Action>, effects: &mut Vec<Effect>) -> Handled {
+        let contexts = self.screen_contexts();
+        let Some(Overlay::Palette(palette)) = &mut self.overlay else {
+            return Handled::No;
+        };
+        let found = palette::entries(palette.input.text(), &self.keymap, &contexts);
+        let last = found.len().saturating_sub(1);
+        palette.cursor = palette.cursor.min(last);
+        match action {
+            Some(Action::Close) => self.overlay = None,
+            Some(Action::Up) => palette.cursor = palette.cursor.saturating_sub(1),
+            Some(Action::Down) => palette.cursor = (palette.cursor + 1).min(last),
+            Some(Action::PageUp) => palette.cursor = palette.cursor.saturating_sub(10),
+            Some(Action::PageDown) => palette.cursor = (palette.cursor + 10).min(last),
+            Some(Action::Accept) => {
+                let chosen = found.into_iter().nth(palette.cursor);
+                if let Some(entry) = chosen {
+                    self.overlay = None;
+                    self.choose(entry, effects);
+                }
+            }
+            _ => {
+                if !palette.input.key(key) {
+                    return Handled::No;
+                }
+                palette.cursor = 0;
+            }
+        }
+        Handled::Yes
+    }
+
+    fn choose(&mut self, entry: palette::Entry, effects: &mut Vec<Effect>) {
+        match entry.chosen {
+            Chosen::Theme(name) => {
+                self.theme = Theme::new(name, self.theme.depth, self.theme.symbols);
+            }
+            _ if !entry.here => {
+                let text = format!("`{}` belongs to: {}", entry.name.trim(), entry.place);
+                self.notify(NoticeLevel::Info, text, effects);
+            }
+            Chosen::Action(action) => self.act(action, effects),
+            Chosen::Set { key, value } => {
+                let mut requests = Vec::new();
+                self.home.set_field(&key, &value, &mut requests);
+                self.carry_out(requests, effects);
+            }
+        }
+    }
+
+    fn paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        match &mut self.overlay {
+            Some(Overlay::Palette(palette)) => palette.input.insert(text),
+            Some(Overlay::Dialog(dialog)) => dialog.paste(text),
+            Some(Overlay::Help(_)) => {}
+            None => {
+                let mut requests = Vec::new();
+                self.home.paste(text, &mut requests);
+                self.carry_out(requests, effects);
+            }
+        }
+    }
+
+    /// Does what a key, the palette or a dialog asked for.
+    pub fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if let Some(Overlay::Help(_)) = self.overlay
+            && self.act_help(action) == Handled::Yes
+        {
+            return;
+        }
+        match action {
+            Action::Quit => self.ask_quit(effects),
+            Action::Help => self.overlay = Some(Overlay::Help(Help::default())),
+            Action::Palette => self.overlay = Some(Overlay::Palette(Palette::default())),
+            Action::Suspend => self.suspend(effects),
+            Action::Redraw => effects.push(Effect::Redraw),
+            Action::NextTheme => {
+                self.theme = self.theme.next();
+                let text = format!("theme: {}", self.theme.name);
+                self.notify(NoticeLevel::Info, text, effects);
+            }
+            Action::ToggleMouse => {
+                self.mouse = !self.mouse;
+                effects.push(Effect::SetMouse(self.mouse));
+                let text = if self.mouse { "mouse on" } else { "mouse off" };
+                self.notify(NoticeLevel::Info, text.to_string(), effects);
+            }
+            Action::GoHome => self.screen = Screen::Home,
+            Action::GoRuns => {
+                self.screen = Screen::Runs;
+                effects.push(Effect::LoadRuns);
+            }
+            Action::GoTrain => {
+                if self.train.is_some() {
+                    self.screen = Screen::Train;
+                } else {
+                    let text = "no run yet: Enter starts one".to_string();
+                    self.notify(NoticeLevel::Info, text, effects);
+                }
+            }
+            Action::Close => self.close(effects),
+            _ => self.act_screen(action, effects),
+        }
+    }
+
+    fn act_screen(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        match self.screen {
+            Screen::Home => {
+                let mut requests = Vec::new();
+                self.home.act(action, &mut requests);
+                self.carry_out(requests, effects);
+            }
+            Screen::Train => self.act_train(action, effects),
+            Screen::Runs => match action {
+                Action::Accept => {
+                    if let Some(run) = self.runs.selected().cloned() {
+                        self.resume(&run, effects);
+                    }
+                }
+                Action::Reload => effects.push(Effect::LoadRuns),
+                _ => {
+                    self.runs.act(action);
+                }
+            },
+        }
+    }
+
+    fn act_help(&mut self, action: Action) -> Handled {
+        let contexts = self.screen_contexts();
+        let pane_help = self.pane_help();
+        let page = isize::try_from(self.size.height.saturating_sub(5)).unwrap_or(10);
+        let Some(Overlay::Help(help)) = &mut self.overlay else {
+            return Handled::No;
+        };
+        let by = match action {
+            Action::Up => -1,
+            Action::Down => 1,
+            Action::PageUp => -page,
+            Action::PageDown => page,
+            Action::Top => isize::MIN,
+            Action::Bottom => 1 << 20,
+            Action::Close | Action::Help => {
+                self.overlay = None;
+                return Handled::Yes;
+            }
+            // Leaving, suspending and colours work over the help too; the rest waits until it is closed.
+            Action::Quit | Action::Suspend | Action::Redraw | Action::NextTheme => return Handled::No,
+            _ => return Handled::Yes,
+        };
+        help.scroll(by, &self.keymap, &contexts, pane_help, self.size);
+        Handled::Yes
+    }
+
+    /// Esc: never more than one thing at a time, and never the program.
+    fn close(&mut self, effects: &mut Vec<Effect>) {
+        if self.notices.pop_back().is_some() {
+            return;
+        }
+        match self.screen {
+            Screen::Home => {
+                self.home.act(Action::Close, &mut Vec::new());
+            }
+            Screen::Train => self.act_train(Action::Close, effects),
+            Screen::Runs => {
+                self.screen = match self.train {
+                    Some(_) => Screen::Train,
+                    None => Screen::Home,
+                };
+            }
+        }
+    }
+
+    /// Carries out what the home screen asked for.
+    fn carry_out(&mut self, requests: Vec<Request>, effects: &mut Vec<Effect>) {
+        for request in requests {
+            match request {
+                Request::PreviewSoon(number) => {
+                    effects.push(Effect::After(PREVIEW_DELAY, Timer::Preview(number)));
+                }
+                Request::Start(config, origin) => self.ask_start(*config, origin, effects),
+                Request::Resume(run) => self.resume(&run, effects),
+                Request::Notice(level, text) => self.notify(level, text, effects),
+            }
+        }
+    }
+
+    fn notify(&mut self, level: NoticeLevel, message: String, effects: &mut Vec<Effect>) {
+        let id = self.next_notice;
+        self.next_notice += 1;
+        self.notices.push_back((id, Notice { level, message }));
+        while self.notices.len() > 4 {
+            self.notices.pop_front();
+        }
+        // Errors stay until Esc.
+        if level != NoticeLevel::Error {
+            effects.push(Effect::After(NOTICE_TIME, Timer::Notice(id)));
+        }
+    }
+
+    fn mouse_event(&mut self, mouse: MouseEvent, effects: &mut Vec<Effect>) {
+        let at = Position::new(mouse.column, mouse.row);
+        let event = match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => ScreenMouse::Click(at),
+            MouseEventKind::Drag(MouseButton::Left) => ScreenMouse::Drag(at),
+            MouseEventKind::Up(MouseButton::Left) => ScreenMouse::Release(at),
+            MouseEventKind::ScrollUp => ScreenMouse::Wheel { at, lines: -1 },
+            MouseEventKind::ScrollDown => ScreenMouse::Wheel { at, lines: 1 },
+            _ => return,
+        };
+        match &mut self.overlay {
+            Some(Overlay::Help(_)) => {
+                if let ScreenMouse::Wheel { lines, .. } = event {
+                    let action = if lines < 0 { Action::Up } else { Action::Down };
+                    self.act_help(action);
+                } else if matches!(event, ScreenMouse::Click(at) if !Help::area(self.size).contains(at)) {
+                    self.overlay = None;
+                }
+                return;
+            }
+            Some(Overlay::Palette(palette)) => {
+                match event {
+                    ScreenMouse::Wheel { lines, .. } => {
+                        palette.cursor = palette.cursor.saturating_add_signed(lines as isize);
+                    }
+                    ScreenMouse::Click(at) if !Palette::area(self.size).contains(at) => self.overlay = None,
+                    _ => {}
+                }
+                return;
+            }
+            Some(Overlay::Dialog(_)) => {
+                if let ScreenMouse::Click(at) = event {
+                    self.dialog_click(at, effects);
+                }
+                return;
+            }
+            None => {}
+        }
+        let body = render::body(self.size);
+        match self.screen {
+            Screen::Home => {
+                let mut requests = Vec::new();
+                self.home.mouse(event, &self.theme, body, &mut requests);
+                self.carry_out(requests, effects);
+            }
+            Screen::Train => {
+                if let Some(train) = &mut self.train {
+                    train.mouse(event, body);
+                }
+            }
+            Screen::Runs => {
+                self.runs.mouse(event, body);
+            }
+        }
+    }
+
+    fn suspend(&mut self, effects: &mut Vec<Effect>) {
+        if self.suspending {
+            return;
+        }
+        let training = self.train.as_ref().is_some_and(|train| {
+            matches!(train.view.phase, Phase::Training | Phase::Evaluating { .. } | Phase::Sampling)
+        });
+        self.suspending = true;
+        self.resume_after = training;
+        if training {
+            effects.push(Effect::Send(Command::Pause));
+            effects.push(Effect::After(SUSPEND_WAIT, Timer::Suspend));
+        } else {
+            self.suspend_now(effects);
+        }
+    }
+
+    fn suspend_now(&mut self, effects: &mut Vec<Effect>) {
+        if std::mem::take(&mut self.suspending) {
+            let text = if self.resume_after {
+                "fireside is stopped, and training with it; `fg` goes on with both"
+            } else {
+                "fireside is stopped; `fg` returns"
+            };
+            effects.push(Effect::Suspend(text.to_string()));
+        }
+    }
+
+    fn resumed(&mut self, effects: &mut Vec<Effect>) {
+        self.suspending = false;
+        if std::mem::take(&mut self.resume_after) {
+            effects.push(Effect::Send(Command::Resume));
+        }
+        effects.push(Effect::Redraw);
+    }
+}
+

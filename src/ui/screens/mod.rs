@@ -1,5 +1,7 @@
 //! The screens.
 
+pub mod home;
+pub mod runs;
 pub mod train;
 
 use ratatui::layout::Position;

@@ -1,0 +1,95 @@
+//! Drawing the whole application: reads only.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+
+use super::{App, Overlay, Screen};
+use crate::protocol::NoticeLevel;
+use crate::ui::layout::{SMALLEST, centered, footer, pane, too_small, wrap, write, write_line};
+
+/// Everything above the footer.
+pub(super) fn body(screen: Rect) -> Rect {
+    Rect {
+        height: screen.height.saturating_sub(1),
+        ..screen
+    }
+}
+
+impl App {
+    /// Draws one frame. Takes any area, down to 0×0.
+    pub fn render(&self, area: Rect, buffer: &mut Buffer) {
+        if area.is_empty() {
+            return;
+        }
+        buffer.set_style(area, self.theme.text);
+        if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+            return too_small(&self.theme, area, buffer);
+        }
+        let body = body(area);
+        match (self.screen, &self.train) {
+            (Screen::Train, Some(train)) => train.render(&self.theme, &self.keymap, body, buffer),
+            (Screen::Runs, _) => self.runs.render(&self.theme, body, buffer),
+            _ => self.home.render(&self.theme, body, buffer),
+        }
+        let foot = Rect::new(area.x, area.bottom() - 1, area.width, 1);
+        footer(&self.theme, &self.keymap, &self.contexts(), foot, buffer);
+        self.render_notices(body, buffer);
+        match &self.overlay {
+            Some(Overlay::Help(help)) => {
+                let contexts = self.screen_contexts();
+                help.render(&self.theme, &self.keymap, &contexts, self.pane_help(), area, buffer);
+            }
+            Some(Overlay::Palette(palette)) => {
+                palette.render(&self.theme, &self.keymap, &self.screen_contexts(), area, buffer);
+            }
+            Some(Overlay::Dialog(dialog)) => dialog.modal.render(&self.theme, area, buffer),
+            None => {}
+        }
+        if self.leaving.is_some() {
+            self.render_leaving(area, buffer);
+        }
+    }
+
+    /// The newest notices, in a box at the bottom right.
+    fn render_notices(&self, body: Rect, buffer: &mut Buffer) {
+        let width = body.width.saturating_sub(4).min(76);
+        let inner_width = usize::from(width).saturating_sub(6);
+        let mut lines = Vec::new();
+        for (_, notice) in self.notices.iter().rev().take(3).rev() {
+            let (symbol, style) = match notice.level {
+                NoticeLevel::Info => (self.theme.symbols.bullet, self.theme.info),
+                NoticeLevel::Warning => (self.theme.symbols.warning, self.theme.warning),
+                NoticeLevel::Error => (self.theme.symbols.cross, self.theme.error),
+            };
+            for (at, line) in wrap(&notice.message, inner_width).into_iter().take(4).enumerate() {
+                let mark = if at == 0 { symbol } else { " " };
+                lines.push(Line::from(vec![
+                    Span::styled(format!(" {mark} "), style),
+                    Span::styled(line, self.theme.text),
+                ]));
+            }
+        }
+        if lines.is_empty() {
+            return;
+        }
+        let widest = lines.iter().map(Line::width).max().unwrap_or(0);
+        let width = u16::try_from(widest + 3).unwrap_or(width).min(width);
+        let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(body.height);
+        let area = Rect::new(body.right() - width - 1, body.bottom() - height, width, height).intersection(body);
+        Clear.render(area, buffer);
+        let inner = pane(&self.theme, "", 0, true, area, buffer);
+        for (row, line) in lines.iter().enumerate() {
+            write_line(buffer, inner, row as u16, line);
+        }
+    }
+
+    fn render_leaving(&self, area: Rect, buffer: &mut Buffer) {
+        let text = format!("Saving the run{}  (Ctrl-C again: do not wait)", self.theme.symbols.ellipsis);
+        let place = centered(area, 52, 3);
+        Clear.render(place, buffer);
+        let inner = pane(&self.theme, "Quit", 0, true, place, buffer);
+        write(buffer, inner, 0, &format!(" {text}"), self.theme.text);
+    }
+}

@@ -1,0 +1,263 @@
+//! Everything between the screens and the training thread: starting, steering, ending a run.
+
+use super::*;
+use crate::config::SampleConfig;
+use crate::protocol::{Edit, FinishReason};
+
+/// Bounds of the learning-rate multiplier.
+const MULTIPLIER: (f64, f64) = (1e-3, 1e3);
+
+impl App {
+    /// A run that still holds the training thread.
+    pub(super) fn active(&self) -> Option<&TrainScreen> {
+        self.train.as_ref().filter(|train| {
+            !self.engine_gone && !matches!(train.view.phase, Phase::Idle | Phase::Finished | Phase::Failed)
+        })
+    }
+
+    /// Starts at once when nothing trains, else asks.
+    pub(super) fn ask_start(&mut self, config: RunConfig, origin: Origin, effects: &mut Vec<Effect>) {
+        match self.active() {
+            Some(train) => {
+                let name = run_name(train);
+                self.overlay = Some(Overlay::Dialog(Dialog::replace(name, config, origin)));
+            }
+            None => self.start(config, origin, effects),
+        }
+    }
+
+    pub(super) fn start(&mut self, config: RunConfig, origin: Origin, effects: &mut Vec<Effect>) {
+        if self.engine_gone {
+            let text = "the training thread has ended; start fireside again".to_string();
+            return self.notify(NoticeLevel::Error, text, effects);
+        }
+        let run = self.next_run;
+        self.next_run += 1;
+        let mut train = TrainScreen::new(run, config.clone());
+        // Until the training thread says what it does.
+        train.on_event(EventKind::Phase(Phase::Loading {
+            what: "starting".to_string(),
+            done: 0,
+            total: None,
+        }));
+        self.train = Some(train);
+        self.screen = Screen::Train;
+        if let Origin::Resume { dir } = &origin {
+            effects.push(Effect::LoadHistory { run, dir: dir.clone() });
+        }
+        effects.push(Effect::Send(Command::Start {
+            run,
+            config: Box::new(config),
+            origin,
+        }));
+    }
+
+    pub(super) fn resume(&mut self, run: &RunSummary, effects: &mut Vec<Effect>) {
+        if !run.resumable {
+            let why = match &run.problem {
+                Some(problem) => format!("it cannot go on ({problem})"),
+                None if run.status == crate::run::RunStatus::Running => {
+                    "another process is training it".to_string()
+                }
+                None => "it has no checkpoint to go on from".to_string(),
+            };
+            return self.notify(NoticeLevel::Warning, format!("{}: {why}", run.name), effects);
+        }
+        if run.step >= run.total_steps {
+            let text = format!("{} has done all its {} steps", run.name, run.total_steps);
+            return self.notify(NoticeLevel::Info, text, effects);
+        }
+        effects.push(Effect::OpenRun { dir: run.dir.clone() });
+    }
+
+    pub(super) fn opened(&mut self, dir: PathBuf, config: Result<Box<RunConfig>, String>, effects: &mut Vec<Effect>) {
+        match config {
+            Ok(config) => self.ask_start(*config, Origin::Resume { dir }, effects),
+            Err(message) => self.notify(NoticeLevel::Error, message, effects),
+        }
+    }
+
+    pub(super) fn engine(&mut self, event: Event, effects: &mut Vec<Effect>) {
+        if let EventKind::Previewed { request, preview } = event.kind {
+            return self.home.on_preview(request, preview);
+        }
+        let Some(train) = self.train.as_mut().filter(|t| t.view.run == event.run) else {
+            return; // Of a run that is no longer shown.
+        };
+        match &event.kind {
+            EventKind::Notice(notice) => {
+                let notice = notice.clone();
+                train.on_event(event.kind);
+                return self.notify(notice.level, notice.message, effects);
+            }
+            EventKind::Phase(Phase::Paused) if self.suspending => {
+                train.on_event(event.kind);
+                return self.suspend_now(effects);
+            }
+            _ => {}
+        }
+        let ended = match &event.kind {
+            EventKind::Failed { message } => {
+                Some((NoticeLevel::Error, format!("the run failed: {message}")))
+            }
+            EventKind::Finished(report) => {
+                let how = match report.reason {
+                    FinishReason::Completed => "all steps are done",
+                    FinishReason::EarlyStopped => "stopped early: no improvement",
+                    FinishReason::Stopped => "stopped and saved",
+                };
+                let loss = report.val_loss.map_or(String::new(), |l| format!(", validation loss {l:.3}"));
+                Some((NoticeLevel::Info, format!("{how} at step {}{loss}", report.step)))
+            }
+            _ => None,
+        };
+        let over = match &event.kind {
+            EventKind::Failed { .. } => Some(Phase::Failed),
+            EventKind::Finished(_) => Some(Phase::Finished),
+            _ => None,
+        };
+        train.on_event(event.kind);
+        if let Some(phase) = over {
+            train.on_event(EventKind::Phase(phase));
+            effects.push(Effect::LoadRuns);
+        }
+        if let Some((level, text)) = ended {
+            self.notify(level, text, effects);
+        }
+    }
+
+    pub(super) fn engine_gone(&mut self, effects: &mut Vec<Effect>) {
+        let was_active = self.active().is_some();
+        self.engine_gone = true;
+        if let Some(leaving) = self.leaving.take() {
+            effects.push(Effect::Quit(leaving.outcome));
+        } else {
+            if was_active && let Some(train) = &mut self.train {
+                train.on_event(EventKind::Failed {
+                    message: "the training thread ended unexpectedly".to_string(),
+                });
+                train.on_event(EventKind::Phase(Phase::Failed));
+            }
+            let text = "the training thread has ended; the last checkpoint is on disk, the log says why";
+            self.notify(NoticeLevel::Error, text.to_string(), effects);
+        }
+    }
+
+    pub(super) fn act_train(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let Some(train) = &mut self.train else {
+            return;
+        };
+        let phase = &train.view.phase;
+        let command = match action {
+            Action::TogglePause => match phase {
+                Phase::Paused | Phase::Diverged { .. } => Some(Command::Resume),
+                _ => Some(Command::Pause),
+            },
+            Action::StepOnce => Some(Command::StepOnce),
+            Action::Save => Some(Command::Save),
+            Action::Evaluate => Some(Command::Evaluate),
+            Action::SampleNow => {
+                let sample: &SampleConfig = &train.view.config.sample;
+                Some(Command::Sample(sample.clone()))
+            }
+            Action::ApplyEdit => train.view.pending_multiplier.take().map(|multiplier| {
+                Command::Set(Edit::LearningRateMultiplier(multiplier))
+            }),
+            _ => None,
+        };
+        if let Some(command) = command {
+            let text = acknowledgement(&command);
+            if self.active().is_none() {
+                let text = "the run is over; H goes home to start another".to_string();
+                return self.notify(NoticeLevel::Info, text, effects);
+            }
+            effects.push(Effect::Send(command));
+            if let Some(text) = text {
+                self.notify(NoticeLevel::Info, text.to_string(), effects);
+            }
+            return;
+        }
+        let dial = |by: f64, train: &mut TrainScreen| {
+            let now = train.view.pending_multiplier.unwrap_or(train.view.multiplier);
+            let next = (now * by).clamp(MULTIPLIER.0, MULTIPLIER.1);
+            let unchanged = (next - train.view.multiplier).abs() < 1e-9;
+            train.view.pending_multiplier = (!unchanged).then_some(next);
+        };
+        match action {
+            Action::LearningRateUp => dial(1.25, train),
+            Action::LearningRateDown => dial(0.8, train),
+            Action::LearningRateDouble => dial(2.0, train),
+            Action::LearningRateHalve => dial(0.5, train),
+            Action::LearningRateReset => {
+                train.view.pending_multiplier = (train.view.multiplier != 1.0).then_some(1.0);
+            }
+            Action::DiscardEdit => train.view.pending_multiplier = None,
+            Action::Close if train.view.pending_multiplier.is_some() => {
+                train.view.pending_multiplier = None;
+            }
+            Action::RunSteps if self.active().is_some() => {
+                self.overlay = Some(Overlay::Dialog(Dialog::run_steps()));
+            }
+            Action::StopRun => {
+                if let Some(train) = self.active() {
+                    let name = run_name(train);
+                    self.overlay = Some(Overlay::Dialog(Dialog::stop(name)));
+                }
+            }
+            _ => {
+                train.act(action);
+            }
+        }
+    }
+
+    /// Quits at once when nothing trains, else asks.
+    pub(super) fn ask_quit(&mut self, effects: &mut Vec<Effect>) {
+        if self.leaving.is_some() {
+            // A second time: do not wait any longer.
+            effects.push(Effect::Quit(Outcome::Abandoned));
+            return;
+        }
+        match self.active() {
+            Some(train) => {
+                let dialog = Dialog::quit(run_name(train), train.view.step, train.view.saved_step);
+                self.overlay = Some(Overlay::Dialog(dialog));
+            }
+            None => self.leave(Outcome::Done, effects),
+        }
+    }
+
+    /// Ends the run after saving, then the program.
+    pub(super) fn leave(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
+        if self.leaving.is_some() {
+            return;
+        }
+        let wait = self.active().is_some();
+        if !self.engine_gone {
+            effects.push(Effect::Send(Command::Shutdown));
+        }
+        if wait {
+            self.overlay = None;
+            self.leaving = Some(Leaving { outcome });
+        } else {
+            effects.push(Effect::Quit(outcome));
+        }
+    }
+}
+
+fn run_name(train: &TrainScreen) -> String {
+    match &train.view.info {
+        Some(info) => info.name.clone(),
+        None if train.view.config.name.is_empty() => train.view.config.model.kind().key().to_string(),
+        None => train.view.config.name.clone(),
+    }
+}
+
+/// What is said at once for commands whose effect may take a while to show.
+fn acknowledgement(command: &Command) -> Option<&'static str> {
+    match command {
+        Command::Save => Some("saving a checkpoint after this step"),
+        Command::Evaluate => Some("evaluating after this step"),
+        Command::Sample(_) => Some("sampling after this step"),
+        _ => None,
+    }
+}

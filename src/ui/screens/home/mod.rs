@@ -1,0 +1,648 @@
+//! Home: pick a rung and a preset, change the config, see what it would train, start.
+//!
+//! ```text
+//! ┌ 1 Ladder ──────┐┌ 2 Config: gpt ────────────────────┐┌ 3 Preview ─────────────────────┐
+//! │▸ 5 GPT         ││ model                             ││ parameters 0.81 M  memory 62 MB│
+//! │    ● gpt       ││ ▸ n_layers  4             [1, 24] ││ learning rate ⡠⠔⠒⠢⢄⡀           │
+//! │    ○ gpt-full  ││   n_heads   4                     ││ text, as this tokenizer sees it│
+//! └────────────────┘└───────────────────────────────────┘└────────────────────────────────┘
+//! ```
+
+mod ladder;
+mod preview;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use ladder::Entry;
+pub use preview::PreviewState;
+
+use std::collections::BTreeMap;
+
+use crossterm::event::KeyEvent;
+use ratatui::layout::Rect;
+
+use crate::config::{Draft, FieldKind, ModelKind, RunConfig};
+use crate::protocol::{NoticeLevel, Origin, Preview};
+use crate::run::RunSummary;
+use crate::ui::help::PaneHelp;
+use crate::ui::keymap::{Action, Context};
+use crate::ui::panes::Handled;
+use crate::ui::screens::ScreenMouse;
+use crate::ui::theme::Theme;
+use crate::ui::widgets::form::FormField;
+use crate::ui::widgets::text_input::TextInput;
+
+use ladder::Target;
+
+/// The panes of this screen, in the order of their number keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HomePane {
+    Ladder,
+    Form,
+    Preview,
+}
+
+const PANES: [HomePane; 3] = [HomePane::Ladder, HomePane::Form, HomePane::Preview];
+
+/// What the screen wants from the application.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Ask for the preview with this number when nothing changes for a moment.
+    PreviewSoon(u64),
+    Start(Box<RunConfig>, Origin),
+    Resume(Box<RunSummary>),
+    Notice(NoticeLevel, String),
+}
+
+/// What is being typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Typing {
+    /// A field of the form; `before` is what it held.
+    Field {
+        key: &'static str,
+        input: TextInput,
+        before: Option<String>,
+    },
+    Filter(TextInput),
+}
+
+#[derive(Debug)]
+pub struct HomeScreen {
+    focus: HomePane,
+    zoomed: bool,
+    runs: Vec<RunSummary>,
+    /// Seconds since 1970 when the runs were read.
+    runs_read: u64,
+    cursor: Entry,
+    chosen: [usize; 5],
+    /// By preset name, so that edits are still there when the cursor comes back.
+    drafts: BTreeMap<&'static str, Draft>,
+    field: &'static str,
+    filter: String,
+    typing: Option<Typing>,
+    preview: PreviewState,
+}
+
+impl Default for HomeScreen {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl HomeScreen {
+    /// With the cursor on the top rung.
+    pub fn new() -> Self {
+        let mut screen = Self {
+            focus: HomePane::Ladder,
+            zoomed: false,
+            runs: Vec::new(),
+            runs_read: 0,
+            cursor: Entry::Rung(ModelKind::ALL.len() - 1),
+            chosen: [0; 5],
+            drafts: BTreeMap::new(),
+            field: "",
+            filter: String::new(),
+            typing: None,
+            preview: PreviewState::default(),
+        };
+        screen.prepare_draft();
+        screen
+    }
+
+    /// The first preview; ask once at the start.
+    pub fn first_request(&mut self) -> Request {
+        self.changed()
+    }
+
+    pub fn contexts(&self) -> Vec<Context> {
+        let pane = match self.focus {
+            HomePane::Ladder => Context::Ladder,
+            HomePane::Form => Context::Form,
+            HomePane::Preview => Context::Preview,
+        };
+        vec![pane, Context::Home]
+    }
+
+    /// Keys type instead of doing.
+    pub fn is_typing(&self) -> bool {
+        self.typing.is_some()
+    }
+
+    pub fn help(&self) -> PaneHelp {
+        match self.focus {
+            HomePane::Ladder => PaneHelp {
+                title: "Ladder",
+                text: "Five models, each one step nearer to today's. Up and down choose the rung, left and right one \
+                       of its presets: the default is small enough for a laptop, -full is the size of the tutorial. \
+                       Runs that were stopped stand above and go on from their newest checkpoint.",
+            },
+            HomePane::Form => PaneHelp {
+                title: "Config",
+                text: "Every setting of the run. A dot marks what differs from the preset, a cross what cannot be \
+                       trained; the bottom lines say what the field does or what is allowed. Settings that mean \
+                       nothing beside the others are not shown.",
+            },
+            HomePane::Preview => PaneHelp {
+                title: "Preview",
+                text: "What this config would train: size, memory, how much text one pass is, how long all steps \
+                       take on this machine (measured for half a second), the learning rate over the run, and the \
+                       beginning of the text cut into tokens, each in a colour of its own.",
+            },
+        }
+    }
+
+    /// The runs on disk, newest first; those that can go on are offered.
+    pub fn set_runs(&mut self, runs: &[RunSummary], now: u64) {
+        self.runs = runs
+            .iter()
+            .filter(|run| run.resumable && run.step < run.total_steps)
+            .cloned()
+            .collect();
+        self.runs.truncate(ladder::SHOWN_RUNS);
+        self.runs_read = now;
+        if let Entry::Run(at) = self.cursor
+            && at >= self.runs.len()
+        {
+            self.cursor = Entry::Rung(ModelKind::ALL.len() - 1);
+        }
+    }
+
+    /// The config to ask a preview for, if `request` is still the newest and the config has no problem.
+    pub fn preview_config(&mut self, request: u64) -> Option<Box<RunConfig>> {
+        if request != self.preview.request {
+            return None;
+        }
+        match self.draft().map(Draft::build) {
+            Some(Ok(config)) => Some(Box::new(config)),
+            _ => {
+                self.preview.pending = false;
+                None
+            }
+        }
+    }
+
+    pub fn on_preview(&mut self, request: u64, preview: Result<Box<Preview>, String>) {
+        if request == self.preview.request {
+            self.preview.pending = false;
+            self.preview.shown = Some(preview);
+        }
+    }
+
+    pub fn act(&mut self, action: Action, requests: &mut Vec<Request>) -> Handled {
+        if let Some(at) = action.pane_index() {
+            return match PANES.get(at) {
+                Some(pane) => {
+                    self.focus = *pane;
+                    Handled::Yes
+                }
+                None => Handled::No,
+            };
+        }
+        match action {
+            Action::NextPane => self.turn_focus(1),
+            Action::PreviousPane => self.turn_focus(PANES.len() - 1),
+            Action::Zoom => self.zoomed = !self.zoomed,
+            Action::Close => return self.close(),
+            Action::Train | Action::Accept => self.start(requests),
+            Action::Filter => {
+                self.focus = HomePane::Form;
+                self.typing = Some(Typing::Filter(TextInput::new(self.filter.clone())));
+            }
+            Action::JumpCorpus => self.jump("corpus.name"),
+            Action::JumpDevice => self.jump("device"),
+            _ => {
+                return match self.focus {
+                    HomePane::Ladder => self.act_ladder(action, requests),
+                    HomePane::Form => self.act_form(action, requests),
+                    HomePane::Preview => self.act_preview(action),
+                };
+            }
+        }
+        Handled::Yes
+    }
+
+    /// A key while something is being typed. `action` is what the text context makes of it.
+    pub fn type_key(
+        &mut self,
+        key: KeyEvent,
+        action: Option<Action>,
+        requests: &mut Vec<Request>,
+    ) -> Handled {
+        match (action, self.typing.take()) {
+            (_, None) => Handled::No,
+            (Some(Action::Accept), Some(Typing::Field { .. } | Typing::Filter(_))) => Handled::Yes,
+            (Some(Action::Close), Some(Typing::Filter(_))) => {
+                self.filter.clear();
+                self.keep_field_visible();
+                Handled::Yes
+            }
+            (Some(Action::Close), Some(Typing::Field { key, before, .. })) => {
+                if let Some(draft) = self.draft_mut() {
+                    match before {
+                        Some(text) => {
+                            // The problem, if it had one before, is shown at the field.
+                            let _ = draft.set(key, &text);
+                        }
+                        None => draft.reset(key),
+                    }
+                }
+                requests.push(self.changed());
+                Handled::Yes
+            }
+            (_, Some(mut typing)) => {
+                let input = match &mut typing {
+                    Typing::Field { input, .. } | Typing::Filter(input) => input,
+                };
+                let handled = if input.key(key) {
+                    Handled::Yes
+                } else {
+                    Handled::No
+                };
+                self.typing = Some(typing);
+                if handled == Handled::Yes {
+                    self.typed(requests);
+                }
+                handled
+            }
+        }
+    }
+
+    pub fn paste(&mut self, text: &str, requests: &mut Vec<Request>) {
+        if let Some(Typing::Field { input, .. } | Typing::Filter(input)) = &mut self.typing {
+            input.insert(text);
+            self.typed(requests);
+        }
+    }
+
+    /// `set KEY VALUE` from the palette.
+    pub fn set_field(&mut self, key: &str, value: &str, requests: &mut Vec<Request>) {
+        let Some(draft) = self.draft_mut() else {
+            return;
+        };
+        let result = draft.set(key, value);
+        match crate::config::field(key) {
+            Some(field) => {
+                self.focus = HomePane::Form;
+                self.field = field.key;
+                requests.push(self.changed());
+                if let Err(problem) = result {
+                    requests.push(Request::Notice(
+                        NoticeLevel::Error,
+                        format!("{key}: {}", problem.message),
+                    ));
+                }
+            }
+            None => {
+                let hint = crate::config::did_you_mean(key)
+                    .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+                requests.push(Request::Notice(
+                    NoticeLevel::Error,
+                    format!("no setting `{key}`{hint}"),
+                ));
+            }
+        }
+    }
+
+    pub fn mouse(
+        &mut self,
+        mouse: ScreenMouse,
+        theme: &Theme,
+        area: Rect,
+        requests: &mut Vec<Request>,
+    ) -> Handled {
+        let places = self.places(area);
+        let at = match mouse {
+            ScreenMouse::Click(at) | ScreenMouse::Wheel { at, .. } => at,
+            ScreenMouse::Drag(_) | ScreenMouse::Release(_) => return Handled::No,
+        };
+        let Some(pane) = places.pane_at(at) else {
+            return Handled::No;
+        };
+        if let ScreenMouse::Wheel { lines, .. } = mouse {
+            let action = if lines < 0 { Action::Up } else { Action::Down };
+            return match pane {
+                HomePane::Ladder => self.act_ladder(action, requests),
+                HomePane::Form => self.act_form(action, requests),
+                HomePane::Preview => self.act_preview(action),
+            };
+        }
+        self.focus = pane;
+        let inner = view::inside(places.of(pane));
+        let line = at.y.checked_sub(inner.y);
+        match (pane, line) {
+            (HomePane::Ladder, Some(line)) => match self.ladder().target_at(theme, line, inner) {
+                Some(Target::Entry(entry)) => self.go_to(entry, requests),
+                Some(Target::Preset(at)) => self.choose_preset(at, requests),
+                None => {}
+            },
+            (HomePane::Form, Some(line)) => {
+                let fields = self.form_fields();
+                let inner = self.form_body(inner);
+                let line = line.checked_sub(inner.y - view::inside(places.of(pane)).y);
+                let hit = line.and_then(|line| self.form(&fields).field_at(line, inner));
+                if let Some(at) = hit {
+                    self.field = fields[at].key;
+                    self.typing = None;
+                }
+            }
+            _ => {}
+        }
+        Handled::Yes
+    }
+
+    fn turn_focus(&mut self, by: usize) {
+        let at = PANES
+            .iter()
+            .position(|pane| *pane == self.focus)
+            .unwrap_or(0);
+        self.focus = PANES[(at + by) % PANES.len()];
+    }
+
+    fn close(&mut self) -> Handled {
+        if self.zoomed {
+            self.zoomed = false;
+        } else if !self.filter.is_empty() {
+            self.filter.clear();
+        } else {
+            return Handled::No;
+        }
+        Handled::Yes
+    }
+
+    /// The rung with the cursor, or the last one that had it.
+    fn kind(&self) -> ModelKind {
+        match self.cursor {
+            Entry::Rung(at) => ModelKind::ALL[at],
+            Entry::Run(at) => self.runs.get(at).map_or(ModelKind::Gpt, |run| run.model),
+        }
+    }
+
+    fn preset_name(&self) -> Option<&'static str> {
+        let kind = self.kind();
+        let rung = ModelKind::ALL.iter().position(|k| *k == kind)?;
+        ladder::presets_of(kind)
+            .get(self.chosen[rung])
+            .map(|preset| preset.name)
+    }
+
+    fn prepare_draft(&mut self) {
+        let Some(name) = self.preset_name() else {
+            return;
+        };
+        if !self.drafts.contains_key(name)
+            && let Ok(draft) = Draft::from_preset(name)
+        {
+            self.drafts.insert(name, draft);
+        }
+        self.keep_field_visible();
+    }
+
+    fn draft(&self) -> Option<&Draft> {
+        self.drafts.get(self.preset_name()?)
+    }
+
+    fn draft_mut(&mut self) -> Option<&mut Draft> {
+        let name = self.preset_name()?;
+        self.drafts.get_mut(name)
+    }
+
+    fn keep_field_visible(&mut self) {
+        let fields = self.form_fields();
+        if !fields.iter().any(|field| field.key == self.field) {
+            self.field = fields.first().map_or("", |field| field.key);
+        }
+    }
+
+    fn changed(&mut self) -> Request {
+        self.preview.request += 1;
+        self.preview.pending = true;
+        Request::PreviewSoon(self.preview.request)
+    }
+
+    fn typed(&mut self, requests: &mut Vec<Request>) {
+        match &self.typing {
+            Some(Typing::Filter(input)) => {
+                self.filter = input.text().to_string();
+                self.keep_field_visible();
+            }
+            Some(Typing::Field { key, input, .. }) => {
+                let (key, text) = (*key, input.text().to_string());
+                if let Some(draft) = self.draft_mut() {
+                    // A problem is kept by the draft and shown at the field.
+                    let _ = draft.set(key, &text);
+                }
+                requests.push(self.changed());
+            }
+            None => {}
+        }
+    }
+
+    fn go_to(&mut self, entry: Entry, requests: &mut Vec<Request>) {
+        if self.cursor != entry {
+            self.cursor = entry;
+            self.prepare_draft();
+            self.preview.shown = None;
+            self.preview.scroll = 0;
+            requests.push(self.changed());
+        }
+    }
+
+    fn choose_preset(&mut self, at: usize, requests: &mut Vec<Request>) {
+        if let Entry::Rung(rung) = self.cursor
+            && self.chosen[rung] != at
+        {
+            self.chosen[rung] = at;
+            self.prepare_draft();
+            self.preview.shown = None;
+            requests.push(self.changed());
+        }
+    }
+
+    fn act_ladder(&mut self, action: Action, requests: &mut Vec<Request>) -> Handled {
+        let runs = self.runs.len();
+        let all = runs + ModelKind::ALL.len();
+        let at = match self.cursor {
+            Entry::Run(at) => at,
+            Entry::Rung(at) => runs + at,
+        };
+        let to = match action {
+            Action::Up => at.saturating_sub(1),
+            Action::Down => (at + 1).min(all - 1),
+            Action::Top => 0,
+            Action::Bottom => all - 1,
+            Action::Left | Action::Right => {
+                if let Entry::Rung(rung) = self.cursor {
+                    let n = ladder::presets_of(self.kind()).len().max(1);
+                    let by = if action == Action::Right { 1 } else { n - 1 };
+                    self.choose_preset((self.chosen[rung] + by) % n, requests);
+                }
+                return Handled::Yes;
+            }
+            _ => return Handled::No,
+        };
+        let entry = if to < runs {
+            Entry::Run(to)
+        } else {
+            Entry::Rung(to - runs)
+        };
+        self.go_to(entry, requests);
+        Handled::Yes
+    }
+
+    fn act_form(&mut self, action: Action, requests: &mut Vec<Request>) -> Handled {
+        let fields = self.form_fields();
+        let Some(at) = fields.iter().position(|field| field.key == self.field) else {
+            return Handled::No;
+        };
+        let last = fields.len() - 1;
+        let section_end = |at: usize, back: bool| {
+            let section = fields[at].section;
+            if back {
+                let start = fields
+                    .iter()
+                    .position(|f| f.section == section)
+                    .unwrap_or(0);
+                let before = if start == at {
+                    start.saturating_sub(1)
+                } else {
+                    start
+                };
+                fields
+                    .iter()
+                    .position(|f| f.section == fields[before].section)
+                    .unwrap_or(0)
+            } else {
+                fields
+                    .iter()
+                    .skip(at)
+                    .position(|f| f.section != section)
+                    .map_or(last, |n| at + n)
+            }
+        };
+        match action {
+            Action::Up => self.field = fields[at.saturating_sub(1)].key,
+            Action::Down => self.field = fields[(at + 1).min(last)].key,
+            Action::Top => self.field = fields[0].key,
+            Action::Bottom => self.field = fields[last].key,
+            Action::PageUp => self.field = fields[section_end(at, true)].key,
+            Action::PageDown => self.field = fields[section_end(at, false)].key,
+            Action::Increase | Action::Decrease => {
+                let key = self.field;
+                if let Some(draft) = self.draft_mut() {
+                    // A problem is kept by the draft and shown at the field.
+                    let _ = draft.nudge(key, action == Action::Increase);
+                }
+                requests.push(self.changed());
+            }
+            Action::Edit => return self.edit(requests),
+            Action::ResetField => {
+                let key = self.field;
+                if let Some(draft) = self.draft_mut() {
+                    draft.reset(key);
+                }
+                requests.push(self.changed());
+            }
+            Action::ResetAll => {
+                if let Some(name) = self.preset_name() {
+                    self.drafts.remove(name);
+                }
+                self.prepare_draft();
+                requests.push(self.changed());
+            }
+            _ => return Handled::No,
+        }
+        self.keep_field_visible();
+        Handled::Yes
+    }
+
+    fn edit(&mut self, requests: &mut Vec<Request>) -> Handled {
+        let key = self.field;
+        let steps = crate::config::field(key)
+            .is_some_and(|field| matches!(field.kind, FieldKind::Bool | FieldKind::Choice(_)));
+        if steps {
+            return self.act_form(Action::Increase, requests);
+        }
+        let Some(draft) = self.draft() else {
+            return Handled::No;
+        };
+        let text = draft.get(key);
+        let before = (draft.changed(key) || draft.problem(key).is_some()).then(|| text.clone());
+        self.typing = Some(Typing::Field {
+            key,
+            input: TextInput::new(text),
+            before,
+        });
+        Handled::Yes
+    }
+
+    fn act_preview(&mut self, action: Action) -> Handled {
+        match action {
+            Action::Up => self.preview.scroll = self.preview.scroll.saturating_sub(1),
+            Action::Down => self.preview.scroll = (self.preview.scroll + 1).min(500),
+            Action::Top => self.preview.scroll = 0,
+            _ => return Handled::No,
+        }
+        Handled::Yes
+    }
+
+    fn jump(&mut self, key: &'static str) {
+        self.filter.clear();
+        self.typing = None;
+        self.focus = HomePane::Form;
+        self.field = key;
+        self.keep_field_visible();
+    }
+
+    fn start(&mut self, requests: &mut Vec<Request>) {
+        if let Entry::Run(at) = self.cursor {
+            if let Some(run) = self.runs.get(at) {
+                requests.push(Request::Resume(Box::new(run.clone())));
+            }
+            return;
+        }
+        match self.draft().map(Draft::build) {
+            Some(Ok(config)) => {
+                requests.push(Request::Start(Box::new(config), Origin::New { dir: None }));
+            }
+            Some(Err(problems)) => {
+                if let Some(first) = problems.first() {
+                    if let Some(field) = crate::config::field(&first.key) {
+                        self.jump(field.key);
+                    }
+                    let text = format!("{}: {}", first.key, first.message);
+                    requests.push(Request::Notice(NoticeLevel::Error, text));
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// The fields that have a meaning and pass the filter. The kind of model is chosen on the ladder.
+    fn form_fields(&self) -> Vec<FormField> {
+        let Some(draft) = self.draft() else {
+            return Vec::new();
+        };
+        let needle = self.filter.to_lowercase();
+        let passes = |key: &str, description: &str| {
+            needle.is_empty()
+                || key.contains(&needle)
+                || description.to_lowercase().contains(&needle)
+        };
+        draft
+            .visible()
+            .into_iter()
+            .filter(|field| field.key != "model.kind" && passes(field.key, field.description))
+            .map(|field| FormField {
+                section: field.section(),
+                key: field.key,
+                label: field.name(),
+                value: draft.get(field.key),
+                range: field.kind.range_text(),
+                description: field.description,
+                changed: draft.changed(field.key),
+                problem: draft.problem(field.key).map(|problem| problem.message),
+            })
+            .collect()
+    }
+}

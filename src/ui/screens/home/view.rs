@@ -1,0 +1,240 @@
+//! Where the panes of the home screen stand, and drawing them.
+//!
+//! Wide screens have three columns; from 72×18 the ladder stands beside the form with the preview below it;
+//! smaller ones show the focused pane alone, with a line of tabs.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+
+use crate::config::Draft;
+use crate::ui::layout::{pane, wrap, write_line};
+use crate::ui::theme::Theme;
+use crate::ui::widgets::form::{Form, FormField};
+
+use super::ladder::{self, Ladder};
+use super::preview::PreviewPane;
+use super::{Entry, HomePane, HomeScreen, PANES, Typing};
+
+/// Areas with their borders; empty where a pane is not shown.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Places {
+    ladder: Rect,
+    form: Rect,
+    preview: Rect,
+    tabs: Option<Rect>,
+}
+
+impl Places {
+    pub fn of(&self, pane: HomePane) -> Rect {
+        match pane {
+            HomePane::Ladder => self.ladder,
+            HomePane::Form => self.form,
+            HomePane::Preview => self.preview,
+        }
+    }
+
+    pub fn pane_at(&self, at: Position) -> Option<HomePane> {
+        PANES.into_iter().find(|pane| self.of(*pane).contains(at))
+    }
+}
+
+/// What is left inside a border.
+pub(super) fn inside(area: Rect) -> Rect {
+    Rect {
+        x: area.x + area.width.min(1),
+        y: area.y + area.height.min(1),
+        width: area.width.saturating_sub(2),
+        height: area.height.saturating_sub(2),
+    }
+}
+
+impl HomeScreen {
+    pub(super) fn places(&self, area: Rect) -> Places {
+        let mut places = Places::default();
+        if self.zoomed || area.width < 72 || area.height < 18 {
+            let mut body = area;
+            if area.height > 4 {
+                places.tabs = Some(Rect { height: 1, ..area });
+                body.y += 1;
+                body.height -= 1;
+            }
+            match self.focus {
+                HomePane::Ladder => places.ladder = body,
+                HomePane::Form => places.form = body,
+                HomePane::Preview => places.preview = body,
+            }
+            return places;
+        }
+        let (x, y, width, height) = (area.x, area.y, area.width, area.height);
+        if width >= 116 {
+            let side = (width * 27 / 100).clamp(31, 48);
+            let right = (width * 36 / 100).clamp(40, 78);
+            places.ladder = Rect::new(x, y, side, height);
+            places.form = Rect::new(x + side, y, width - side - right, height);
+            places.preview = Rect::new(x + width - right, y, right, height);
+        } else {
+            let side = (width * 36 / 100).clamp(27, 36);
+            let below = (height * 42 / 100).clamp(9, 16);
+            places.ladder = Rect::new(x, y, side, height);
+            places.form = Rect::new(x + side, y, width - side, height - below);
+            places.preview = Rect::new(x + side, y + height - below, width - side, below);
+        }
+        places
+    }
+
+    pub(super) fn ladder(&self) -> Ladder<'_> {
+        Ladder {
+            runs: &self.runs,
+            cursor: self.cursor,
+            chosen: self.chosen,
+            focused: self.focus == HomePane::Ladder,
+        }
+    }
+
+    pub(super) fn form<'a>(&'a self, fields: &'a [FormField]) -> Form<'a> {
+        Form {
+            fields,
+            cursor: fields
+                .iter()
+                .position(|field| field.key == self.field)
+                .unwrap_or(0),
+            editing: match &self.typing {
+                Some(Typing::Field { input, .. }) => Some(input),
+                _ => None,
+            },
+            focused: self.focus == HomePane::Form,
+        }
+    }
+
+    /// The form's lines, below the filter where there is one.
+    pub(super) fn form_body(&self, inner: Rect) -> Rect {
+        let filter =
+            u16::from(!self.filter.is_empty() || matches!(self.typing, Some(Typing::Filter(_))));
+        let filter = filter.min(inner.height);
+        Rect {
+            y: inner.y + filter,
+            height: inner.height - filter,
+            ..inner
+        }
+    }
+
+    pub fn render(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        if area.is_empty() {
+            return;
+        }
+        let places = self.places(area);
+        if let Some(tabs) = places.tabs {
+            self.render_tabs(theme, tabs, buffer);
+        }
+        if !places.ladder.is_empty() {
+            let inner = pane(
+                theme,
+                "Ladder",
+                1,
+                self.focus == HomePane::Ladder,
+                places.ladder,
+                buffer,
+            );
+            self.ladder().render(theme, inner, buffer);
+        }
+        if !places.form.is_empty() {
+            self.render_form(theme, places.form, buffer);
+        }
+        if !places.preview.is_empty() {
+            self.render_preview(theme, places.preview, buffer);
+        }
+    }
+
+    fn render_tabs(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let mut spans = vec![Span::raw(" ")];
+        for (at, pane) in PANES.into_iter().enumerate() {
+            let name = match pane {
+                HomePane::Ladder => "Ladder",
+                HomePane::Form => "Config",
+                HomePane::Preview => "Preview",
+            };
+            let style = if pane == self.focus {
+                theme.selected
+            } else {
+                theme.dim
+            };
+            spans.push(Span::styled(format!(" {} {name} ", at + 1), style));
+            spans.push(Span::raw(" "));
+        }
+        write_line(buffer, area, 0, &Line::from(spans));
+    }
+
+    fn render_form(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let fields = self.form_fields();
+        let all = self.draft().map(|draft| (draft.visible(), draft));
+        let changed = all.map_or(0, |(fields, draft)| {
+            fields.iter().filter(|f| draft.changed(f.key)).count()
+        });
+        let name = self.preset_name().unwrap_or("none");
+        let title = match changed {
+            0 => format!("Config: {name}"),
+            n => format!("Config: {name}, {n} changed"),
+        };
+        let inner = pane(theme, &title, 2, self.focus == HomePane::Form, area, buffer);
+        let body = self.form_body(inner);
+        if body.y > inner.y {
+            let label = "filter: ";
+            let field = Rect::new(inner.x + 8, inner.y, inner.width.saturating_sub(8), 1)
+                .intersection(inner);
+            write_line(buffer, inner, 0, &Line::styled(label, theme.key));
+            match &self.typing {
+                Some(Typing::Filter(input)) => {
+                    input.render(theme.input, theme.cursor, field, buffer)
+                }
+                _ => write_line(
+                    buffer,
+                    field,
+                    0,
+                    &Line::styled(self.filter.clone(), theme.strong),
+                ),
+            }
+        }
+        if fields.is_empty() {
+            let text = "no field contains this; Esc shows all again";
+            write_line(buffer, body, 0, &Line::styled(text, theme.dim));
+            return;
+        }
+        self.form(&fields).render(theme, body, buffer);
+    }
+
+    fn render_preview(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let focused = self.focus == HomePane::Preview;
+        if let Entry::Run(at) = self.cursor {
+            let inner = pane(theme, "This run", 3, focused, area, buffer);
+            if let Some(run) = self.runs.get(at) {
+                let mut row = 0;
+                for (label, value) in ladder::run_lines(run, self.runs_read) {
+                    let room = usize::from(inner.width).saturating_sub(16);
+                    for (i, part) in wrap(&value, room).into_iter().enumerate() {
+                        let label = if i == 0 { label.as_str() } else { "" };
+                        let line = Line::from(vec![
+                            Span::styled(format!("{label:<16}"), theme.dim),
+                            Span::styled(part, theme.text),
+                        ]);
+                        write_line(buffer, inner, row, &line);
+                        row += 1;
+                    }
+                }
+            }
+            return;
+        }
+        let inner = pane(theme, "Preview", 3, focused, area, buffer);
+        let problems = self.draft().map(Draft::problems).unwrap_or_default();
+        let steps = self
+            .draft()
+            .and_then(|draft| draft.get("train.steps").parse().ok())
+            .unwrap_or(0);
+        PreviewPane {
+            state: &self.preview,
+            steps,
+            problems: &problems,
+        }
+        .render(theme, inner, buffer);
+    }
+}
