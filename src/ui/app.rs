@@ -11,13 +11,16 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crossterm::event::{Event as Input, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{
+    Event as Input, KeyEvent, KeyEventKind, MouseButton, MouseEvent, MouseEventKind,
+};
 use ratatui::layout::{Position, Rect};
 
 use crate::config::RunConfig;
 use crate::protocol::{Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId};
 use crate::run::{History, RunSummary};
 
+use super::Outcome;
 use super::help::{Help, PaneHelp};
 use super::keymap::{Action, Context, KeyMap, KeyPress, Lookup};
 use super::palette::{self, Chosen, Palette};
@@ -28,7 +31,6 @@ use super::screens::runs::RunsScreen;
 use super::screens::train::TrainScreen;
 use super::settings::Settings;
 use super::theme::{Environment, Theme};
-use super::Outcome;
 
 use dialogs::Dialog;
 
@@ -232,7 +234,7 @@ impl App {
             Message::HistoryLoaded { run, history } => match history {
                 Ok(history) => {
                     if let Some(train) = self.train.as_mut().filter(|t| t.view.run == run) {
-                        train.view.prepend(*history);
+                        train.on_history(*history);
                     }
                 }
                 Err(message) => self.notify(
@@ -285,7 +287,11 @@ impl App {
     fn screen_contexts(&self) -> Vec<Context> {
         let mut contexts = match self.screen {
             Screen::Home => self.home.contexts(),
-            Screen::Train => self.train.as_ref().map(TrainScreen::contexts).unwrap_or_default(),
+            Screen::Train => self
+                .train
+                .as_ref()
+                .map(TrainScreen::contexts)
+                .unwrap_or_default(),
             Screen::Runs => vec![Context::Runs],
         };
         contexts.push(Context::Global);
@@ -296,10 +302,14 @@ impl App {
         match self.screen {
             Screen::Home => Some(self.home.help()),
             Screen::Runs => Some(self.runs.help()),
-            Screen::Train => self.train.as_ref().and_then(TrainScreen::focused).map(|spec| PaneHelp {
-                title: spec.title,
-                text: spec.help,
-            }),
+            Screen::Train => self
+                .train
+                .as_ref()
+                .and_then(TrainScreen::focused)
+                .map(|spec| PaneHelp {
+                    title: spec.title,
+                    text: spec.help,
+                }),
         }
     }
 
@@ -327,7 +337,9 @@ impl App {
                 return;
             }
             // Ctrl-C, Ctrl-Z and the like keep their meaning while typing.
-            let control = key.modifiers.contains(crossterm::event::KeyModifiers::CONTROL);
+            let control = key
+                .modifiers
+                .contains(crossterm::event::KeyModifiers::CONTROL);
             if control
                 && let Lookup::Action(action) = self.keymap.lookup(&[Context::Global], &[press])
             {
@@ -358,7 +370,12 @@ impl App {
         }
     }
 
-    fn palette_key(&mut self, key: KeyEvent, action: Option<Action>, effects: &mut Vec<Effect>) -> Handled {
+    fn palette_key(
+        &mut self,
+        key: KeyEvent,
+        action: Option<Action>,
+        effects: &mut Vec<Effect>,
+    ) -> Handled {
         let contexts = self.screen_contexts();
         let Some(Overlay::Palette(palette)) = &mut self.overlay else {
             return Handled::No;
@@ -503,7 +520,9 @@ impl App {
                 return Handled::Yes;
             }
             // Leaving, suspending and colours work over the help too; the rest waits until it is closed.
-            Action::Quit | Action::Suspend | Action::Redraw | Action::NextTheme => return Handled::No,
+            Action::Quit | Action::Suspend | Action::Redraw | Action::NextTheme => {
+                return Handled::No;
+            }
             _ => return Handled::Yes,
         };
         help.scroll(by, &self.keymap, &contexts, pane_help, self.size);
@@ -571,7 +590,8 @@ impl App {
                 if let ScreenMouse::Wheel { lines, .. } = event {
                     let action = if lines < 0 { Action::Up } else { Action::Down };
                     self.act_help(action);
-                } else if matches!(event, ScreenMouse::Click(at) if !Help::area(self.size).contains(at)) {
+                } else if matches!(event, ScreenMouse::Click(at) if !Help::area(self.size).contains(at))
+                {
                     self.overlay = None;
                 }
                 return;
@@ -581,7 +601,9 @@ impl App {
                     ScreenMouse::Wheel { lines, .. } => {
                         palette.cursor = palette.cursor.saturating_add_signed(lines as isize);
                     }
-                    ScreenMouse::Click(at) if !Palette::area(self.size).contains(at) => self.overlay = None,
+                    ScreenMouse::Click(at) if !Palette::area(self.size).contains(at) => {
+                        self.overlay = None
+                    }
                     _ => {}
                 }
                 return;
@@ -617,7 +639,10 @@ impl App {
             return;
         }
         let training = self.train.as_ref().is_some_and(|train| {
-            matches!(train.view.phase, Phase::Training | Phase::Evaluating { .. } | Phase::Sampling)
+            matches!(
+                train.view.phase,
+                Phase::Training | Phase::Evaluating { .. } | Phase::Sampling
+            )
         });
         self.suspending = true;
         self.resume_after = training;
@@ -648,4 +673,3 @@ impl App {
         effects.push(Effect::Redraw);
     }
 }
-

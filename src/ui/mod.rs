@@ -1,12 +1,13 @@
 //! The screens: state, `update(message) → effects`, and rendering that only reads.
 //!
 //! - [`app`]: the state, and what every message changes in it. No I/O.
-//! - [`event_loop`]: threads for keys and events, pacing of frames, carrying out effects.
+//! - `event_loop`: threads for keys and events, pacing of frames, carrying out effects.
 //! - [`keymap`]: the one table of keys. [`theme`]: colours and symbols by role. [`settings`]: the user's file.
 //! - [`screens`], [`panes`], [`widgets`]: what is drawn. [`series`]: the numbers of a run, ready to be drawn.
 
 pub mod app;
 pub mod bench;
+mod event_loop;
 pub mod format;
 pub mod help;
 pub mod keymap;
@@ -33,6 +34,10 @@ pub struct UiOptions {
     pub start: Option<(RunConfig, Origin)>,
     /// Folder of all runs.
     pub runs_root: PathBuf,
+    /// The user's settings, see [`settings::Settings::load`].
+    pub settings: settings::Settings,
+    /// Shown as notices at the start: what could not be used of the settings, for example.
+    pub problems: Vec<String>,
 }
 
 /// How the screens ended.
@@ -54,6 +59,12 @@ pub enum UiError {
 }
 
 /// Shows the screens until the user quits.
-pub fn run(_engine: Engine, _options: UiOptions) -> Result<Outcome, UiError> {
-    Err(UiError::Terminal(std::io::Error::other("not built yet")))
+///
+/// With [`Outcome::Done`] and [`Outcome::Interrupted`] the training thread was told to shut down (and, where a
+/// run was in progress, has saved it and ended); with [`Outcome::Abandoned`] it was not.
+///
+/// # Errors
+/// The terminal cannot be used, or went away. It is given back in every case.
+pub fn run(engine: Engine, options: UiOptions) -> Result<Outcome, UiError> {
+    event_loop::run(engine, options)
 }

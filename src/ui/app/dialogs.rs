@@ -29,13 +29,26 @@ fn choice(letter: char, label: &str, detail: impl Into<String>) -> Choice {
 impl Dialog {
     pub fn quit(name: String, step: u64, saved: Option<u64>) -> Self {
         let lost = match saved {
-            Some(saved) if saved >= step => "Nothing is lost: a checkpoint of the newest step is on disk.".into(),
-            Some(saved) => format!("The {} steps since the checkpoint of step {saved} are lost.", step - saved),
+            Some(saved) if saved >= step => {
+                "Nothing is lost: a checkpoint of the newest step is on disk.".into()
+            }
+            Some(saved) => format!(
+                "The {} steps since the checkpoint of step {saved} are lost.",
+                step - saved
+            ),
             None => format!("No checkpoint yet: all {step} steps are lost."),
         };
         let choices = vec![
-            choice('s', "save and quit", "Writes a checkpoint first; the run can go on later. Ctrl-C does the same."),
-            choice('x', "quit without saving", format!("Leaves at once. {lost}")),
+            choice(
+                's',
+                "save and quit",
+                "Writes a checkpoint first; the run can go on later. Ctrl-C does the same.",
+            ),
+            choice(
+                'x',
+                "quit without saving",
+                format!("Leaves at once. {lost}"),
+            ),
             choice('t', "keep training", "Closes this dialog; nothing happens."),
         ];
         Self {
@@ -46,7 +59,11 @@ impl Dialog {
 
     pub fn stop(name: String) -> Self {
         let choices = vec![
-            choice('s', "stop the run", "Saves a checkpoint, then ends it. It can go on later from the list of runs."),
+            choice(
+                's',
+                "stop the run",
+                "Saves a checkpoint, then ends it. It can go on later from the list of runs.",
+            ),
             choice('t', "keep training", "Closes this dialog; nothing happens."),
         ];
         Self {
@@ -57,11 +74,19 @@ impl Dialog {
 
     pub fn replace(name: String, config: RunConfig, origin: Origin) -> Self {
         let choices = vec![
-            choice('s', "stop it and start this one", "The run in progress is saved first and can go on later."),
+            choice(
+                's',
+                "stop it and start this one",
+                "The run in progress is saved first and can go on later.",
+            ),
             choice('t', "keep training", "Closes this dialog; nothing happens."),
         ];
         Self {
-            modal: Modal::question("A run is in progress", format!("{name} is training."), choices),
+            modal: Modal::question(
+                "A run is in progress",
+                format!("{name} is training."),
+                choices,
+            ),
             about: About::Replace(Box::new(config), origin),
         }
     }
@@ -87,12 +112,21 @@ impl Dialog {
 }
 
 impl App {
-    pub(super) fn dialog_key(&mut self, key: KeyEvent, action: Option<Action>, effects: &mut Vec<Effect>) -> Handled {
+    pub(super) fn dialog_key(
+        &mut self,
+        key: KeyEvent,
+        action: Option<Action>,
+        effects: &mut Vec<Effect>,
+    ) -> Handled {
         let Some(Overlay::Dialog(dialog)) = &mut self.overlay else {
             return Handled::No;
         };
-        let quit_key = self.keymap.lookup(&[Context::Global], &[KeyPress::from_event(key)]);
-        let control = key.modifiers.contains(crossterm::event::KeyModifiers::CONTROL);
+        let quit_key = self
+            .keymap
+            .lookup(&[Context::Global], &[KeyPress::from_event(key)]);
+        let control = key
+            .modifiers
+            .contains(crossterm::event::KeyModifiers::CONTROL);
         match action {
             Some(Action::Close) => self.overlay = None,
             Some(Action::Accept) => self.answer(effects),
@@ -115,7 +149,11 @@ impl App {
             _ => {
                 if let Some(input) = &mut dialog.modal.input {
                     dialog.modal.problem = None;
-                    return if input.key(key) { Handled::Yes } else { Handled::No };
+                    return if input.key(key) {
+                        Handled::Yes
+                    } else {
+                        Handled::No
+                    };
                 }
                 if let crossterm::event::KeyCode::Char(letter) = key.code
                     && let Some(at) = dialog.modal.choice_of(letter)
@@ -152,7 +190,13 @@ impl App {
                 self.start(*config, origin, effects);
             }
             (About::RunSteps, _) => {
-                let text = dialog.modal.input.as_ref().map_or("", |input| input.text()).trim().to_string();
+                let text = dialog
+                    .modal
+                    .input
+                    .as_ref()
+                    .map_or("", |input| input.text())
+                    .trim()
+                    .to_string();
                 let step = self.train.as_ref().map_or(0, |train| train.view.step);
                 match text.replace(['_', ' '], "").parse::<u64>() {
                     Ok(n) if n > 0 => {
@@ -160,7 +204,8 @@ impl App {
                         effects.push(Effect::Send(Command::RunUntil { step }));
                     }
                     _ => {
-                        dialog.modal.problem = Some(format!("`{text}` is not a whole number above 0"));
+                        dialog.modal.problem =
+                            Some(format!("`{text}` is not a whole number above 0"));
                         dialog.about = About::RunSteps;
                         self.overlay = Some(Overlay::Dialog(dialog));
                     }

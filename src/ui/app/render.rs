@@ -39,10 +39,23 @@ impl App {
         match &self.overlay {
             Some(Overlay::Help(help)) => {
                 let contexts = self.screen_contexts();
-                help.render(&self.theme, &self.keymap, &contexts, self.pane_help(), area, buffer);
+                help.render(
+                    &self.theme,
+                    &self.keymap,
+                    &contexts,
+                    self.pane_help(),
+                    area,
+                    buffer,
+                );
             }
             Some(Overlay::Palette(palette)) => {
-                palette.render(&self.theme, &self.keymap, &self.screen_contexts(), area, buffer);
+                palette.render(
+                    &self.theme,
+                    &self.keymap,
+                    &self.screen_contexts(),
+                    area,
+                    buffer,
+                );
             }
             Some(Overlay::Dialog(dialog)) => dialog.modal.render(&self.theme, area, buffer),
             None => {}
@@ -63,7 +76,11 @@ impl App {
                 NoticeLevel::Warning => (self.theme.symbols.warning, self.theme.warning),
                 NoticeLevel::Error => (self.theme.symbols.cross, self.theme.error),
             };
-            for (at, line) in wrap(&notice.message, inner_width).into_iter().take(4).enumerate() {
+            for (at, line) in wrap(&notice.message, inner_width)
+                .into_iter()
+                .take(4)
+                .enumerate()
+            {
                 let mark = if at == 0 { symbol } else { " " };
                 lines.push(Line::from(vec![
                     Span::styled(format!(" {mark} "), style),
@@ -76,8 +93,16 @@ impl App {
         }
         let widest = lines.iter().map(Line::width).max().unwrap_or(0);
         let width = u16::try_from(widest + 3).unwrap_or(width).min(width);
-        let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(body.height);
-        let area = Rect::new(body.right() - width - 1, body.bottom() - height, width, height).intersection(body);
+        let height = u16::try_from(lines.len() + 2)
+            .unwrap_or(u16::MAX)
+            .min(body.height);
+        let area = Rect::new(
+            body.right() - width - 1,
+            body.bottom() - height,
+            width,
+            height,
+        )
+        .intersection(body);
         Clear.render(area, buffer);
         let inner = pane(&self.theme, "", 0, true, area, buffer);
         for (row, line) in lines.iter().enumerate() {
@@ -86,7 +111,10 @@ impl App {
     }
 
     fn render_leaving(&self, area: Rect, buffer: &mut Buffer) {
-        let text = format!("Saving the run{}  (Ctrl-C again: do not wait)", self.theme.symbols.ellipsis);
+        let text = format!(
+            "Saving the run{}  (Ctrl-C again: do not wait)",
+            self.theme.symbols.ellipsis
+        );
         let place = centered(area, 52, 3);
         Clear.render(place, buffer);
         let inner = pane(&self.theme, "Quit", 0, true, place, buffer);

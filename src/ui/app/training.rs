@@ -11,12 +11,21 @@ impl App {
     /// A run that still holds the training thread.
     pub(super) fn active(&self) -> Option<&TrainScreen> {
         self.train.as_ref().filter(|train| {
-            !self.engine_gone && !matches!(train.view.phase, Phase::Idle | Phase::Finished | Phase::Failed)
+            !self.engine_gone
+                && !matches!(
+                    train.view.phase,
+                    Phase::Idle | Phase::Finished | Phase::Failed
+                )
         })
     }
 
     /// Starts at once when nothing trains, else asks.
-    pub(super) fn ask_start(&mut self, config: RunConfig, origin: Origin, effects: &mut Vec<Effect>) {
+    pub(super) fn ask_start(
+        &mut self,
+        config: RunConfig,
+        origin: Origin,
+        effects: &mut Vec<Effect>,
+    ) {
         match self.active() {
             Some(train) => {
                 let name = run_name(train);
@@ -43,7 +52,10 @@ impl App {
         self.train = Some(train);
         self.screen = Screen::Train;
         if let Origin::Resume { dir } = &origin {
-            effects.push(Effect::LoadHistory { run, dir: dir.clone() });
+            effects.push(Effect::LoadHistory {
+                run,
+                dir: dir.clone(),
+            });
         }
         effects.push(Effect::Send(Command::Start {
             run,
@@ -61,16 +73,27 @@ impl App {
                 }
                 None => "it has no checkpoint to go on from".to_string(),
             };
-            return self.notify(NoticeLevel::Warning, format!("{}: {why}", run.name), effects);
+            return self.notify(
+                NoticeLevel::Warning,
+                format!("{}: {why}", run.name),
+                effects,
+            );
         }
         if run.step >= run.total_steps {
             let text = format!("{} has done all its {} steps", run.name, run.total_steps);
             return self.notify(NoticeLevel::Info, text, effects);
         }
-        effects.push(Effect::OpenRun { dir: run.dir.clone() });
+        effects.push(Effect::OpenRun {
+            dir: run.dir.clone(),
+        });
     }
 
-    pub(super) fn opened(&mut self, dir: PathBuf, config: Result<Box<RunConfig>, String>, effects: &mut Vec<Effect>) {
+    pub(super) fn opened(
+        &mut self,
+        dir: PathBuf,
+        config: Result<Box<RunConfig>, String>,
+        effects: &mut Vec<Effect>,
+    ) {
         match config {
             Ok(config) => self.ask_start(*config, Origin::Resume { dir }, effects),
             Err(message) => self.notify(NoticeLevel::Error, message, effects),
@@ -106,8 +129,13 @@ impl App {
                     FinishReason::EarlyStopped => "stopped early: no improvement",
                     FinishReason::Stopped => "stopped and saved",
                 };
-                let loss = report.val_loss.map_or(String::new(), |l| format!(", validation loss {l:.3}"));
-                Some((NoticeLevel::Info, format!("{how} at step {}{loss}", report.step)))
+                let loss = report
+                    .val_loss
+                    .map_or(String::new(), |l| format!(", validation loss {l:.3}"));
+                Some((
+                    NoticeLevel::Info,
+                    format!("{how} at step {}{loss}", report.step),
+                ))
             }
             _ => None,
         };
@@ -138,7 +166,8 @@ impl App {
                 });
                 train.on_event(EventKind::Phase(Phase::Failed));
             }
-            let text = "the training thread has ended; the last checkpoint is on disk, the log says why";
+            let text =
+                "the training thread has ended; the last checkpoint is on disk, the log says why";
             self.notify(NoticeLevel::Error, text.to_string(), effects);
         }
     }
@@ -160,9 +189,11 @@ impl App {
                 let sample: &SampleConfig = &train.view.config.sample;
                 Some(Command::Sample(sample.clone()))
             }
-            Action::ApplyEdit => train.view.pending_multiplier.take().map(|multiplier| {
-                Command::Set(Edit::LearningRateMultiplier(multiplier))
-            }),
+            Action::ApplyEdit => train
+                .view
+                .pending_multiplier
+                .take()
+                .map(|multiplier| Command::Set(Edit::LearningRateMultiplier(multiplier))),
             _ => None,
         };
         if let Some(command) = command {
@@ -178,7 +209,10 @@ impl App {
             return;
         }
         let dial = |by: f64, train: &mut TrainScreen| {
-            let now = train.view.pending_multiplier.unwrap_or(train.view.multiplier);
+            let now = train
+                .view
+                .pending_multiplier
+                .unwrap_or(train.view.multiplier);
             let next = (now * by).clamp(MULTIPLIER.0, MULTIPLIER.1);
             let unchanged = (next - train.view.multiplier).abs() < 1e-9;
             train.view.pending_multiplier = (!unchanged).then_some(next);
@@ -195,8 +229,10 @@ impl App {
             Action::Close if train.view.pending_multiplier.is_some() => {
                 train.view.pending_multiplier = None;
             }
-            Action::RunSteps if self.active().is_some() => {
-                self.overlay = Some(Overlay::Dialog(Dialog::run_steps()));
+            Action::RunSteps => {
+                if self.active().is_some() {
+                    self.overlay = Some(Overlay::Dialog(Dialog::run_steps()));
+                }
             }
             Action::StopRun => {
                 if let Some(train) = self.active() {
@@ -247,7 +283,9 @@ impl App {
 fn run_name(train: &TrainScreen) -> String {
     match &train.view.info {
         Some(info) => info.name.clone(),
-        None if train.view.config.name.is_empty() => train.view.config.model.kind().key().to_string(),
+        None if train.view.config.name.is_empty() => {
+            train.view.config.model.kind().key().to_string()
+        }
         None => train.view.config.name.clone(),
     }
 }

@@ -1,0 +1,297 @@
+//! The loop: messages in, effects carried out, a frame when something changed.
+//!
+//! One thread reads the terminal, one passes on the events of the training thread, and short-lived ones read
+//! files. A frame follows a key at once; anything else waits for the next of at most `frame_rate` frames a
+//! second.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crossterm::event::Event as Input;
+
+use crate::config::{self, Source};
+use crate::protocol::{CommandSender, Engine, Event};
+use crate::run;
+
+use super::app::{App, Effect, Message, Setup, Timer};
+use super::terminal::TerminalGuard;
+use super::theme::Environment;
+use super::{Outcome, UiError, UiOptions};
+
+/// Never sleep longer than this without a timer; nothing depends on it.
+const IDLE: Duration = Duration::from_secs(3600);
+/// At most this many messages are taken before the next frame, so that a flood cannot hold up a key.
+const BURST: usize = 512;
+
+struct Loop {
+    app: App,
+    terminal: TerminalGuard,
+    commands: CommandSender,
+    sender: Sender<Message>,
+    messages: Receiver<Message>,
+    timers: Vec<(Instant, Timer)>,
+    runs_root: PathBuf,
+    frame_time: Duration,
+    outcome: Option<Outcome>,
+    /// The terminal is gone; the run is being saved without it.
+    blind: bool,
+}
+
+pub(super) fn run(engine: Engine, options: UiOptions) -> Result<Outcome, UiError> {
+    let Engine { commands, events } = engine;
+    let terminal = TerminalGuard::new(options.settings.mouse)?;
+    let (width, height) = terminal.size()?;
+    let frame_rate = options.settings.frame_rate.max(1);
+    let (app, effects) = App::new(Setup {
+        settings: options.settings,
+        problems: options.problems,
+        environment: Environment::read(),
+        width,
+        height,
+        start: options.start,
+    });
+    let (sender, messages) = mpsc::channel();
+    let mut it = Loop {
+        app,
+        terminal,
+        commands,
+        sender: sender.clone(),
+        messages,
+        timers: Vec::new(),
+        runs_root: options.runs_root,
+        frame_time: Duration::from_secs(1) / frame_rate,
+        outcome: None,
+        blind: false,
+    };
+    it.draw()?;
+    read_terminal(sender.clone())?;
+    pass_on_events(events, sender.clone())?;
+    #[cfg(unix)]
+    watch_signals(sender)?;
+    it.carry_out(effects)?;
+    it.turn()
+}
+
+impl Loop {
+    fn turn(&mut self) -> Result<Outcome, UiError> {
+        let mut changed = true;
+        let mut last_frame = Instant::now();
+        loop {
+            let now = Instant::now();
+            let next_frame = last_frame + self.frame_time;
+            let mut wake = self
+                .timers
+                .iter()
+                .map(|(at, _)| *at)
+                .min()
+                .unwrap_or(now + IDLE);
+            if changed {
+                wake = wake.min(next_frame);
+            }
+            let mut at_once = false;
+            match self
+                .messages
+                .recv_timeout(wake.saturating_duration_since(now))
+            {
+                Ok(message) => {
+                    at_once |= self.take(message)?;
+                    changed = true;
+                    for _ in 0..BURST {
+                        let Ok(message) = self.messages.try_recv() else {
+                            break;
+                        };
+                        at_once |= self.take(message)?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // The loop holds a sender itself, so this does not happen.
+                Err(RecvTimeoutError::Disconnected) => return Ok(Outcome::Done),
+            }
+            changed |= self.fire_timers()?;
+            if let Some(outcome) = self.outcome.take() {
+                return Ok(outcome);
+            }
+            if changed && (at_once || Instant::now() >= next_frame) {
+                self.draw()?;
+                last_frame = Instant::now();
+                changed = false;
+            }
+        }
+    }
+
+    /// True when the answer must be on screen at once.
+    fn take(&mut self, message: Message) -> Result<bool, UiError> {
+        let at_once = matches!(
+            message,
+            Message::Input(Input::Key(_) | Input::Mouse(_) | Input::Paste(_) | Input::Resize(..))
+                | Message::Resumed
+        );
+        let effects = self.app.update(message);
+        self.carry_out(effects)?;
+        Ok(at_once)
+    }
+
+    fn fire_timers(&mut self) -> Result<bool, UiError> {
+        let now = Instant::now();
+        let due: Vec<Timer> = self
+            .timers
+            .iter()
+            .filter(|(at, _)| *at <= now)
+            .map(|(_, t)| *t)
+            .collect();
+        self.timers.retain(|(at, _)| *at > now);
+        let changed = !due.is_empty();
+        for timer in due {
+            let effects = self.app.update(Message::Timer(timer));
+            self.carry_out(effects)?;
+        }
+        Ok(changed)
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), UiError> {
+        for effect in effects {
+            match effect {
+                Effect::Send(command) => {
+                    // A thread that is gone says so by closing its events.
+                    self.commands.send(command);
+                }
+                Effect::LoadRuns => {
+                    let root = self.runs_root.clone();
+                    self.aside(move || Message::RunsLoaded {
+                        runs: read_runs(&root),
+                        now: now(),
+                    })?;
+                }
+                Effect::LoadHistory { run, dir } => self.aside(move || Message::HistoryLoaded {
+                    run,
+                    history: run::read_history(&dir)
+                        .map(Box::new)
+                        .map_err(|e| e.to_string()),
+                })?,
+                Effect::OpenRun { dir } => self.aside(move || Message::RunOpened {
+                    config: config::load(Source::File(dir.join("config.toml")), &[])
+                        .map(Box::new)
+                        .map_err(|e| e.to_string()),
+                    dir,
+                })?,
+                Effect::After(time, timer) => self.timers.push((Instant::now() + time, timer)),
+                Effect::Redraw => self.terminal.clear()?,
+                Effect::SetMouse(on) => self.terminal.set_mouse(on)?,
+                Effect::Suspend(message) => {
+                    #[cfg(unix)]
+                    self.terminal.suspend(&message)?;
+                    #[cfg(not(unix))]
+                    let _ = message;
+                    let (width, height) = self.terminal.size()?;
+                    self.app
+                        .update(Message::Input(Input::Resize(width, height)));
+                    let effects = self.app.update(Message::Resumed);
+                    self.carry_out(effects)?;
+                }
+                Effect::Quit(outcome) => self.outcome = Some(outcome),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs `work` on a thread of its own; what it returns comes back as a message.
+    fn aside(&self, work: impl FnOnce() -> Message + Send + 'static) -> io::Result<()> {
+        let sender = self.sender.clone();
+        thread::Builder::new()
+            .name("ui-files".into())
+            .spawn(move || {
+                // The loop may have ended meanwhile.
+                let _ = sender.send(work());
+            })?;
+        Ok(())
+    }
+
+    /// A terminal that went away ends the program as a signal does: after saving.
+    fn draw(&mut self) -> Result<(), UiError> {
+        if self.blind {
+            return Ok(());
+        }
+        let app = &self.app;
+        let drawn = self.terminal.draw(|area, buffer| app.render(area, buffer));
+        if let Err(error) = drawn {
+            tracing::error!("the terminal cannot be drawn on: {error}");
+            self.blind = true;
+            let effects = self.app.update(Message::Terminate);
+            self.carry_out(effects)?;
+        }
+        Ok(())
+    }
+}
+
+fn read_runs(root: &Path) -> Result<Vec<run::RunSummary>, String> {
+    let mut runs = run::list(root);
+    runs.sort_by_key(|run| std::cmp::Reverse(run.updated));
+    Ok(runs)
+}
+
+/// Seconds since 1970.
+fn now() -> u64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs())
+}
+
+/// Ends with the process: there is no way to wake a thread that reads a terminal.
+fn read_terminal(sender: Sender<Message>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("ui-terminal".into())
+        .spawn(move || {
+            loop {
+                match crossterm::event::read() {
+                    Ok(input) => {
+                        if sender.send(Message::Input(input)).is_err() {
+                            return;
+                        }
+                    }
+                    Err(error) => {
+                        tracing::error!("the terminal cannot be read: {error}");
+                        let _ = sender.send(Message::Terminate);
+                        return;
+                    }
+                }
+            }
+        })?;
+    Ok(())
+}
+
+fn pass_on_events(events: Receiver<Event>, sender: Sender<Message>) -> io::Result<()> {
+    thread::Builder::new()
+        .name("ui-events".into())
+        .spawn(move || {
+            for event in events {
+                if sender.send(Message::Engine(event)).is_err() {
+                    return;
+                }
+            }
+            let _ = sender.send(Message::EngineGone);
+        })?;
+    Ok(())
+}
+
+#[cfg(unix)]
+fn watch_signals(sender: Sender<Message>) -> io::Result<()> {
+    use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGTSTP};
+    let mut signals = signal_hook::iterator::Signals::new([SIGTERM, SIGHUP, SIGINT, SIGTSTP])?;
+    thread::Builder::new()
+        .name("ui-signals".into())
+        .spawn(move || {
+            for signal in signals.forever() {
+                let message = match signal {
+                    SIGTSTP => Message::Suspend,
+                    _ => Message::Terminate,
+                };
+                if sender.send(message).is_err() {
+                    return;
+                }
+            }
+        })?;
+    Ok(())
+}
