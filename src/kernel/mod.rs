@@ -2,9 +2,142 @@
 //!
 //! - [`simd`]: run-time choice of vector instructions, and the element-wise mathematics.
 //! - [`cpu`]: the operations on plain slices, forward and backward.
+//! - [`ops`]: the operations on tensors, recorded for the backward pass.
+//! - `flex`: how the flex backend runs them.
 //!
-//! The composed forms are in `model::layers`, one function per operation that a kernel here may take over. So far
-//! no operation is taken over: the slices are not yet wired to tensors.
+//! The composed forms are in `model::layers`, one function per operation; each asks [`takes`] first.
 
 pub mod cpu;
+#[cfg(feature = "flex")]
+mod flex;
+pub mod ops;
 pub mod simd;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::backend::Dispatch;
+use burn::tensor::{Int, Tensor};
+
+pub use cpu::activation::{Activation, Mask};
+use ops::{Fused, FusedOps};
+
+static ENABLED: AtomicBool = AtomicBool::new(true);
+
+/// Turns all kernels on or off in this process: off, the composed forms run everywhere. For comparisons.
+pub fn set_enabled(enabled: bool) {
+    ENABLED.store(enabled, Ordering::Relaxed);
+}
+
+/// Whether the kernels run operations on this tensor: it lies on the flex backend, as float32.
+pub fn takes<const D: usize>(tensor: &Tensor<D>) -> bool {
+    #[cfg(feature = "flex")]
+    {
+        ENABLED.load(Ordering::Relaxed)
+            && tensor.dtype() == burn::tensor::DType::F32
+            && tensor.device().inner() == burn::tensor::Device::flex()
+    }
+    #[cfg(not(feature = "flex"))]
+    {
+        let _ = tensor;
+        false
+    }
+}
+
+fn unary<const D: usize, const E: usize>(op: Fused, a: Tensor<D>) -> Tensor<E> {
+    Tensor::from_dispatch(Dispatch::fused1(op, a.into_dispatch()))
+}
+
+fn with_weights<const D: usize, const W: usize>(
+    op: Fused,
+    x: Tensor<D>,
+    weight: Tensor<W>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => Dispatch::fused3(op, x, weight, bias.into_dispatch()),
+        None => Dispatch::fused2(op, x, weight),
+    })
+}
+
+/// y = x·W + b.
+///
+/// # Shapes
+/// - x: `[.., n_in]`, weight: `[n_in, n_out]`, bias: `[n_out]`
+/// - output: `[.., n_out]`
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    with_weights(Fused::Linear, x, weight, bias)
+}
+
+/// # Shapes
+/// - x and output: `[.., d]`, weight and bias: `[d]`
+pub fn layer_norm<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<1>,
+    bias: Option<Tensor<1>>,
+    epsilon: f64,
+) -> Tensor<D> {
+    let op = Fused::LayerNorm {
+        epsilon: epsilon as f32,
+    };
+    with_weights(op, x, weight, bias)
+}
+
+/// # Shapes
+/// - qkv: `[batch, seq, 3·d_model]`, queries, keys and values of all heads in this order
+/// - output: `[batch, seq, d_model]`
+pub fn causal_attention(qkv: Tensor<3>, n_heads: usize, dropout: Option<Mask>) -> Tensor<3> {
+    unary(
+        Fused::Attention {
+            n_heads,
+            mask: dropout,
+        },
+        qkv,
+    )
+}
+
+/// # Shapes
+/// - input and output: any
+pub fn activation<const D: usize>(kind: Activation, x: Tensor<D>) -> Tensor<D> {
+    unary(Fused::Activation(kind), x)
+}
+
+/// # Shapes
+/// - input and output: any
+pub fn dropout<const D: usize>(x: Tensor<D>, mask: Mask) -> Tensor<D> {
+    unary(Fused::Dropout(mask), x)
+}
+
+/// Mean negative log-likelihood, nats.
+///
+/// # Shapes
+/// - logits: `[batch, seq, vocab]`, targets: `[batch, seq]`
+/// - output: `[1]`
+pub fn cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
+    let targets = ids(targets);
+    unary(Fused::CrossEntropy { targets }, logits)
+}
+
+/// # Shapes
+/// - weight: `[vocab, d]`, tokens: `[batch, seq]`
+/// - output: `[batch, seq, d]`
+pub fn embedding(weight: Tensor<2>, tokens: Tensor<2, Int>) -> Tensor<3> {
+    let shape = tokens.dims();
+    unary(
+        Fused::Embedding {
+            ids: ids(tokens),
+            shape,
+        },
+        weight,
+    )
+}
+
+/// On the CPU this copies a few kilobytes.
+fn ids(tokens: Tensor<2, Int>) -> Arc<[i64]> {
+    tokens.into_data().iter::<i64>().collect()
+}

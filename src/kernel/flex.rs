@@ -1,0 +1,268 @@
+//! The fused operations on the flex backend: tensors in, slices to the kernels, tensors out.
+
+use burn::backend::Flex;
+use burn::backend::TensorData;
+use burn::backend::flex::FlexTensor;
+
+use super::cpu::attention::Sizes;
+use super::cpu::{activation, attention, cross_entropy, embedding, layer_norm, linear};
+use super::ops::{Fused, FusedOps, Kernels};
+
+/// What the backward pass of an operation needs.
+#[derive(Debug, Clone)]
+pub struct Saved {
+    inputs: Vec<FlexTensor>,
+    /// The output or a gradient prepared in the forward pass, where one is kept.
+    tensor: Option<FlexTensor>,
+    /// Row statistics: log-denominators, or mean and 1/deviation.
+    rows: [Vec<f32>; 2],
+}
+
+impl Saved {
+    fn inputs(inputs: Vec<FlexTensor>) -> Self {
+        Self {
+            inputs,
+            tensor: None,
+            rows: [Vec::new(), Vec::new()],
+        }
+    }
+}
+
+fn dims(tensor: &FlexTensor) -> &[usize] {
+    tensor.layout().shape()
+}
+
+fn last(tensor: &FlexTensor) -> usize {
+    dims(tensor).last().copied().unwrap_or(1)
+}
+
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    let whole = tensor.is_contiguous() && tensor.layout().start_offset() == 0;
+    if whole {
+        tensor
+    } else {
+        tensor.to_contiguous()
+    }
+}
+
+fn slice(tensor: &FlexTensor) -> &[f32] {
+    tensor.as_slice().expect("operands were made contiguous")
+}
+
+fn tensor(data: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
+    FlexTensor::from_data(TensorData::new(data, shape.into()))
+}
+
+/// The values, to be changed in place: not copied when nobody else holds them.
+fn take(tensor: FlexTensor) -> (Vec<f32>, Vec<usize>) {
+    let shape = dims(&tensor).to_vec();
+    let data = tensor.into_data().try_into_vec().expect("operands are float32");
+    (data, shape)
+}
+
+fn with_last(tensor: &FlexTensor, last: usize) -> Vec<usize> {
+    let mut shape = dims(tensor).to_vec();
+    if let Some(size) = shape.last_mut() {
+        *size = last;
+    }
+    shape
+}
+
+fn sizes(qkv: &FlexTensor, n_heads: usize) -> Sizes {
+    let shape = dims(qkv);
+    Sizes {
+        batch: shape[0],
+        seq: shape[1],
+        n_heads,
+        d_head: shape[2] / 3 / n_heads,
+    }
+}
+
+impl Kernels for Flex {
+    type Saved = Saved;
+
+    fn forward(op: &Fused, inputs: Vec<FlexTensor>) -> FlexTensor {
+        match op {
+            Fused::CrossEntropy { targets } => {
+                let logits = contiguous(inputs.into_iter().next().expect("one operand"));
+                let sum = cross_entropy::loss(slice(&logits), targets, last(&logits));
+                tensor(vec![(sum / targets.len() as f64) as f32], [1])
+            }
+            _ => Self::forward_saving(op, inputs).0,
+        }
+    }
+
+    fn forward_saving(op: &Fused, inputs: Vec<FlexTensor>) -> (FlexTensor, Saved) {
+        let mut inputs: Vec<FlexTensor> = inputs.into_iter().map(contiguous).collect();
+        match op {
+            Fused::Linear => {
+                let (x, weight) = (&inputs[0], &inputs[1]);
+                let bias = inputs.get(2).map(slice);
+                let [n_in, n_out] = [dims(weight)[0], dims(weight)[1]];
+                let y = linear::forward(slice(x), slice(weight), bias, n_in, n_out);
+                (tensor(y, with_last(x, n_out)), Saved::inputs(inputs))
+            }
+            Fused::LayerNorm { epsilon } => {
+                let (x, gamma) = (&inputs[0], &inputs[1]);
+                let beta = inputs.get(2).map(slice);
+                let (y, found) = layer_norm::forward(slice(x), slice(gamma), beta, *epsilon);
+                let y = tensor(y, dims(x));
+                let rows = [found.mean, found.inverse_deviation];
+                (
+                    y,
+                    Saved {
+                        rows,
+                        ..Saved::inputs(inputs)
+                    },
+                )
+            }
+            Fused::Attention { n_heads, mask } => {
+                let qkv = &inputs[0];
+                let (out, logs) = attention::forward(slice(qkv), sizes(qkv, *n_heads), *mask);
+                let out = tensor(out, with_last(qkv, last(qkv) / 3));
+                let tensor = Some(out.clone());
+                (
+                    out,
+                    Saved {
+                        tensor,
+                        rows: [logs, Vec::new()],
+                        ..Saved::inputs(inputs)
+                    },
+                )
+            }
+            Fused::Activation(kind) => {
+                let y = tensor(
+                    activation::forward(*kind, slice(&inputs[0])),
+                    dims(&inputs[0]),
+                );
+                (y, Saved::inputs(inputs))
+            }
+            Fused::Dropout(mask) => {
+                let (mut x, shape) = take(inputs.remove(0));
+                activation::dropout(&mut x, *mask);
+                (tensor(x, shape), Saved::inputs(inputs))
+            }
+            Fused::CrossEntropy { targets } => {
+                let (mut logits, shape) = take(inputs.remove(0));
+                let vocab = shape.last().copied().unwrap_or(1);
+                let count = targets.len();
+                let scale = 1.0 / count as f32;
+                let sum = cross_entropy::loss_and_gradient(&mut logits, targets, vocab, scale);
+                let saved = Saved {
+                    tensor: Some(tensor(logits, shape)),
+                    ..Saved::inputs(inputs)
+                };
+                (tensor(vec![(sum / count as f64) as f32], [1]), saved)
+            }
+            Fused::Embedding { ids, shape } => {
+                let d = last(&inputs[0]);
+                let out = embedding::gather(slice(&inputs[0]), ids, d);
+                (tensor(out, [shape[0], shape[1], d]), Saved::inputs(inputs))
+            }
+        }
+    }
+
+    fn backward(
+        op: &Fused,
+        saved: Saved,
+        grad: FlexTensor,
+        wanted: &[bool],
+    ) -> Vec<Option<FlexTensor>> {
+        let grad = contiguous(grad);
+        let Saved {
+            inputs,
+            tensor: kept,
+            rows,
+        } = saved;
+        match op {
+            Fused::Linear => {
+                let (x, weight) = (&inputs[0], &inputs[1]);
+                let [n_in, n_out] = [dims(weight)[0], dims(weight)[1]];
+                let dy = slice(&grad);
+                let dx = || {
+                    tensor(
+                        linear::input_gradient(dy, slice(weight), n_in, n_out),
+                        dims(x),
+                    )
+                };
+                let dw = || {
+                    tensor(
+                        linear::weight_gradient(slice(x), dy, n_in, n_out),
+                        [n_in, n_out],
+                    )
+                };
+                let db = || tensor(linear::bias_gradient(dy, n_out), [n_out]);
+                let mut found = vec![wanted[0].then(dx), wanted[1].then(dw)];
+                if wanted.len() > 2 {
+                    found.push(wanted[2].then(db));
+                }
+                found
+            }
+            Fused::LayerNorm { .. } => {
+                let (x, gamma) = (&inputs[0], &inputs[1]);
+                let [mean, inverse_deviation] = rows;
+                let found = layer_norm::Statistics {
+                    mean,
+                    inverse_deviation,
+                };
+                let (dx, dgamma, dbeta) =
+                    layer_norm::backward(slice(x), slice(gamma), &found, slice(&grad));
+                let d = dims(gamma);
+                let found = [tensor(dx, dims(x)), tensor(dgamma, d), tensor(dbeta, d)];
+                wanted
+                    .iter()
+                    .zip(found)
+                    .map(|(wanted, grad)| wanted.then_some(grad))
+                    .collect()
+            }
+            Fused::Attention { n_heads, mask } => {
+                let qkv = &inputs[0];
+                let out = kept.expect("attention keeps its output");
+                let (out, grad, sizes) = (slice(&out), slice(&grad), sizes(qkv, *n_heads));
+                let dqkv = attention::backward(slice(qkv), out, &rows[0], grad, sizes, *mask);
+                vec![Some(tensor(dqkv, dims(qkv)))]
+            }
+            Fused::Activation(kind) => {
+                let (mut dx, shape) = take(grad);
+                activation::backward(*kind, slice(&inputs[0]), &mut dx);
+                vec![Some(tensor(dx, shape))]
+            }
+            Fused::Dropout(mask) => {
+                let (mut dx, shape) = take(grad);
+                activation::dropout(&mut dx, *mask);
+                vec![Some(tensor(dx, shape))]
+            }
+            Fused::CrossEntropy { .. } => {
+                let gradient = kept.expect("cross-entropy keeps its gradient");
+                let upstream = slice(&grad)[0];
+                if upstream == 1.0 {
+                    return vec![Some(gradient)];
+                }
+                let (mut values, shape) = take(gradient);
+                for v in &mut values {
+                    *v *= upstream;
+                }
+                vec![Some(tensor(values, shape))]
+            }
+            Fused::Embedding { ids, .. } => {
+                let shape = [dims(&inputs[0])[0], dims(&inputs[0])[1]];
+                let dw = embedding::scatter(slice(&grad), ids, shape[0], shape[1]);
+                vec![Some(tensor(dw, shape))]
+            }
+        }
+    }
+}
+
+impl FusedOps for Flex {
+    fn fused1(op: Fused, a: FlexTensor) -> FlexTensor {
+        Self::forward(&op, vec![a])
+    }
+
+    fn fused2(op: Fused, a: FlexTensor, b: FlexTensor) -> FlexTensor {
+        Self::forward(&op, vec![a, b])
+    }
+
+    fn fused3(op: Fused, a: FlexTensor, b: FlexTensor, c: FlexTensor) -> FlexTensor {
+        Self::forward(&op, vec![a, b, c])
+    }
+}

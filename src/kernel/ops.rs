@@ -1,0 +1,127 @@
+//! The kernels as differentiable operations on tensors, through burn's backend extension.
+//!
+//! A [`Fused`] value says which operation, its operands follow. The flex backend computes it ([`Kernels`]); the
+//! autodiff implementation here records what the backward pass needs and asks for the gradients by hand-written
+//! kernels. Other backends never come here: see the functions of the parent module.
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, Backend, backend_extension};
+
+use super::cpu::activation::{Activation, Mask};
+
+/// Which fused operation, with everything about it that is not a float tensor.
+#[derive(Debug, Clone)]
+pub enum Fused {
+    /// x [.., n_in], weight [n_in, n_out], optionally bias [n_out] → [.., n_out]
+    Linear,
+    /// x [.., d], weight [d], optionally bias [d] → [.., d]
+    LayerNorm { epsilon: f32 },
+    /// fused projections [batch, seq, 3·d_model] → [batch, seq, d_model]
+    Attention { n_heads: usize, mask: Option<Mask> },
+    /// Any shape.
+    Activation(Activation),
+    /// Any shape.
+    Dropout(Mask),
+    /// logits [.., vocab] → mean loss [1]
+    CrossEntropy { targets: Arc<[i64]> },
+    /// weight [vocab, d] → [batch, seq, d]
+    Embedding { ids: Arc<[i64]>, shape: [usize; 2] },
+}
+
+/// The operations by their number of operands, so that burn can route them to a backend.
+#[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
+pub trait FusedOps: Backend {
+    fn fused1(op: Fused, a: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused2(op: Fused, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn fused3(
+        op: Fused,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+}
+
+/// A backend that computes the fused operations and their gradients.
+pub trait Kernels: Backend {
+    /// What the backward pass needs.
+    type Saved: Debug + Clone + Send + 'static;
+
+    fn forward(op: &Fused, inputs: Vec<FloatTensor<Self>>) -> FloatTensor<Self>;
+
+    /// As [`Kernels::forward`], for an operation that a backward pass will follow.
+    fn forward_saving(
+        op: &Fused,
+        inputs: Vec<FloatTensor<Self>>,
+    ) -> (FloatTensor<Self>, Self::Saved);
+
+    /// Gradients with respect to the operands; `None` for those that are not wanted.
+    fn backward(
+        op: &Fused,
+        saved: Self::Saved,
+        grad: FloatTensor<Self>,
+        wanted: &[bool],
+    ) -> Vec<Option<FloatTensor<Self>>>;
+}
+
+#[derive(Debug)]
+struct FusedStep;
+
+impl<B: Kernels, const N: usize> Backward<B, N> for FusedStep {
+    type State = (Fused, B::Saved);
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let (op, saved) = ops.state;
+        let grad = grads.consume::<B>(&ops.node);
+        let wanted = ops.parents.each_ref().map(Option::is_some);
+        let found = B::backward(&op, saved, grad, &wanted);
+        for (parent, grad) in ops.parents.into_iter().zip(found) {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
+                grads.register::<B>(parent.id, grad);
+            }
+        }
+    }
+}
+
+fn record<B: Kernels, C: CheckpointStrategy, const N: usize>(
+    op: Fused,
+    inputs: [FloatTensor<Autodiff<B, C>>; N],
+) -> FloatTensor<Autodiff<B, C>> {
+    let guards = inputs.each_ref().map(|input| input.node());
+    let inputs = inputs
+        .into_iter()
+        .map(|input| input.into_primitive())
+        .collect();
+    match FusedStep.prepare::<C>(guards).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => {
+            let (output, saved) = B::forward_saving(&op, inputs);
+            prep.finish((op, saved), output)
+        }
+        OpsKind::UnTracked(prep) => prep.finish(B::forward(&op, inputs)),
+    }
+}
+
+impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
+    fn fused1(op: Fused, a: FloatTensor<Self>) -> FloatTensor<Self> {
+        record::<B, C, _>(op, [a])
+    }
+
+    fn fused2(op: Fused, a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self> {
+        record::<B, C, _>(op, [a, b])
+    }
+
+    fn fused3(
+        op: Fused,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        record::<B, C, _>(op, [a, b, c])
+    }
+}
