@@ -56,7 +56,10 @@ fn tensor(data: Vec<f32>, shape: impl Into<Vec<usize>>) -> FlexTensor {
 /// The values, to be changed in place: not copied when nobody else holds them.
 fn take(tensor: FlexTensor) -> (Vec<f32>, Vec<usize>) {
     let shape = dims(&tensor).to_vec();
-    let data = tensor.into_data().try_into_vec().expect("operands are float32");
+    let data = tensor
+        .into_data()
+        .try_into_vec()
+        .expect("operands are float32");
     (data, shape)
 }
 

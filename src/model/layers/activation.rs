@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::config::ActivationKind;
+use crate::kernel;
 
 /// Adds the bias and applies the activation: the two steps that a kernel can take in one pass.
 ///
@@ -18,6 +19,14 @@ pub fn bias_activation(
         Some(bias) => input + bias.unsqueeze(),
         None => input,
     };
+    if kernel::takes(&input) {
+        let kind = match kind {
+            ActivationKind::Relu => kernel::Activation::Relu,
+            ActivationKind::Gelu => kernel::Activation::Gelu,
+            ActivationKind::GeluTanh => kernel::Activation::GeluTanh,
+        };
+        return kernel::activation(kind, input);
+    }
     match kind {
         ActivationKind::Relu => activation::relu(input),
         ActivationKind::Gelu => activation::gelu(input),

@@ -10,7 +10,8 @@ use std::cell::Cell;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rayon::prelude::*;
 
-use crate::model::random::{counted, mix};
+use crate::kernel::{self, Mask};
+use crate::model::random::mix;
 
 thread_local! {
     /// Seed and number of masks drawn since, of the forward passes of this thread.
@@ -29,6 +30,16 @@ pub fn seed(device: &Device, seed: u64) {
     }
 }
 
+/// The next mask of this thread's stream, for a layer that applies it itself; `None` where nothing is to be dropped.
+pub fn next_mask<const D: usize>(input: &Tensor<D>, rate: f64) -> Option<Mask> {
+    if rate <= 0.0 || !input.is_autodiff() {
+        return None;
+    }
+    let (seed, drawn) = STREAM.get();
+    STREAM.set((seed, drawn + 1));
+    Some(Mask::new(mix(seed, drawn), rate))
+}
+
 /// While training, zeroes each element with probability `rate` and scales the rest by `1/(1-rate)`, so that the expectation stays.
 ///
 /// Training means that the tensor lives on an autodiff device; a model made by `valid()` does not, and nothing is dropped.
@@ -39,38 +50,34 @@ pub fn dropout<const D: usize>(input: Tensor<D>, rate: f64) -> Tensor<D> {
     if rate <= 0.0 || !input.is_autodiff() {
         return input;
     }
-    let keep = 1.0 - rate;
     let device = input.device().inner();
-    let mask = if is_cpu(&device) {
-        let (seed, drawn) = STREAM.get();
-        STREAM.set((seed, drawn + 1));
-        let shape = input.dims();
-        let values = mask(mix(seed, drawn), shape.iter().product(), keep);
-        Tensor::from_data(TensorData::new(values, shape), &device)
-    } else {
-        Tensor::random(input.dims(), Distribution::Bernoulli(keep), &device).mul_scalar(1.0 / keep)
+    if !is_cpu(&device) {
+        let keep = 1.0 - rate;
+        let mask = Tensor::random(input.dims(), Distribution::Bernoulli(keep), &device);
+        return input * Tensor::from_inner(mask.mul_scalar(1.0 / keep));
+    }
+    let Some(mask) = next_mask(&input, rate) else {
+        return input;
     };
+    if kernel::takes(&input) {
+        return kernel::dropout(input, mask);
+    }
+    let shape = input.dims();
+    let values = factors(mask, shape.iter().product());
+    let mask = Tensor::from_data(TensorData::new(values, shape), &device);
     input * Tensor::from_inner(mask)
 }
 
-/// `count` elements that are `1/keep` with probability `keep` and 0 otherwise.
-fn mask(seed: u64, count: usize, keep: f64) -> Vec<f32> {
-    // Two elements share a 64-bit number; 32 bits resolve the rate to 2.3e-10.
-    let threshold = (keep * (1u64 << 32) as f64).round() as u64;
-    let value = (1.0 / keep) as f32;
-    let pick = |bits: u64| if bits < threshold { value } else { 0.0 };
+/// The first `count` elements of a mask.
+fn factors(mask: Mask, count: usize) -> Vec<f32> {
     let mut values = vec![0.0; count];
     values
         .par_chunks_mut(CHUNK)
         .enumerate()
         .for_each(|(chunk, values)| {
-            let first = (chunk * CHUNK / 2) as u64;
-            for (pair, values) in (first..).zip(values.chunks_mut(2)) {
-                let bits = counted(seed, pair);
-                values[0] = pick(bits & 0xFFFF_FFFF);
-                if let Some(second) = values.get_mut(1) {
-                    *second = pick(bits >> 32);
-                }
+            let first = (chunk * CHUNK) as u64;
+            for (index, value) in (first..).zip(values) {
+                *value = mask.factor(index);
             }
         });
     values
@@ -98,7 +105,7 @@ mod tests {
     fn rate_and_scale() {
         let n = 400_001;
         for rate in [0.1, 0.5, 0.9] {
-            let values = mask(3, n, 1.0 - rate);
+            let values = factors(Mask::new(3, rate), n);
             assert_eq!(values.len(), n);
             let dropped = values.iter().filter(|value| **value == 0.0).count() as f64 / n as f64;
             // Five standard errors at the widest, rate 0.5.
@@ -110,10 +117,11 @@ mod tests {
 
     #[test]
     fn masks_do_not_depend_on_the_number_of_threads() {
-        let wide = mask(5, 3 * CHUNK + 7, 0.7);
+        let mask = |seed| factors(Mask::new(seed, 0.3), 3 * CHUNK + 7);
+        let wide = mask(5);
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
-        let narrow = pool.unwrap().install(|| mask(5, 3 * CHUNK + 7, 0.7));
+        let narrow = pool.unwrap().install(|| mask(5));
         assert_eq!(wide, narrow);
-        assert_ne!(wide, mask(6, 3 * CHUNK + 7, 0.7));
+        assert_ne!(wide, mask(6));
     }
 }

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Int, Tensor, module};
 
 use super::init::{Builder, Initial};
+use crate::kernel;
 
 /// Token ids to vectors.
 #[derive(Module, Debug)]
@@ -23,7 +24,11 @@ impl Embedding {
     /// - tokens: `[batch, seq]`
     /// - output: `[batch, seq, width]`
     pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
-        module::embedding(self.weight.val(), tokens)
+        let weight = self.weight.val();
+        if kernel::takes(&weight) {
+            return kernel::embedding(weight, tokens);
+        }
+        module::embedding(weight, tokens)
     }
 
     /// The table used the other way round, as an output layer (Press and Wolf 2017, <https://arxiv.org/abs/1608.05859>).

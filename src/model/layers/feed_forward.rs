@@ -7,6 +7,7 @@ use super::activation::bias_activation;
 use super::init::{Builder, Initial};
 use super::linear::Linear;
 use crate::config::ActivationKind;
+use crate::kernel;
 
 /// `down(activation(up(x)))`.
 #[derive(Module, Debug)]
@@ -49,6 +50,12 @@ impl FeedForward {
     /// # Shapes
     /// - input and output: `[batch, seq, d_model]`
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
+        if kernel::takes(&input) {
+            let hidden = self.up.forward(input); // [batch, seq, d_ff]
+            return self
+                .down
+                .forward(bias_activation(hidden, None, self.activation));
+        }
         let hidden = module::linear(input, self.up.weight.val(), None); // [batch, seq, d_ff]
         let bias = self.up.bias.as_ref().map(Param::val);
         self.down

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::init::{Builder, Initial};
+use crate::kernel;
 
 /// PyTorch's and GPT-2's epsilon.
 pub const EPSILON: f64 = 1e-5;
@@ -38,6 +39,9 @@ impl LayerNorm {
 /// - input and output: `[batch, seq, width]`
 /// - weight, bias: `[width]`
 pub fn normalize(input: Tensor<3>, weight: Tensor<1>, bias: Option<Tensor<1>>) -> Tensor<3> {
+    if kernel::takes(&input) {
+        return kernel::layer_norm(input, weight, bias, EPSILON);
+    }
     if !input.is_autodiff() {
         return module::layer_norm(input, weight, bias, EPSILON);
     }

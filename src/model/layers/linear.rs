@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::init::{Builder, Initial};
+use crate::kernel;
 
 /// `y = x W + b`. The weight is stored `[inputs, outputs]` (as GPT-2's checkpoints do; PyTorch's `nn.Linear` stores the transpose).
 #[derive(Module, Debug)]
@@ -32,6 +33,10 @@ impl Linear {
     /// - input: `[.., inputs]`
     /// - output: `[.., outputs]`
     pub fn forward<const D: usize>(&self, input: Tensor<D>) -> Tensor<D> {
-        module::linear(input, self.weight.val(), self.bias.as_ref().map(Param::val))
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        if kernel::takes(&input) {
+            return kernel::linear(input, weight, bias);
+        }
+        module::linear(input, weight, bias)
     }
 }

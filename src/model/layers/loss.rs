@@ -2,6 +2,8 @@
 
 use burn::tensor::{Int, Tensor};
 
+use crate::kernel;
+
 /// Mean negative log-likelihood of the targets, in nats per token: `mean(logsumexp(logits) - logits[target])`.
 ///
 /// # Shapes
@@ -9,6 +11,9 @@ use burn::tensor::{Int, Tensor};
 /// - targets: `[batch, seq]`
 /// - output: `[1]`
 pub fn cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
+    if kernel::takes(&logits) {
+        return kernel::cross_entropy(logits, targets);
+    }
     let [batch, seq, vocab] = logits.dims();
     let logits = logits.reshape([batch * seq, vocab]);
     let targets = targets.reshape([batch * seq, 1]);
