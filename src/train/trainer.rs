@@ -13,7 +13,9 @@ use super::{Progress, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
 use crate::data::Dataset;
 use crate::model::random::mix;
-use crate::model::{CarriedState, LanguageModel, layer_group, load_named_tensors, named_tensors};
+use crate::model::{
+    CarriedState, LanguageModel, layer_group, load_named_tensors, named_tensors, seed_dropout,
+};
 use crate::optim::{
     GradientNorms, Optimizer, ParameterGradients, StepNorms, Update, clip_coefficient,
     first_weight_not_finite,
@@ -277,7 +279,7 @@ impl Trainer {
             if batch.fresh {
                 carried = None;
             }
-            self.device.seed(mix(seed, micro_batch));
+            seed_dropout(&self.device, mix(seed, micro_batch));
             let (loss, state) = self
                 .model()
                 .loss(batch.tokens, batch.targets, carried.take());
