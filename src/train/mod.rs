@@ -22,3 +22,6 @@ pub use error::TrainError;
 pub use evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
 pub use snapshot::{Progress, Snapshot};
 pub use trainer::{Trainer, TrainerSetup};
+
+#[cfg(test)]
+mod tests;

@@ -29,7 +29,7 @@ pub struct Progress {
     pub position: Position,
     pub plateau: PlateauState,
     pub learning_rate_multiplier: f64,
-    /// Of the last evaluation.
+    /// Of the last evaluation; `None` when that was not finite.
     pub val_loss: Option<f64>,
     pub best_val_loss: Option<f64>,
     /// The step at which the best was measured.

@@ -429,7 +429,7 @@ impl Trainer {
     fn note_evaluation(&mut self, val_loss: f64) -> bool {
         let progress = &mut self.progress;
         progress.plateau.observe(&self.config.schedule, val_loss);
-        progress.val_loss = Some(val_loss);
+        progress.val_loss = val_loss.is_finite().then_some(val_loss);
         let best = progress
             .best_val_loss
             .map_or(val_loss.is_finite(), |best| val_loss < best);

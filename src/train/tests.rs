@@ -1,0 +1,513 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use burn::tensor::Device;
+
+use super::*;
+use crate::config::{BatchingKind, RunConfig, Source, load};
+use crate::data::{Dataset, TokenIds};
+use crate::state::NamedTensor;
+
+const VOCAB: usize = 13;
+
+/// The preset `gpt` in small, without dropout.
+fn config(sets: &[&str]) -> RunConfig {
+    let mut all: Vec<String> = [
+        "model.d_model=16",
+        "model.n_heads=2",
+        "model.n_layers=1",
+        "model.context_length=8",
+        "model.dropout=0",
+        "train.batch_size=4",
+        "train.steps=40",
+        "train.gradient_accumulation=1",
+        "eval.batches=2",
+    ]
+    .map(String::from)
+    .to_vec();
+    all.extend(sets.iter().map(ToString::to_string));
+    load(Source::Preset("gpt".to_string()), &all).expect("a valid configuration")
+}
+
+/// Ids that follow a rule, so that there is something to learn.
+fn ids(count: usize) -> Vec<u32> {
+    (0..count as u32).map(|i| (i * i / 3 + i) % 13).collect()
+}
+
+fn dataset(train: usize, validation: usize) -> Arc<Dataset> {
+    Arc::new(Dataset {
+        train: TokenIds::from_ids(&ids(train)),
+        validation: TokenIds::from_ids(&ids(validation)),
+        train_bytes: 2 * train as u64,
+        validation_bytes: 2 * validation as u64,
+        unknown_validation: validation as u64 / 4,
+        unigram_loss: 2.5,
+        source_entropy: None,
+    })
+}
+
+fn trainer(config: RunConfig) -> Trainer {
+    try_trainer(config, dataset(600, 200)).expect("enough tokens")
+}
+
+fn try_trainer(config: RunConfig, dataset: Arc<Dataset>) -> Result<Trainer, TrainError> {
+    Trainer::new(TrainerSetup {
+        config,
+        dataset,
+        vocab_size: VOCAB,
+        device: Device::flex(),
+    })
+}
+
+fn evaluate(trainer: &mut Trainer) -> crate::protocol::EvalReport {
+    trainer
+        .evaluate(&AtomicBool::new(false), &mut |_, _| {})
+        .expect("the device works")
+        .expect("nobody stops it")
+}
+
+#[test]
+fn perplexity_and_bits_per_byte() {
+    // A model that gives each of four equally likely tokens a quarter hesitates between four; with tokens of two bytes that
+    // is two bits for two bytes.
+    let loss = 4f64.ln();
+    assert!((perplexity(loss) - 4.0).abs() < 1e-12);
+    assert!((bits_per_byte(loss, 100, 200) - 1.0).abs() < 1e-12);
+}
+
+#[test]
+fn a_report_adds_up() {
+    let mut trainer = trainer(config(&["train.gradient_accumulation=2"]));
+    let first = trainer.step().expect("a step");
+    let second = trainer.step().expect("a step");
+    assert_eq!((first.step, second.step), (1, 2));
+    assert_eq!((first.tokens, second.tokens), (64, 128));
+    assert!((second.epoch - 128.0 / 600.0).abs() < 1e-12);
+    assert!(first.loss > 0.0 && (first.loss - (VOCAB as f64).ln()).abs() < 0.3);
+    assert!(first.grad_norm > 0.0);
+    let parts = first.forward_ms + first.backward_ms + first.optimizer_ms;
+    assert!(parts <= first.ms);
+    assert!(second.seconds > first.seconds);
+    assert_eq!(trainer.step_count(), 2);
+}
+
+#[test]
+fn training_lowers_the_loss() {
+    let mut trainer = trainer(config(&["optimizer.learning_rate=0.01"]));
+    let before = evaluate(&mut trainer);
+    for _ in 0..40 {
+        trainer.step().expect("a step");
+    }
+    let after = evaluate(&mut trainer);
+    assert!(trainer.is_finished());
+    assert!(after.val_loss < before.val_loss - 0.2);
+    assert!(after.best);
+    assert!((after.perplexity - after.val_loss.exp()).abs() < 1e-9);
+    let bits = after.val_loss / std::f64::consts::LN_2 / 2.0;
+    assert!((after.bits_per_byte - bits).abs() < 1e-9);
+    assert!((after.unknown_fraction - 0.25).abs() < 1e-9);
+}
+
+/// A training part of one window: every batch is that window, however it is cut.
+#[test]
+fn accumulation_equals_a_bigger_batch() {
+    let run = |batch: &str, accumulation: &str| {
+        let config = config(&[
+            "optimizer.kind=sgd",
+            "optimizer.momentum=0.9",
+            "optimizer.grad_clip=0.5",
+            batch,
+            accumulation,
+        ]);
+        let mut trainer = try_trainer(config, dataset(9, 20)).expect("one window");
+        let reports: Vec<_> = (0..5).map(|_| trainer.step().expect("a step")).collect();
+        (reports, trainer.snapshot())
+    };
+    let (big, big_end) = run("train.batch_size=12", "train.gradient_accumulation=1");
+    let (small, small_end) = run("train.batch_size=4", "train.gradient_accumulation=3");
+    for (big, small) in big.iter().zip(&small) {
+        assert_eq!(big.tokens, small.tokens);
+        assert!((big.loss - small.loss).abs() < 1e-5, "{big:?} {small:?}");
+        assert!((big.grad_norm - small.grad_norm).abs() < 1e-5 * big.grad_norm.max(1.0));
+    }
+    for (big, small) in big_end.model.iter().zip(&small_end.model) {
+        for (a, b) in big.data.iter().zip(&small.data) {
+            assert!((a - b).abs() < 1e-5, "{}: {a} {b}", big.name);
+        }
+    }
+}
+
+/// The gradient of a batch is the mean of the gradients of its rows.
+#[test]
+fn the_gradient_of_a_batch_is_the_mean_over_its_rows() {
+    let once = config(&["optimizer.kind=sgd", "optimizer.momentum=0"]);
+    let mut big = trainer(once.clone());
+    let before = big.snapshot();
+    let report = big.step().expect("a step");
+
+    // The same windows, cut into four batches of one row, through the trainer's own arithmetic.
+    let source = BatchSource::new(
+        dataset(600, 200),
+        BatchingKind::Random,
+        4,
+        8,
+        once.train.seed,
+    )
+    .expect("enough tokens");
+    let (starts, _, _) = source.starts(0, 0, Position::default());
+    let mut small = trainer(once);
+    small.restore(&before).expect("its own snapshot");
+    let device = Device::flex().autodiff();
+    let mut sum = None;
+    for start in starts {
+        let (tokens, targets) =
+            super::batch::gather(&dataset(600, 200).train, &[start], 8, &device);
+        let (loss, _) = small.model().loss(tokens, targets, None);
+        let gradients = crate::optim::ParameterGradients::collect(small.model(), loss.backward());
+        sum = Some(match sum {
+            None => gradients,
+            Some(sum) => crate::optim::ParameterGradients::add(sum, gradients),
+        });
+    }
+    let sum = sum.expect("four rows");
+    let squares: Vec<f32> = sum
+        .square_sums()
+        .expect("gradients")
+        .into_data()
+        .try_into_vec()
+        .expect("float32");
+    let norm = sum.norms(&squares, 0.25).global;
+    assert!(
+        (norm - report.grad_norm).abs() < 1e-5 * norm,
+        "{norm} {report:?}"
+    );
+}
+
+#[test]
+fn accumulated_loss_is_the_mean_over_batches() {
+    let mut two = trainer(config(&["train.gradient_accumulation=2"]));
+    let mut one = trainer(config(&[]));
+    let both = two.step().expect("a step").loss;
+    let first = one.step().expect("a step").loss;
+    // Untrained: every batch is near ln(vocab), and the two differ.
+    assert!((both - first).abs() < 0.3 && both != first);
+}
+
+#[test]
+fn random_windows_depend_on_seed_step_and_batch_alone() {
+    let source = |seed| {
+        BatchSource::new(dataset(600, 200), BatchingKind::Random, 16, 8, seed).expect("enough")
+    };
+    let starts = |seed, step, micro| source(seed).starts(step, micro, Position::default()).0;
+    assert_eq!(starts(1, 5, 0), starts(1, 5, 0));
+    assert_ne!(starts(1, 5, 0), starts(2, 5, 0));
+    assert_ne!(starts(1, 5, 0), starts(1, 6, 0));
+    assert_ne!(starts(1, 5, 0), starts(1, 5, 1));
+    let mut seen = std::collections::BTreeSet::new();
+    for step in 0..2000 {
+        let starts = starts(3, step, 0);
+        assert!(starts.iter().all(|start| start + 8 < 600));
+        seen.extend(starts);
+    }
+    // Every offset comes up: 32,000 draws over 592.
+    assert_eq!(seen.len(), 592);
+}
+
+#[test]
+fn streams_are_contiguous_and_start_anew() {
+    let source = BatchSource::new(dataset(101, 20), BatchingKind::Stream, 4, 8, 0).expect("enough");
+    // Rows of 25 tokens hold 3 windows of 8.
+    let mut position = Position::default();
+    let mut seen = Vec::new();
+    for _ in 0..4 {
+        let (starts, fresh, next) = source.starts(9, 9, position);
+        seen.push((starts, fresh));
+        position = next;
+    }
+    assert_eq!(
+        seen,
+        vec![
+            (vec![0, 25, 50, 75], true),
+            (vec![8, 33, 58, 83], false),
+            (vec![16, 41, 66, 91], false),
+            (vec![0, 25, 50, 75], true),
+        ]
+    );
+    assert_eq!(position, Position { pass: 1, window: 1 });
+}
+
+#[test]
+fn a_text_too_short_is_refused() {
+    let problem = |sets: &[&str], train, validation| {
+        try_trainer(config(sets), dataset(train, validation))
+            .expect_err("too short")
+            .to_string()
+    };
+    assert!(problem(&[], 8, 20).contains("8 tokens, but 9 are needed"));
+    assert!(problem(&["train.batching=stream"], 32, 20).contains("33 are needed"));
+    assert!(problem(&[], 100, 1).starts_with("the validation part"));
+}
+
+/// Which tokens are predicted, and how often.
+fn coverage(tokens: usize, windows: &[Window]) -> Vec<usize> {
+    let mut seen = vec![0; tokens];
+    for window in windows {
+        for start in &window.starts {
+            for target in start + 1..=start + window.length {
+                seen[target] += 1;
+            }
+        }
+    }
+    seen
+}
+
+#[test]
+fn the_whole_split_is_every_token_once() {
+    for carry in [false, true] {
+        for tokens in [2, 3, 8, 9, 10, 33, 64, 65, 66, 200, 1001] {
+            for batch_size in [1, 3, 4, 50] {
+                let windows = windows(
+                    tokens,
+                    Evaluation {
+                        batch_size,
+                        context_length: 8,
+                        batches: 0,
+                        carry,
+                    },
+                );
+                let seen = coverage(tokens, &windows);
+                assert_eq!(seen[0], 0);
+                assert!(
+                    seen[1..].iter().all(|count| *count == 1),
+                    "{carry} {tokens} {batch_size}"
+                );
+                assert!(
+                    windows
+                        .iter()
+                        .all(|w| w.length <= 8 && w.starts.len() <= batch_size)
+                );
+            }
+        }
+    }
+    assert!(
+        windows(
+            1,
+            Evaluation {
+                batch_size: 1,
+                context_length: 8,
+                batches: 0,
+                carry: false
+            }
+        )
+        .is_empty()
+    );
+}
+
+#[test]
+fn some_batches_are_spread_over_the_split() {
+    let evaluation = Evaluation {
+        batch_size: 4,
+        context_length: 8,
+        batches: 3,
+        carry: false,
+    };
+    let spread = windows(1000, evaluation);
+    assert_eq!(spread.len(), 3);
+    assert_eq!(spread[0].starts[0], 0);
+    assert_eq!(spread[2].starts[3], 1000 - 1 - 8);
+    // More batches than the split holds: the split, once.
+    assert_eq!(coverage(40, &windows(40, evaluation))[1..], vec![1; 39]);
+    let carried = windows(
+        1000,
+        Evaluation {
+            carry: true,
+            ..evaluation
+        },
+    );
+    assert_eq!(carried.len(), 3);
+    assert_eq!(carried[1].starts, vec![8, 257, 506, 755]);
+    assert_eq!(
+        carried.iter().map(|w| w.fresh).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+}
+
+#[test]
+fn evaluation_is_repeatable_and_leaves_training_alone() {
+    let mut plain = trainer(config(&[]));
+    let mut evaluated = trainer(config(&[]));
+    for _ in 0..3 {
+        let first = evaluate(&mut evaluated);
+        let again = evaluate(&mut evaluated);
+        assert_eq!(first.val_loss, again.val_loss);
+        assert_eq!(first.train_loss, again.train_loss);
+        let (a, b) = (
+            plain.step().expect("a step"),
+            evaluated.step().expect("a step"),
+        );
+        assert_eq!(a.loss, b.loss);
+    }
+}
+
+#[test]
+fn evaluation_stops_when_told_to() {
+    let mut trainer = trainer(config(&["eval.batches=0"]));
+    let stop = AtomicBool::new(false);
+    let mut last = (0, 0);
+    let report = trainer
+        .evaluate(&stop, &mut |done, total| {
+            last = (done, total);
+            stop.store(done == 2, Ordering::Relaxed);
+        })
+        .expect("the device works");
+    assert!(report.is_none());
+    assert_eq!(last.0, 2);
+    assert!(last.1 > 2);
+    assert_eq!(trainer.progress().val_loss, None);
+}
+
+#[test]
+fn plateau_and_early_stopping_hear_of_evaluations() {
+    let mut trainer = trainer(config(&[
+        "schedule.kind=plateau",
+        "schedule.patience=1",
+        "schedule.gamma=0.5",
+        "train.early_stopping=3",
+    ]));
+    let rate = trainer.learning_rate();
+    evaluate(&mut trainer);
+    assert!(!trainer.stops_early());
+    // Nothing is trained, so nothing improves.
+    for _ in 0..2 {
+        let report = evaluate(&mut trainer);
+        assert!(!report.best);
+    }
+    assert_eq!(trainer.learning_rate(), rate / 2.0);
+    assert!(!trainer.stops_early());
+    evaluate(&mut trainer);
+    assert!(trainer.stops_early());
+    assert_eq!(trainer.progress().best_step, Some(0));
+}
+
+#[test]
+fn the_multiplier_multiplies() {
+    let mut trainer = trainer(config(&[]));
+    let rate = trainer.learning_rate();
+    let points = trainer.schedule_points(5);
+    trainer.set_learning_rate_multiplier(0.25);
+    assert_eq!(trainer.learning_rate(), rate * 0.25);
+    assert_eq!(
+        trainer.schedule_points(5)[1].learning_rate,
+        points[1].learning_rate * 0.25
+    );
+    assert_eq!(trainer.step().expect("a step").learning_rate, rate * 0.25);
+}
+
+#[test]
+fn a_weight_that_is_not_finite_is_reported_and_nothing_changes() {
+    let mut trainer = trainer(config(&[]));
+    trainer.step().expect("a step");
+    let mut snapshot = trainer.snapshot();
+    let poisoned = snapshot
+        .model
+        .iter_mut()
+        .find(|tensor| tensor.name.starts_with("blocks.0."))
+        .expect("a block");
+    poisoned.data[0] = f32::NAN;
+    trainer.restore(&snapshot).expect("it fits");
+    let error = trainer.step().expect_err("the loss is NaN");
+    let TrainError::Diverged {
+        step,
+        layer,
+        message,
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(step, 2);
+    assert_eq!(layer.as_deref(), Some("blocks.0"));
+    assert!(message.contains("loss is NaN"), "{message}");
+    let after = trainer.snapshot();
+    assert_eq!(after.progress, snapshot.progress);
+    assert_eq!(after.optimizer, snapshot.optimizer);
+}
+
+#[test]
+fn a_rate_too_high_diverges_and_keeps_the_last_weights() {
+    let mut trainer = trainer(config(&["optimizer.kind=sgd", "optimizer.momentum=0"]));
+    trainer.set_learning_rate_multiplier(1e30);
+    let mut before = trainer.snapshot();
+    for _ in 0..10 {
+        match trainer.step() {
+            Ok(report) => {
+                assert!(report.loss.is_finite() && report.grad_norm.is_finite());
+                before = trainer.snapshot();
+            }
+            Err(error) => {
+                assert!(matches!(error, TrainError::Diverged { .. }), "{error}");
+                assert_eq!(trainer.snapshot(), before);
+                return;
+            }
+        }
+    }
+    panic!("weights of 1e27 still train");
+}
+
+#[test]
+fn health_is_by_layer_and_on_demand() {
+    let mut trainer = trainer(config(&[]));
+    trainer.step().expect("a step");
+    assert!(trainer.health().is_none());
+    trainer.measure_health();
+    let report = trainer.step().expect("a step");
+    let (step, layers) = trainer.health().expect("measured");
+    assert_eq!(step, 2);
+    assert!(layers.iter().any(|layer| layer.name == "blocks.0"));
+    let total = layers
+        .iter()
+        .map(|l| l.grad_norm.powi(2))
+        .sum::<f64>()
+        .sqrt();
+    assert!((total - report.grad_norm).abs() < 1e-5 * total);
+    assert!(
+        layers
+            .iter()
+            .all(|l| l.update_ratio.is_finite() && l.weight_norm > 0.0)
+    );
+    assert!(layers.iter().any(|l| l.update_ratio > 0.0));
+    trainer.step().expect("a step");
+    assert_eq!(trainer.health().map(|(step, _)| step), Some(2));
+}
+
+#[test]
+fn a_snapshot_of_another_model_is_refused() {
+    let small = trainer(config(&[])).snapshot();
+    let mut other = trainer(config(&["model.d_model=32"]));
+    let before = other.snapshot();
+    assert!(matches!(other.restore(&small), Err(TrainError::State(_))));
+    assert_eq!(other.snapshot(), before);
+}
+
+#[test]
+fn progress_survives_json() {
+    let mut trainer = trainer(config(&[]));
+    trainer.step().expect("a step");
+    evaluate(&mut trainer);
+    let progress = trainer.progress();
+    let text = serde_json::to_string(progress).expect("plain data");
+    let back: Progress = serde_json::from_str(&text).expect("its own text");
+    assert_eq!(&back, progress);
+}
+
+#[test]
+fn names_of_optimizer_state_are_names_of_parameters() {
+    let mut trainer = trainer(config(&[]));
+    trainer.step().expect("a step");
+    let snapshot = trainer.snapshot();
+    let has = |name: String, tensors: &[NamedTensor]| tensors.iter().any(|t| t.name == name);
+    for tensor in &snapshot.model {
+        assert!(has(format!("{}/first", tensor.name), &snapshot.optimizer));
+        assert!(has(format!("{}/second", tensor.name), &snapshot.optimizer));
+    }
+    assert_eq!(snapshot.optimizer.len(), 2 * snapshot.model.len() + 1);
+}

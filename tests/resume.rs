@@ -1,0 +1,142 @@
+//! A run that goes on from a snapshot repeats the uninterrupted run bit for bit: every model, optimizer and way of batching,
+//! with dropout, accumulation and the plateau schedule. One test, because burn's generator is one per process.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use burn::tensor::Device;
+use fireside::config::{RunConfig, Source, load};
+use fireside::data::{Dataset, TokenIds};
+use fireside::train::{Snapshot, Trainer, TrainerSetup};
+
+const VOCAB: usize = 17;
+const STEPS: usize = 20;
+const CUT: usize = 8;
+
+const RECURRENT: &[&str] = &[
+    "model.hidden_size=12",
+    "model.n_layers=2",
+    "model.dropout=0.2",
+    "model.context_length=6",
+];
+const ATTENTION: &[&str] = &[
+    "model.d_model=16",
+    "model.n_heads=2",
+    "model.n_layers=2",
+    "model.dropout=0.2",
+    "model.context_length=6",
+];
+const MODELS: [(&str, &[&str]); 5] = [
+    ("char-rnn", RECURRENT),
+    ("word-gru", RECURRENT),
+    ("lstm-attention", RECURRENT),
+    ("transformer", ATTENTION),
+    ("gpt", ATTENTION),
+];
+const OPTIMIZERS: [&[&str]; 3] = [
+    &[
+        "optimizer.kind=sgd",
+        "optimizer.momentum=0.9",
+        "optimizer.nesterov=true",
+    ],
+    &["optimizer.kind=adam", "optimizer.weight_decay=0.1"],
+    &["optimizer.kind=adamw", "optimizer.weight_decay=0.1"],
+];
+const COMMON: &[&str] = &[
+    "train.batch_size=3",
+    "train.gradient_accumulation=2",
+    "train.steps=20",
+    "eval.batches=1",
+    "schedule.kind=plateau",
+    "schedule.patience=0",
+    "schedule.warmup=4",
+    "optimizer.learning_rate=0.01",
+];
+
+fn dataset() -> Arc<Dataset> {
+    let ids = |count: u32| -> Vec<u32> { (0..count).map(|i| (i * i / 5 + i) % 17).collect() };
+    Arc::new(Dataset {
+        train: TokenIds::from_ids(&ids(250)),
+        validation: TokenIds::from_ids(&ids(60)),
+        train_bytes: 250,
+        validation_bytes: 60,
+        unknown_validation: 0,
+        unigram_loss: 2.8,
+        source_entropy: None,
+    })
+}
+
+fn trainer(config: &RunConfig) -> Trainer {
+    Trainer::new(TrainerSetup {
+        config: config.clone(),
+        dataset: dataset(),
+        vocab_size: VOCAB,
+        device: Device::flex(),
+    })
+    .expect("enough tokens")
+}
+
+/// Steps `from..to`, with an evaluation after every third.
+fn train(trainer: &mut Trainer, from: usize, to: usize) -> Vec<(u64, u64, u64)> {
+    (from..to)
+        .map(|step| {
+            let report = trainer.step().expect("a step");
+            if step % 3 == 2 {
+                trainer
+                    .evaluate(&AtomicBool::new(false), &mut |_, _| {})
+                    .expect("the device works")
+                    .expect("nobody stops it");
+            }
+            (
+                report.loss.to_bits(),
+                report.grad_norm.to_bits(),
+                report.learning_rate.to_bits(),
+            )
+        })
+        .collect()
+}
+
+/// What has to be equal: all but the wall clock.
+fn timeless(mut snapshot: Snapshot) -> Snapshot {
+    snapshot.progress.seconds = 0.0;
+    snapshot
+}
+
+#[test]
+fn resumed_equals_uninterrupted() {
+    for (preset, sizes) in MODELS {
+        for optimizer in OPTIMIZERS {
+            for batching in ["random", "stream"] {
+                let batching = format!("train.batching={batching}");
+                let sets: Vec<String> = [sizes, optimizer, COMMON, &[batching.as_str()]]
+                    .concat()
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect();
+                let config = load(Source::Preset(preset.to_string()), &sets)
+                    .unwrap_or_else(|error| panic!("{preset} {sets:?}: {error}"));
+                let label = format!("{preset} {optimizer:?} {batching}");
+
+                let mut straight = trainer(&config);
+                let expected = train(&mut straight, 0, STEPS);
+
+                let mut first = trainer(&config);
+                let mut found = train(&mut first, 0, CUT);
+                let snapshot = first.snapshot();
+                drop(first);
+                let mut second = trainer(&config);
+                // The state of the trainer that goes on must come from the snapshot alone.
+                train(&mut second, 0, 2);
+                second.restore(&snapshot).expect("its own snapshot");
+                assert_eq!(second.snapshot(), snapshot, "{label}");
+                found.extend(train(&mut second, CUT, STEPS));
+
+                assert_eq!(found, expected, "{label}");
+                assert!(
+                    timeless(second.snapshot()) == timeless(straight.snapshot()),
+                    "{label}: the last weights differ"
+                );
+            }
+        }
+    }
+}
