@@ -1,5 +1,5 @@
 //! A run that goes on from a snapshot repeats the uninterrupted run bit for bit: every model, optimizer and way of batching,
-//! with dropout, accumulation and the plateau schedule. One test, because burn's generator is one per process.
+//! with dropout, accumulation and the plateau schedule.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

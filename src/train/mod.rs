@@ -7,9 +7,9 @@
 //!
 //! # Randomness
 //! A step draws nothing from a generator that lives on. Windows are a function of (run seed, step, batch within the
-//! step, row), and the device's generator, which dropout uses, is seeded before every forward pass from (run seed, step, batch).
-//! So a run that goes on from a snapshot repeats the uninterrupted run bit for bit on the same device. burn's generator is
-//! one per process and backend: two trainers with dropout must not step at the same time in one process.
+//! step, row), and dropout is seeded before every forward pass from (run seed, step, batch). So a run that goes on
+//! from a snapshot repeats the uninterrupted run bit for bit on the same device. On the CPU dropout counts on the
+//! thread that steps; on a GPU it uses the device's generator, which all trainers of a process share.
 
 mod batch;
 mod error;
