@@ -9,6 +9,9 @@
 pub mod builtin;
 pub mod catalog;
 mod error;
+pub mod fetch;
+#[cfg(test)]
+mod fetch_tests;
 pub mod folders;
 mod gather;
 pub(crate) mod mapped;
