@@ -24,7 +24,7 @@ pub const TEXTS: &[BuiltinText] = &[
     BuiltinText {
         name: "play",
         title: "The Lighthouse of Corran",
-        description: "A play in blank verse: acts, scenes, and speaker names in capitals",
+        description: "A play in blank verse and a short comedy: acts, scenes, speaker names in capitals",
         text: include_str!("../../corpora/play.txt"),
     },
     BuiltinText {
