@@ -25,6 +25,7 @@ pub mod generate;
 pub mod headless;
 pub mod inspect;
 pub mod kernel;
+pub mod logging;
 pub mod model;
 pub mod optim;
 pub mod preview;

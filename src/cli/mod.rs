@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod devices;
 pub mod eval;
 pub mod man;
+mod open;
 pub mod runs;
 pub mod sample;
 pub mod screenshots;
@@ -83,18 +84,25 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
         }
     };
+    crate::logging::init();
     match dispatch(cli) {
         Ok(Exit::Success) => ExitCode::SUCCESS,
         Ok(Exit::Interrupted) => ExitCode::from(130),
         Err(CliError::Failed(message)) => {
-            eprintln!("error: {message}");
+            complain(&format!("error: {message}"));
             ExitCode::from(1)
         }
         Err(CliError::Usage(message)) => {
-            eprintln!("error: {message}");
+            complain(&format!("error: {message}"));
             ExitCode::from(2)
         }
     }
+}
+
+/// A line on standard error; where that is closed too, there is nobody to tell.
+pub(crate) fn complain(line: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, CliError> {

@@ -1,11 +1,154 @@
 //! `fireside train`: Train a model, with or without screens
 
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::{CliError, Exit};
+use crate::config::{RunConfig, Source, load_with_notes};
+use crate::headless::{self, Format};
+use crate::protocol::Origin;
+use crate::run::{self, RunFile};
+use crate::ui::UiOptions;
+use crate::worker::{self, WorkerOptions};
 
 /// Train a model, with or without screens
 #[derive(Debug, clap::Args)]
-pub struct Args {}
+#[command(
+    after_help = "Exit codes: 0 finished, 1 failed, 2 bad usage or configuration, 130 interrupted after saving."
+)]
+pub struct Args {
+    /// A preset (see `fireside config list`), or a TOML file
+    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    config: Option<String>,
+    /// Override a key; may be given several times
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    sets: Vec<String>,
+    /// Folder of the new run (default: a numbered one in ./runs or FIRESIDE_RUNS)
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    run: Option<PathBuf>,
+    /// Go on with a run from its newest whole checkpoint: its folder, its name, or `last`
+    #[arg(long, value_name = "RUN")]
+    resume: Option<String>,
+    /// Plain lines instead of screens; also what happens when there is no terminal
+    #[arg(long)]
+    headless: bool,
+    /// One JSON object a line; implies --headless
+    #[arg(long)]
+    json: bool,
+    /// Short for --set train.steps=N
+    #[arg(long, value_name = "N")]
+    steps: Option<u64>,
+    /// Short for --set device=DEVICE
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+}
 
-pub fn run(_args: Args) -> Result<Exit, CliError> {
-    Err(CliError::failed("not built yet"))
+pub fn run(args: Args) -> Result<Exit, CliError> {
+    let root = run::runs_root();
+    let (config, origin, notes) = plan(&args, &root)?;
+    let screens = !args.headless
+        && !args.json
+        && std::io::stdout().is_terminal()
+        && std::io::stdin().is_terminal();
+    let engine = worker::spawn(WorkerOptions {
+        runs_root: root.clone(),
+    })
+    .map_err(|error| CliError::failed(format!("no thread to train with: {error}")))?;
+    if screens {
+        return super::tui::show(
+            engine,
+            UiOptions {
+                start: Some((config, origin)),
+                runs_root: root,
+                ..UiOptions::default()
+            },
+        );
+    }
+    for note in notes {
+        super::complain(&format!("note: {note}"));
+    }
+    let format = match args.json {
+        true => Format::Json,
+        false => Format::Lines,
+    };
+    let interrupts = count_interrupts()?;
+    let outcome = headless::run(
+        &engine,
+        config,
+        origin,
+        format,
+        &interrupts,
+        &mut std::io::stdout().lock(),
+        &mut std::io::stderr(),
+    );
+    match outcome {
+        Ok(headless::Outcome::Finished) => Ok(Exit::Success),
+        Ok(headless::Outcome::Interrupted) => Ok(Exit::Interrupted),
+        // The training thread may be in the middle of saving: what it writes is whole or not there.
+        Ok(headless::Outcome::Hurried) => std::process::exit(130),
+        Err(message) => Err(CliError::Failed(message)),
+    }
+}
+
+/// What to train, where, and what the user should know about how the values came together.
+fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), CliError> {
+    let mut sets = args.sets.clone();
+    sets.extend(args.steps.map(|steps| format!("train.steps={steps}")));
+    sets.extend(
+        args.device
+            .as_ref()
+            .map(|device| format!("device=\"{device}\"")),
+    );
+    let (source, origin) = match (&args.resume, &args.config) {
+        (Some(name), _) => {
+            let dir = run::find(root, name).map_err(CliError::failed)?;
+            let source = Source::File(dir.join(RunFile::Config.name()));
+            (source, Origin::Resume { dir })
+        }
+        (None, Some(config)) => (
+            Source::from_argument(config),
+            Origin::New {
+                dir: args.run.clone(),
+            },
+        ),
+        (None, None) => return Err(CliError::usage("a CONFIG or --resume is needed")),
+    };
+    let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
+    Ok((loaded.config, origin, loaded.notes))
+}
+
+/// Counts Ctrl-C, termination and the closing of the terminal from now on.
+fn count_interrupts() -> Result<Arc<AtomicUsize>, CliError> {
+    let count = Arc::new(AtomicUsize::new(0));
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+        let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+            .map_err(|error| CliError::failed(format!("signals cannot be heard: {error}")))?;
+        let counter = Arc::clone(&count);
+        std::thread::Builder::new()
+            .name("fireside-signals".to_string())
+            .spawn(move || {
+                for _ in signals.forever() {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
+            })
+            .map_err(|error| {
+                CliError::failed(format!("no thread to hear signals with: {error}"))
+            })?;
+    }
+    Ok(count)
+}
+
+/// Prints to standard output; a reader that went away is no error (`println!` would panic).
+pub(super) fn print(text: &str) -> Result<(), CliError> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(CliError::failed(
+            format!("standard output cannot be written: {error}"),
+        )),
+        _ => Ok(()),
+    }
 }

@@ -189,10 +189,7 @@ impl RunDir {
     }
 
     pub fn write_config(&self, config: &RunConfig) -> Result<(), RunError> {
-        write_whole(
-            &self.file(RunFile::Config),
-            toml::to_string(config).unwrap_or_default().as_bytes(),
-        )
+        write_whole(&self.file(RunFile::Config), config.to_toml().as_bytes())
     }
 
     pub fn write_tokenizer(&self, json: &str) -> Result<(), RunError> {

@@ -1,0 +1,212 @@
+//! The training thread: drains commands at step boundaries, drives the trainer, publishes events.
+//!
+//! - here: the thread itself, idle between runs; a panic ends the run, not the thread.
+//! - `start`: from a config and a folder to a run that is ready to train.
+//! - `session`: one run, step by step. `requests`: the commands it obeys. `sampling`: text token by token.
+//! - `driver`: what is asked of a trainer. `trainer`: how [`crate::train::Trainer`] answers.
+//! - `outbox`: the way out, which never waits. `saver`: checkpoints, written on a thread of their own.
+//! - `memory`: whether a run fits into the machine. `machine`: one user of the cores at a time.
+//!
+//! A `Start` while a run is going on is refused: the new run fails with a sentence, the old one is not touched.
+
+mod driver;
+mod machine;
+mod memory;
+mod outbox;
+mod requests;
+mod sampling;
+mod saver;
+mod session;
+mod start;
+mod trainer;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+pub(crate) use driver::{DriveError, Driver, DriverFactory, DriverSetup};
+pub(crate) use machine::Machine;
+pub(crate) use start::tokens_per_step;
+pub(crate) use trainer::factory as trainer_factory;
+
+use crate::protocol::{
+    Command, CommandSender, Engine, EventKind, Notice, NoticeLevel, Phase, RunId,
+};
+use outbox::Outbox;
+use session::After;
+
+/// What the training thread needs to know before its first command.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Where new runs go that are given no folder of their own.
+    pub runs_root: PathBuf,
+}
+
+impl Default for WorkerOptions {
+    fn default() -> Self {
+        Self {
+            runs_root: crate::run::runs_root(),
+        }
+    }
+}
+
+/// Starts the training thread, and a helper for previews, and hands over the two ends. When the command end is
+/// dropped, the run is saved and the thread ends; the event end hangs up when it has.
+///
+/// # Errors
+/// The system has no thread left to give.
+pub fn spawn(options: WorkerOptions) -> std::io::Result<Engine> {
+    spawn_with(options, trainer_factory())
+}
+
+fn spawn_with(options: WorkerOptions, factory: DriverFactory) -> std::io::Result<Engine> {
+    log_panics_of_our_threads();
+    let (sender, commands) = mpsc::channel();
+    let (event_sender, events) = mpsc::sync_channel(outbox::CHANNEL_LENGTH);
+    let stop = Arc::new(AtomicBool::new(false));
+    let machine = Arc::new(Machine::default());
+    let previews = crate::preview::spawn(
+        event_sender.clone(),
+        Arc::clone(&machine),
+        Arc::clone(&factory),
+    )?;
+    let context = Context {
+        commands,
+        stop: Arc::clone(&stop),
+        outbox: Outbox::new(event_sender),
+        options,
+        machine,
+        factory,
+    };
+    std::thread::Builder::new()
+        .name("fireside-train".to_string())
+        .spawn({
+            let previews = previews.clone();
+            move || work(context, &previews)
+        })?;
+    Ok(Engine {
+        commands: CommandSender::new(sender, stop).with_previews(previews),
+        events,
+    })
+}
+
+/// What lives as long as the thread.
+pub(crate) struct Context {
+    pub commands: Receiver<Command>,
+    pub stop: Arc<AtomicBool>,
+    pub outbox: Outbox,
+    pub options: WorkerOptions,
+    pub machine: Arc<Machine>,
+    pub factory: DriverFactory,
+}
+
+impl Context {
+    pub fn notice(&mut self, level: NoticeLevel, message: impl Into<String>) {
+        let message = message.into();
+        tracing::info!(?level, "{message}");
+        self.outbox
+            .emit(EventKind::Notice(Notice { level, message }));
+    }
+
+    /// The next command; waits up to `patience`, handing over events meanwhile. A front end that went away counts
+    /// as a shutdown.
+    pub fn next_command(&mut self, patience: Duration) -> Option<Command> {
+        self.outbox.flush();
+        match self.commands.recv_timeout(patience) {
+            Ok(command) => Some(command),
+            Err(RecvTimeoutError::Timeout) => None,
+            Err(RecvTimeoutError::Disconnected) => Some(Command::Shutdown),
+        }
+    }
+
+    /// A new run was asked for while one is going on.
+    pub fn refuse_start(&mut self, run: RunId) {
+        let message = "another run is training; stop it first".to_string();
+        self.outbox.emit_for(run, EventKind::Failed { message });
+    }
+}
+
+fn work(mut context: Context, previews: &Sender<Command>) {
+    // Nothing to train: wait long, unless events wait for the reader.
+    loop {
+        let patience = match context.outbox.is_empty() {
+            true => Duration::from_secs(3600),
+            false => Duration::from_millis(20),
+        };
+        match context.next_command(patience) {
+            None => {}
+            Some(Command::Shutdown) => break,
+            Some(Command::Stop) => context.stop.store(false, Ordering::Relaxed),
+            Some(Command::Start {
+                run,
+                config,
+                origin,
+            }) => {
+                context.outbox.set_run(run);
+                // Whatever the run left half done, it dropped it; the context itself is whole between its calls.
+                let result = catch_unwind(AssertUnwindSafe(|| {
+                    let machine = Arc::clone(&context.machine);
+                    let _in_use = machine.train();
+                    start::run(&mut context, *config, origin)
+                }));
+                let after = result.unwrap_or_else(|panic| {
+                    let message = format!("the run ended by a defect: {}", panic_text(&*panic));
+                    fail(&mut context, message);
+                    After::Idle
+                });
+                crate::logging::follow_run(None);
+                if after == After::End {
+                    break;
+                }
+                context.outbox.emit(EventKind::Phase(Phase::Idle));
+            }
+            Some(Command::Preview { request, config }) => {
+                // A sender without its own way for previews.
+                let _ = previews.send(Command::Preview { request, config });
+            }
+            Some(_) => context.notice(NoticeLevel::Info, "nothing is training"),
+        }
+    }
+    // The helper holds an event end too: the reader sees the end when both are gone.
+    let _ = previews.send(Command::Shutdown);
+    context.outbox.farewell();
+}
+
+fn fail(context: &mut Context, message: String) {
+    tracing::error!("{message}");
+    context.outbox.emit(EventKind::Phase(Phase::Failed));
+    context.outbox.emit(EventKind::Failed { message });
+}
+
+/// The words of a panic.
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    panic
+        .downcast_ref::<&str>()
+        .map(|text| text.to_string())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_string())
+}
+
+/// Panics of our own threads, and of the unnamed ones that compute for them, are caught and reported as events;
+/// the usual message on stderr would land in the middle of the screen. They go to the log instead.
+fn log_panics_of_our_threads() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let thread = std::thread::current();
+            if thread
+                .name()
+                .is_none_or(|name| name.starts_with("fireside-"))
+            {
+                let trace = std::backtrace::Backtrace::force_capture();
+                tracing::error!("panic: {info}\n{trace}");
+            } else {
+                usual(info);
+            }
+        }));
+    });
+}

@@ -1,0 +1,133 @@
+//! The commands a run obeys. What only steers is obeyed when it is heard, also in the middle of an evaluation or
+//! a sample; what needs the trainer waits for the next step boundary.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::session::{Mode, Session, WhenEnding};
+use crate::config::SampleConfig;
+use crate::protocol::{CheckpointReason, Command, Edit, EventKind, NoticeLevel, Phase};
+use crate::run::{EditRecord, Record};
+
+/// What waits for the next step boundary.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    Set(Edit),
+    Evaluate,
+    Sample(SampleConfig),
+    Save,
+}
+
+/// Learning-rate multipliers that make sense; 0 freezes the weights.
+const MULTIPLIERS: std::ops::RangeInclusive<f64> = 0.0..=1000.0;
+
+impl Session<'_> {
+    /// Takes the commands that have come, without waiting.
+    pub(super) fn hear_commands(&mut self) {
+        while let Some(command) = self.context.next_command(Duration::ZERO) {
+            self.hear(command);
+            if self.ending() {
+                return;
+            }
+        }
+    }
+
+    /// Waits for a command, for as long as a paused run has nothing else to look after.
+    pub(super) fn wait_for_command(&mut self) {
+        let patience = match self.context.outbox.is_empty() && self.saver.is_idle() {
+            true => Duration::from_millis(500),
+            false => Duration::from_millis(20),
+        };
+        if let Some(command) = self.context.next_command(patience) {
+            self.hear(command);
+        }
+    }
+
+    fn hear(&mut self, command: Command) {
+        match command {
+            Command::Start { run, .. } => self.context.refuse_start(run),
+            Command::Stop => {
+                self.context.stop.store(false, Ordering::Relaxed);
+                self.end = Some(WhenEnding::Idle);
+            }
+            Command::Shutdown => {
+                self.context.stop.store(false, Ordering::Relaxed);
+                self.end = Some(WhenEnding::Shutdown);
+            }
+            Command::Pause => self.set_mode(Mode::Paused),
+            Command::Resume => self.set_mode(Mode::Running),
+            Command::StepOnce => self.set_mode(Mode::Until(self.step + 1)),
+            Command::RunUntil { step } if step <= self.step => self.notice(
+                NoticeLevel::Warning,
+                format!("step {step} is past; the run is at step {}", self.step),
+            ),
+            Command::RunUntil { step } => self.set_mode(Mode::Until(step)),
+            Command::Set(edit) => self.queue.push_back(Request::Set(edit)),
+            Command::Evaluate => self.queue.push_back(Request::Evaluate),
+            Command::Sample(settings) => self.queue.push_back(Request::Sample(settings)),
+            Command::Save => self.queue.push_back(Request::Save),
+            Command::Preview { request, .. } => {
+                let preview = Err("previews are answered by their own helper".to_string());
+                self.context
+                    .outbox
+                    .emit(EventKind::Previewed { request, preview });
+            }
+        }
+    }
+
+    fn set_mode(&mut self, mode: Mode) {
+        // The step that went wrong was not applied: with another learning rate it may go well.
+        if mode != Mode::Paused && self.diverged.take().is_some() {
+            self.notice(NoticeLevel::Info, "trying the step again that went wrong");
+        }
+        if mode == Mode::Paused
+            && matches!(self.shown, Some(Phase::Evaluating { .. } | Phase::Sampling))
+        {
+            self.notice(NoticeLevel::Info, "pausing when this is done");
+        }
+        self.mode = mode;
+    }
+
+    /// Does what waited for a step boundary.
+    pub(super) fn obey_requests(&mut self) {
+        while let Some(request) = self.queue.pop_front() {
+            if self.ending() {
+                return;
+            }
+            match request {
+                Request::Set(edit) => self.edit(edit),
+                Request::Evaluate => self.evaluate(),
+                Request::Sample(settings) => self.sample(&settings),
+                Request::Save => self.save(CheckpointReason::User, false),
+            }
+        }
+    }
+
+    fn edit(&mut self, edit: Edit) {
+        match edit {
+            Edit::LearningRateMultiplier(multiplier) => {
+                if !MULTIPLIERS.contains(&multiplier) {
+                    self.notice(
+                        NoticeLevel::Warning,
+                        format!(
+                            "learning-rate multiplier {multiplier} was refused: it must be between {} and {}",
+                            MULTIPLIERS.start(),
+                            MULTIPLIERS.end()
+                        ),
+                    );
+                    return;
+                }
+                self.driver.set_learning_rate_multiplier(multiplier);
+            }
+        }
+        self.dirty = true;
+        let record = EditRecord {
+            step: self.step + 1,
+            edit,
+        };
+        self.edits.push(record.clone());
+        self.publish(Record::Edit(record));
+        let schedule = self.driver.schedule();
+        self.context.outbox.emit(EventKind::Schedule(schedule));
+    }
+}

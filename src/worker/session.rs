@@ -1,0 +1,467 @@
+//! One run, step by step.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::Context;
+use super::driver::{DriveError, Driver};
+use super::requests::Request;
+use super::saver::{Job, Outcome, Saver};
+use crate::config::RunConfig;
+use crate::protocol::{
+    CheckpointReason, EvalReport, EventKind, FinishReason, FinishReport, Notice, NoticeLevel, Phase,
+};
+use crate::run::checkpoint::{self, CheckpointMeta};
+use crate::run::{EditRecord, Record, RunDir};
+use crate::tokenizer::Tokenizer;
+
+/// How often the log is handed to the system.
+const LOG_INTERVAL: Duration = Duration::from_millis(200);
+/// How often norms by layer are published.
+const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    Running,
+    Paused,
+    /// Train up to and including this step, then pause.
+    Until(u64),
+}
+
+/// What the user wants after the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenEnding {
+    Idle,
+    Shutdown,
+}
+
+/// What the thread does after a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    Idle,
+    End,
+}
+
+/// The session's own part of a checkpoint, beside the trainer's.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SessionState {
+    /// The last step whose evaluation, and whose samples, are done: a run stopped in between does them first
+    /// when it goes on.
+    pub evaluated_at: u64,
+    pub sampled_at: u64,
+    pub last_val_loss: Option<f64>,
+    pub best_val_loss: Option<f64>,
+    pub best_step: Option<u64>,
+    /// Evaluations since the best one.
+    pub stale_evaluations: u64,
+    pub edits: Vec<EditRecord>,
+}
+
+pub struct Session<'a> {
+    pub(super) context: &'a mut Context,
+    pub(super) dir: RunDir,
+    pub(super) config: RunConfig,
+    pub(super) driver: Box<dyn Driver>,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) saver: Saver,
+    pub(super) mode: Mode,
+    pub(super) step: u64,
+    /// Seconds of training, as the last step told.
+    pub(super) seconds: f64,
+    pub(super) queue: VecDeque<Request>,
+    pub(super) end: Option<WhenEnding>,
+    pub(super) diverged: Option<Phase>,
+    /// The phase last published.
+    pub(super) shown: Option<Phase>,
+    /// Something changed since the last snapshot.
+    pub(super) dirty: bool,
+    pub(super) edits: Vec<EditRecord>,
+    pub(super) prompts_warned: HashSet<String>,
+    pub(super) state: SessionState,
+    /// The device compiles its kernels in the first step.
+    pub(super) compiles: bool,
+    pub(super) failed: Option<String>,
+    pub(super) log_failing: bool,
+    pub(super) last_log: Instant,
+    pub(super) last_health: Instant,
+}
+
+impl Session<'_> {
+    /// Trains until the run ends, one way or another, and puts it away.
+    pub fn run(&mut self) {
+        let reason = self.train();
+        self.put_away(reason);
+    }
+
+    fn train(&mut self) -> FinishReason {
+        // A checkpoint taken between a step and what its cadence asks for.
+        if self.step > 0 && !self.ending() {
+            self.cadence();
+        }
+        loop {
+            self.hear_commands();
+            self.look_after();
+            if self.ending() || self.failed.is_some() {
+                return FinishReason::Stopped;
+            }
+            self.obey_requests();
+            if self.ending() || self.failed.is_some() {
+                continue;
+            }
+            if self.diverged.is_none() {
+                if self.step >= self.config.train.steps {
+                    return FinishReason::Completed;
+                }
+                let patience = self.config.train.early_stopping;
+                if patience > 0 && self.state.stale_evaluations >= patience {
+                    self.notice(
+                        NoticeLevel::Info,
+                        format!("stopped early: {patience} evaluations without improvement"),
+                    );
+                    return FinishReason::EarlyStopped;
+                }
+            }
+            if let Mode::Until(step) = self.mode
+                && self.step >= step
+            {
+                self.mode = Mode::Paused;
+            }
+            match (&self.diverged, self.mode) {
+                (Some(phase), _) => {
+                    self.show(phase.clone());
+                    self.wait_for_command();
+                }
+                (None, Mode::Paused) => {
+                    self.show(Phase::Paused);
+                    self.flush_log();
+                    self.wait_for_command();
+                }
+                (None, Mode::Running | Mode::Until(_)) => self.train_step(),
+            }
+        }
+    }
+
+    fn train_step(&mut self) {
+        self.show(match self.compiles {
+            true => Phase::Compiling,
+            false => Phase::Training,
+        });
+        if self.compiles {
+            self.context.outbox.flush();
+        }
+        let measured = self.last_health.elapsed() >= HEALTH_INTERVAL;
+        if measured {
+            self.last_health = Instant::now();
+            self.driver.measure_health();
+        }
+        match self.driver.step() {
+            Ok(report) => {
+                self.compiles = false;
+                self.step = report.step;
+                self.seconds = report.seconds;
+                self.dirty = true;
+                self.dir.append(&Record::Step(report));
+                self.context.outbox.step(report);
+                if measured && let Some((step, layers)) = self.driver.health() {
+                    self.context.outbox.emit(EventKind::Health { step, layers });
+                }
+                self.cadence();
+            }
+            Err(error) => self.trouble(error),
+        }
+    }
+
+    /// What the present step asks for and is not done yet: evaluation, samples, checkpoint, in this order, so
+    /// that a checkpoint holds what the evaluation changed.
+    fn cadence(&mut self) {
+        let step = self.step;
+        let last = step >= self.config.train.steps;
+        let due = |every: u64| every > 0 && step.is_multiple_of(every);
+        if (due(self.config.eval.every) || last) && self.state.evaluated_at != step {
+            self.evaluate();
+        }
+        if self.ending() || self.diverged.is_some() || self.failed.is_some() {
+            return;
+        }
+        let sample = self.config.sample.clone();
+        if (due(sample.every) || (last && sample.every > 0)) && self.state.sampled_at != step {
+            self.sample(&sample);
+            if !self.ending() {
+                self.state.sampled_at = step;
+                self.dirty = true;
+            }
+        }
+        let best = self.state.best_step == Some(step);
+        if due(self.config.checkpoint.every) && !last {
+            self.save(CheckpointReason::Cadence, best);
+        } else if best && !last {
+            self.save(CheckpointReason::Best, true);
+        }
+    }
+
+    pub(super) fn evaluate(&mut self) {
+        self.show(Phase::Evaluating { done: 0, total: 0 });
+        let stop = Arc::clone(&self.context.stop);
+        let outbox = &mut self.context.outbox;
+        let result = self.driver.evaluate(&stop, &mut |done, total| {
+            outbox.emit(EventKind::Phase(Phase::Evaluating { done, total }));
+        });
+        match result {
+            // Cut short: the command that did it is heard at the next boundary.
+            Ok(None) => {}
+            Ok(Some(report)) => self.evaluated(report),
+            Err(error) => self.trouble(error),
+        }
+    }
+
+    fn evaluated(&mut self, mut report: EvalReport) {
+        let finite = report.val_loss.is_finite();
+        // The same step evaluated twice is not one more evaluation without improvement.
+        let again = self.state.evaluated_at == self.step;
+        report.best = finite
+            && self
+                .state
+                .best_val_loss
+                .is_none_or(|best| report.val_loss < best);
+        if report.best {
+            self.state.best_val_loss = Some(report.val_loss);
+            self.state.best_step = Some(self.step);
+            self.state.stale_evaluations = 0;
+        } else if !again {
+            self.state.stale_evaluations += 1;
+        }
+        self.state.evaluated_at = self.step;
+        self.state.last_val_loss = finite.then_some(report.val_loss);
+        self.dirty = true;
+        self.publish(Record::Eval(report));
+        if let Err(error) = self.dir.write_summary() {
+            tracing::warn!(%error, "summary not written");
+        }
+        let schedule = self.driver.schedule();
+        self.context.outbox.emit(EventKind::Schedule(schedule));
+    }
+
+    /// Takes a snapshot and hands it to the saver. A state that is on disk already is not written twice: a save
+    /// by the user then marks what is there.
+    pub(super) fn save(&mut self, reason: CheckpointReason, best: bool) {
+        if self.diverged.is_some() {
+            self.notice(
+                NoticeLevel::Warning,
+                "not saved: the loss is no longer a number; the last good checkpoint is kept",
+            );
+            return;
+        }
+        if !self.dirty {
+            self.saver.wait();
+            self.report_saves();
+            let newest = checkpoint::entries(self.dir.path()).into_iter().next();
+            if let Some(entry) = newest.filter(|entry| entry.step == self.step) {
+                if reason == CheckpointReason::User {
+                    match checkpoint::keep(&entry) {
+                        Ok(()) => self.notice(
+                            NoticeLevel::Info,
+                            format!("the checkpoint of step {} will be kept", entry.step),
+                        ),
+                        Err(error) => self.notice(NoticeLevel::Error, error.to_string()),
+                    }
+                }
+                return;
+            }
+        }
+        // The log must not be behind the checkpoint.
+        self.flush_log();
+        self.state.edits = self.edits.clone();
+        let state = serde_json::to_value(&self.state).map_err(|error| error.to_string());
+        let snapshot = self.driver.snapshot().map_err(|error| error.to_string());
+        match snapshot.and_then(|snapshot| Ok((snapshot, state?))) {
+            Ok((mut snapshot, state)) => {
+                snapshot.state = serde_json::json!({ "trainer": snapshot.state, "session": state });
+                self.dirty = false;
+                self.saver.submit(Job {
+                    meta: CheckpointMeta {
+                        step: self.step,
+                        reason,
+                        best: best || self.state.best_step == Some(self.step),
+                        val_loss: (self.state.evaluated_at == self.step)
+                            .then_some(self.state.last_val_loss)
+                            .flatten(),
+                    },
+                    checkpoint: snapshot,
+                    keep: self.config.checkpoint.keep,
+                });
+            }
+            Err(message) => self.save_failed(self.step, &message),
+        }
+    }
+
+    fn save_failed(&mut self, step: u64, message: &str) {
+        // What is not on disk must be written again.
+        self.dirty = true;
+        self.mode = Mode::Paused;
+        self.notice(
+            NoticeLevel::Error,
+            format!(
+                "the checkpoint of step {step} was not written, and training is paused: {message}"
+            ),
+        );
+    }
+
+    /// What the saver has to say.
+    pub(super) fn report_saves(&mut self) {
+        for outcome in self.saver.outcomes() {
+            match outcome {
+                Outcome::Saved {
+                    info,
+                    prune_problem,
+                } => {
+                    self.publish(Record::Checkpoint(info));
+                    if let Some(problem) = prune_problem {
+                        self.notice(NoticeLevel::Warning, problem);
+                    }
+                }
+                Outcome::Superseded { step } => self.notice(
+                    NoticeLevel::Info,
+                    format!("the checkpoint of step {step} was left out: the disk is behind, a newer one follows"),
+                ),
+                Outcome::Failed { step, message } => self.save_failed(step, &message),
+            }
+        }
+    }
+
+    /// What has to be done now and then.
+    fn look_after(&mut self) {
+        self.report_saves();
+        if self.last_log.elapsed() >= LOG_INTERVAL {
+            self.flush_log();
+        }
+    }
+
+    /// Hands the log to the system. A disk that refuses it pauses the run, once.
+    pub(super) fn flush_log(&mut self) {
+        self.last_log = Instant::now();
+        match self.dir.flush() {
+            Ok(()) => self.log_failing = false,
+            Err(error) if !self.log_failing => {
+                self.log_failing = true;
+                self.mode = Mode::Paused;
+                self.notice(
+                    NoticeLevel::Error,
+                    format!("training is paused: {error}; the lines are kept in memory until it can be written"),
+                );
+            }
+            Err(_) => {}
+        }
+    }
+
+    fn trouble(&mut self, error: DriveError) {
+        match error {
+            DriveError::Diverged {
+                step,
+                layer,
+                message,
+            } => {
+                self.mode = Mode::Paused;
+                self.publish(Record::Diverged {
+                    step,
+                    layer: layer.clone(),
+                    message: message.clone(),
+                });
+                self.diverged = Some(Phase::Diverged {
+                    step,
+                    layer,
+                    message,
+                });
+                self.flush_log();
+            }
+            DriveError::Failed(message) => self.failed = Some(message),
+        }
+    }
+
+    pub(super) fn ending(&self) -> bool {
+        self.end.is_some() || self.context.stop.load(Ordering::Relaxed)
+    }
+
+    /// Publishes a phase that is not the present one.
+    pub(super) fn show(&mut self, phase: Phase) {
+        if self.shown.as_ref() != Some(&phase) {
+            self.shown = Some(phase.clone());
+            self.context.outbox.emit(EventKind::Phase(phase));
+        }
+    }
+
+    pub(super) fn notice(&mut self, level: NoticeLevel, message: impl Into<String>) {
+        let message = message.into();
+        self.publish(Record::Notice { level, message });
+    }
+
+    /// A fact of the run: into its log and out as an event.
+    pub(super) fn publish(&mut self, record: Record) {
+        self.dir.append(&record);
+        let event = match record {
+            Record::Eval(report) => EventKind::Evaluated(report),
+            Record::Sample(sample) => EventKind::SampleDone(sample),
+            Record::Checkpoint(info) => EventKind::Checkpointed(info),
+            Record::Edit(edit) => EventKind::Edited {
+                step: edit.step,
+                edit: edit.edit,
+            },
+            Record::Notice { level, message } => {
+                tracing::info!(?level, "{message}");
+                EventKind::Notice(Notice { level, message })
+            }
+            Record::Diverged {
+                step,
+                layer,
+                message,
+            } => EventKind::Phase(Phase::Diverged {
+                step,
+                layer,
+                message,
+            }),
+            Record::Finished(report) => EventKind::Finished(report),
+            Record::Failed { message } => EventKind::Failed { message },
+            Record::Started(_) | Record::Resumed { .. } | Record::Step(_) => return,
+        };
+        if let EventKind::Phase(phase) = &event {
+            self.shown = Some(phase.clone());
+        }
+        self.context.outbox.emit(event);
+    }
+
+    /// The last checkpoint, the last word, and everything on disk.
+    fn put_away(&mut self, reason: FinishReason) {
+        self.show(Phase::Stopping);
+        self.context.outbox.flush();
+        let unchanged = !self.dirty || self.step == 0;
+        if self.diverged.is_none() && !unchanged {
+            self.save(CheckpointReason::Stop, false);
+        }
+        self.saver.wait();
+        self.report_saves();
+        match self.failed.take() {
+            Some(message) => {
+                self.show(Phase::Failed);
+                self.publish(Record::Failed { message });
+            }
+            None => {
+                self.show(Phase::Finished);
+                self.publish(Record::Finished(FinishReport {
+                    step: self.step,
+                    reason,
+                    val_loss: self.state.last_val_loss,
+                    best_val_loss: self.state.best_val_loss,
+                    best_step: self.state.best_step,
+                    seconds: self.seconds,
+                }));
+            }
+        }
+        if let Err(error) = self.dir.sync() {
+            self.notice(NoticeLevel::Error, error.to_string());
+        }
+    }
+}

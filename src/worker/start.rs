@@ -1,0 +1,450 @@
+//! From a config and a folder to a run that is ready to train. Each stage shows as a phase of its own, and each
+//! can be stopped. What fails before the first step takes a new folder away again.
+
+use std::collections::{HashSet, VecDeque};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use super::driver::{Driver, DriverSetup};
+use super::memory::{self, Verdict};
+use super::saver::Saver;
+use super::session::{After, Mode, Session, SessionState, WhenEnding};
+use super::{Context, fail, panic_text};
+use crate::config::RunConfig;
+use crate::data::{self, Prepared};
+use crate::device::{self, Chosen};
+use crate::model;
+use crate::progress::{Flow, Update};
+use crate::protocol::{Command, EventKind, NoticeLevel, Origin, Phase, RunInfo};
+use crate::run::checkpoint::{self, Loaded};
+use crate::run::{Record, RunDir, RunFile, RunHeader};
+use crate::tokenizer::Tokenizer;
+
+/// Loading is shown at most this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Why a run did not begin.
+enum NoStart {
+    Failed(String),
+    /// The user asked to stop while it loaded.
+    Stopped(WhenEnding),
+}
+
+impl NoStart {
+    fn failed(error: impl ToString) -> Self {
+        NoStart::Failed(error.to_string())
+    }
+}
+
+/// Loads a run, trains it to its end and puts it away.
+pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
+    loading(context, "opening the run folder", 0, None);
+    let opened = match &origin {
+        Origin::New { dir } => RunDir::create(&context.options.runs_root, dir.as_deref(), &config),
+        Origin::Resume { dir } => RunDir::open(dir),
+    };
+    let mut dir = match opened {
+        Ok(dir) => dir,
+        Err(error) => {
+            fail(context, error.to_string());
+            return After::Idle;
+        }
+    };
+    crate::logging::follow_run(Some(&dir.file(RunFile::Log)));
+    tracing::info!(run = %dir.path().display(), version = env!("CARGO_PKG_VERSION"), "run opened");
+    // A panic while loading must still take the new folder away.
+    let loaded = catch_unwind(AssertUnwindSafe(|| {
+        load(context, &mut dir, &config, &origin)
+    }))
+    .unwrap_or_else(|panic| {
+        Err(NoStart::Failed(format!(
+            "loading ended by a defect: {}",
+            panic_text(&*panic)
+        )))
+    });
+    let parts = match loaded {
+        Ok(parts) => parts,
+        Err(no_start) => {
+            crate::logging::follow_run(None);
+            dir.discard();
+            return match no_start {
+                NoStart::Failed(message) => {
+                    fail(context, message);
+                    After::Idle
+                }
+                NoStart::Stopped(when) => {
+                    fail(context, "stopped while it was loading".to_string());
+                    after(Some(when))
+                }
+            };
+        }
+    };
+    let mut session = match parts.into_session(context, dir, config) {
+        Ok(session) => session,
+        Err((context, message)) => {
+            fail(context, message);
+            return After::Idle;
+        }
+    };
+    // The session outlives a panic in it, so that the run's last word is written.
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| session.run())) {
+        session.panicked(panic_text(&*panic));
+    }
+    after(session.end)
+}
+
+fn after(end: Option<WhenEnding>) -> After {
+    match end {
+        Some(WhenEnding::Shutdown) => After::End,
+        Some(WhenEnding::Idle) | None => After::Idle,
+    }
+}
+
+impl Session<'_> {
+    fn panicked(&mut self, text: String) {
+        // The trainer may be half way through a step: what is on disk counts, nothing of it is saved.
+        self.saver.wait();
+        self.report_saves();
+        self.show(Phase::Failed);
+        self.publish(Record::Failed {
+            message: format!("training ended by a defect at step {}: {text}", self.step),
+        });
+        if let Err(error) = self.dir.sync() {
+            tracing::error!(%error, "the log of the failed run");
+        }
+    }
+}
+
+/// What loading makes.
+struct Parts {
+    driver: Box<dyn Driver>,
+    prepared: Prepared,
+    compiles: bool,
+    state: SessionState,
+    step: u64,
+    seconds: f64,
+}
+
+impl Parts {
+    fn into_session(
+        self,
+        context: &mut Context,
+        dir: RunDir,
+        config: RunConfig,
+    ) -> Result<Session<'_>, (&mut Context, String)> {
+        let saver = match Saver::spawn(dir.path().to_path_buf()) {
+            Ok(saver) => saver,
+            Err(error) => return Err((context, format!("no thread to save with: {error}"))),
+        };
+        Ok(Session {
+            context,
+            dir,
+            config,
+            driver: self.driver,
+            tokenizer: self.prepared.tokenizer,
+            saver,
+            mode: Mode::Running,
+            step: self.step,
+            seconds: self.seconds,
+            queue: VecDeque::new(),
+            end: None,
+            diverged: None,
+            shown: None,
+            dirty: false,
+            edits: self.state.edits.clone(),
+            prompts_warned: HashSet::new(),
+            state: self.state,
+            compiles: self.compiles,
+            failed: None,
+            log_failing: false,
+            last_log: Instant::now(),
+            last_health: Instant::now(),
+        })
+    }
+}
+
+fn loading(context: &mut Context, what: &str, done: u64, total: Option<u64>) {
+    context.outbox.emit(EventKind::Phase(Phase::Loading {
+        what: what.to_string(),
+        done,
+        total,
+    }));
+}
+
+/// Between two stages: whether the user wants to stop. Other commands make no sense yet.
+fn check_stop(context: &mut Context) -> Result<(), NoStart> {
+    while let Some(command) = context.next_command(Duration::ZERO) {
+        match command {
+            Command::Stop => {
+                context.stop.store(false, Ordering::Relaxed);
+                return Err(NoStart::Stopped(WhenEnding::Idle));
+            }
+            Command::Shutdown => return Err(NoStart::Stopped(WhenEnding::Shutdown)),
+            Command::Start { run, .. } => context.refuse_start(run),
+            _ => context.notice(NoticeLevel::Info, "the run is still loading"),
+        }
+    }
+    Ok(())
+}
+
+fn load(
+    context: &mut Context,
+    dir: &mut RunDir,
+    config: &RunConfig,
+    origin: &Origin,
+) -> Result<Parts, NoStart> {
+    let resumed = match origin {
+        Origin::New { .. } => None,
+        Origin::Resume { .. } => Some(resume(context, dir, config)?),
+    };
+    let tokenizer = match &resumed {
+        None => None,
+        Some(_) => Some(Tokenizer::load(&dir.file(RunFile::Tokenizer)).map_err(NoStart::failed)?),
+    };
+    let prepared = prepare(context, config, tokenizer)?;
+    let chosen = choose_device(context, config)?;
+    check_memory(context, config, prepared.tokenizer.vocab_size())?;
+    loading(context, "building the model", 0, None);
+    check_stop(context)?;
+    let mut driver = (context.factory)(DriverSetup {
+        config: config.clone(),
+        dataset: prepared.dataset.clone(),
+        vocab_size: prepared.tokenizer.vocab_size(),
+        device: chosen.device.clone(),
+    })
+    .map_err(NoStart::failed)?;
+    let mut state = SessionState::default();
+    if let Some(loaded) = resumed {
+        state = restore(driver.as_mut(), loaded)?;
+    }
+    let step = driver.steps_done();
+    check_stop(context)?;
+    let info = info(dir, config, &prepared, &chosen, driver.as_ref());
+    record_start(context, dir, config, &prepared, &info, &state, origin)
+        .map_err(NoStart::failed)?;
+    // The multiplier of the snapshot is in force; the screens learn it as they learn an edit.
+    if let Some(edit) = state.edits.last() {
+        let (step, edit) = (edit.step, edit.edit.clone());
+        context.outbox.emit(EventKind::Edited { step, edit });
+    }
+    let schedule = driver.schedule();
+    context.outbox.emit(EventKind::Schedule(schedule));
+    let seconds = driver.seconds();
+    Ok(Parts {
+        driver,
+        compiles: chosen.compiles,
+        state,
+        step,
+        seconds,
+        prepared,
+    })
+}
+
+/// The newest whole checkpoint, where the config still describes the same model on the same text.
+fn resume(context: &mut Context, dir: &RunDir, config: &RunConfig) -> Result<Loaded, NoStart> {
+    let stored = std::fs::read_to_string(dir.file(RunFile::Config)).map_err(|error| {
+        NoStart::Failed(format!("config.toml of the run cannot be read: {error}"))
+    })?;
+    let stored = RunConfig::from_toml(RunFile::Config.name(), &stored).map_err(NoStart::failed)?;
+    let mut changed = Vec::new();
+    if stored.model != config.model {
+        changed.push("model");
+    }
+    if stored.tokenizer != config.tokenizer {
+        changed.push("tokenizer");
+    }
+    if stored.corpus != config.corpus {
+        changed.push("corpus");
+    }
+    if stored.train.seed != config.train.seed {
+        changed.push("train.seed");
+    }
+    if stored.train.batching != config.train.batching {
+        changed.push("train.batching");
+    }
+    if stored.optimizer.kind != config.optimizer.kind {
+        changed.push("optimizer.kind");
+    }
+    if !changed.is_empty() {
+        return Err(NoStart::Failed(format!(
+            "a run cannot go on with another {}: start a new run instead",
+            changed.join(", ")
+        )));
+    }
+    loading(context, "reading the checkpoint", 0, None);
+    let loaded = checkpoint::load_newest(dir.path()).map_err(NoStart::failed)?;
+    for sentence in &loaded.skipped {
+        context.notice(
+            NoticeLevel::Warning,
+            format!("{sentence}; going on from step {}", loaded.entry.step),
+        );
+    }
+    Ok(loaded)
+}
+
+fn restore(driver: &mut dyn Driver, loaded: Loaded) -> Result<SessionState, NoStart> {
+    let mut checkpoint = loaded.checkpoint;
+    let mut state = checkpoint.state;
+    let session = serde_json::from_value(state["session"].take()).map_err(|error| {
+        NoStart::Failed(format!(
+            "state.json of {} cannot be used: {error}",
+            loaded.entry.path.display()
+        ))
+    })?;
+    checkpoint.state = state["trainer"].take();
+    driver.restore(checkpoint).map_err(|error| {
+        NoStart::Failed(format!(
+            "{} does not fit this run: {error}",
+            loaded.entry.path.display()
+        ))
+    })?;
+    Ok(session)
+}
+
+fn prepare(
+    context: &mut Context,
+    config: &RunConfig,
+    tokenizer: Option<Tokenizer>,
+) -> Result<Prepared, NoStart> {
+    loading(context, "reading the text", 0, None);
+    check_stop(context)?;
+    let stop = context.stop.clone();
+    let outbox = &mut context.outbox;
+    let mut last = Instant::now();
+    let mut progress = |update: Update<'_>| {
+        if last.elapsed() >= PROGRESS_INTERVAL {
+            last = Instant::now();
+            outbox.emit(EventKind::Phase(Phase::Loading {
+                what: update.what.to_string(),
+                done: update.done,
+                total: update.total,
+            }));
+        }
+        match stop.load(Ordering::Relaxed) {
+            true => Flow::Stop,
+            false => Flow::Continue,
+        }
+    };
+    let prepared = data::prepare(config, tokenizer, &mut progress);
+    // A stop makes an error of the work; the command says which kind of end was meant.
+    check_stop(context)?;
+    let prepared = prepared.map_err(NoStart::failed)?;
+    for notice in &prepared.notices {
+        context.notice(NoticeLevel::Warning, notice.clone());
+    }
+    Ok(prepared)
+}
+
+fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, NoStart> {
+    loading(context, "opening the device", 0, None);
+    let chosen = device::resolve(&config.device).map_err(NoStart::failed)?;
+    if let Some(notice) = &chosen.notice {
+        context.notice(NoticeLevel::Warning, notice.clone());
+    }
+    device::set_threads(config.train.threads).map_err(NoStart::failed)?;
+    Ok(chosen)
+}
+
+fn check_memory(context: &mut Context, config: &RunConfig, vocab: usize) -> Result<(), NoStart> {
+    let Some(available) = memory::available() else {
+        return Ok(());
+    };
+    match memory::judge(model::memory_estimate(config, vocab), available) {
+        Verdict::Fits => Ok(()),
+        Verdict::Tight(message) => {
+            context.notice(NoticeLevel::Warning, message);
+            Ok(())
+        }
+        Verdict::TooLarge(message) => Err(NoStart::Failed(message)),
+    }
+}
+
+fn info(
+    dir: &RunDir,
+    config: &RunConfig,
+    prepared: &Prepared,
+    chosen: &Chosen,
+    driver: &dyn Driver,
+) -> RunInfo {
+    let dataset = &prepared.dataset;
+    let vocab_size = prepared.tokenizer.vocab_size();
+    let train_tokens = dataset.train.len() as u64;
+    RunInfo {
+        dir: dir.path().to_path_buf(),
+        name: dir.name().to_string(),
+        model: config.model.kind(),
+        config: config.clone(),
+        device: chosen.name.clone(),
+        parameters: driver.parameters(),
+        vocab_size,
+        train_tokens,
+        validation_tokens: dataset.validation.len() as u64,
+        bytes_per_token: dataset.train_bytes as f64 / train_tokens.max(1) as f64,
+        uniform_loss: (vocab_size as f64).ln(),
+        unigram_loss: dataset.unigram_loss,
+        source_entropy: dataset.source_entropy,
+        tokens_per_step: tokens_per_step(config),
+        start_step: driver.steps_done(),
+        total_steps: config.train.steps,
+        program_version: env!("CARGO_PKG_VERSION").to_string(),
+    }
+}
+
+/// Tokens that one optimizer step learns from.
+pub(crate) fn tokens_per_step(config: &RunConfig) -> u64 {
+    let windows = config.train.batch_size * config.train.gradient_accumulation.max(1);
+    (windows * config.model.context_length()) as u64
+}
+
+/// Completes the folder and announces the run.
+fn record_start(
+    context: &mut Context,
+    dir: &mut RunDir,
+    config: &RunConfig,
+    prepared: &Prepared,
+    info: &RunInfo,
+    state: &SessionState,
+    origin: &Origin,
+) -> Result<(), crate::run::RunError> {
+    if let Origin::Resume { .. } = origin {
+        warn_of_other_text(context, dir.header(), info);
+        dir.append(&Record::Resumed {
+            step: info.start_step,
+        });
+        // An edit made at the checkpoint's step takes effect one step later: the line above takes it back from
+        // the log, the checkpoint has it.
+        for edit in &state.edits {
+            if edit.step > info.start_step {
+                dir.append(&Record::Edit(edit.clone()));
+            }
+        }
+        dir.rebuild_summary()?;
+    } else {
+        dir.write_tokenizer(&prepared.tokenizer.to_json())?;
+    }
+    dir.write_config(config)?;
+    dir.write_info(info)?;
+    dir.append(&Record::Started(info.into()));
+    dir.sync()?;
+    context
+        .outbox
+        .emit(EventKind::Started(Box::new(info.clone())));
+    Ok(())
+}
+
+fn warn_of_other_text(context: &mut Context, header: &RunHeader, info: &RunInfo) {
+    if let Some(before) = &header.info
+        && (before.train_tokens, before.validation_tokens)
+            != (info.train_tokens, info.validation_tokens)
+    {
+        context.notice(
+            NoticeLevel::Warning,
+            format!(
+                "the text has changed since this run was started ({} training tokens then, {} now): losses before \
+                 and after do not compare",
+                before.train_tokens, info.train_tokens
+            ),
+        );
+    }
+}
