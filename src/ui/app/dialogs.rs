@@ -145,7 +145,7 @@ impl App {
                     }
                 }
             }
-            _ if control => return Handled::No,
+            _ if control && dialog.modal.input.is_none() => return Handled::No,
             _ => {
                 if let Some(input) = &mut dialog.modal.input {
                     dialog.modal.problem = None;

@@ -309,3 +309,147 @@ pub fn parse_sequence(text: &str) -> Result<Sequence, KeyProblem> {
 pub fn sequence_text(sequence: &[KeyPress]) -> String {
     sequence.iter().map(ToString::to_string).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The contexts that are looked through together, innermost first.
+    fn stacks() -> Vec<Vec<Context>> {
+        let home = [Context::Ladder, Context::Form, Context::Preview];
+        let train = [Context::Chart, Context::Samples, Context::List];
+        let mut stacks: Vec<Vec<Context>> = Vec::new();
+        stacks.extend(home.map(|c| vec![c, Context::Home, Context::Global]));
+        stacks.extend(train.map(|c| vec![c, Context::Train, Context::Global]));
+        stacks.push(vec![Context::Runs, Context::Global]);
+        stacks.push(vec![Context::Help, Context::Global]);
+        stacks.push(vec![Context::Dialog]);
+        stacks.push(vec![Context::Text]);
+        stacks.push(vec![Context::Palette]);
+        stacks
+    }
+
+    #[test]
+    fn every_key_of_the_table_can_be_read() {
+        for row in TABLE {
+            for key in row.keys {
+                let sequence = parse_sequence(key).unwrap_or_else(|e| panic!("{e}"));
+                assert_eq!(
+                    sequence
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .join(" "),
+                    *key
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_key_is_given_twice_in_one_context() {
+        let map = KeyMap::default();
+        for context in Context::ALL {
+            let mut seen: Vec<(Sequence, Action)> = Vec::new();
+            for binding in map.bindings().iter().filter(|b| b.context == context) {
+                for key in &binding.keys {
+                    let clash = seen.iter().find(|(other, _)| overlaps(other, key));
+                    assert!(
+                        clash.is_none(),
+                        "{context:?}: {} and {clash:?}",
+                        sequence_text(key)
+                    );
+                    seen.push((key.clone(), binding.action));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_sequence_hides_behind_a_key_of_an_outer_context() {
+        let map = KeyMap::default();
+        for stack in stacks() {
+            for context in &stack {
+                for binding in map.bindings().iter().filter(|b| b.context == *context) {
+                    for sequence in binding.keys.iter().filter(|s| s.len() > 1) {
+                        for end in 1..sequence.len() {
+                            let lookup = map.lookup(&stack, &sequence[..end]);
+                            assert_eq!(
+                                lookup,
+                                Lookup::Pending,
+                                "{stack:?} {}",
+                                sequence_text(sequence)
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_action_is_reached_by_a_key_or_the_palette() {
+        for action in Action::ALL {
+            assert!(
+                TABLE.iter().any(|row| row.action == *action),
+                "{} is nowhere",
+                action.name()
+            );
+            assert_eq!(Action::from_name(action.name()), Some(*action));
+        }
+    }
+
+    #[test]
+    fn training_keys_work_in_every_pane_of_the_dashboard() {
+        let map = KeyMap::default();
+        for pane in [Context::Chart, Context::Samples, Context::List] {
+            let stack = [pane, Context::Train, Context::Global];
+            for row in TABLE.iter().filter(|r| r.context == Context::Train) {
+                for key in row.keys {
+                    let sequence = parse_sequence(key).unwrap_or_else(|e| panic!("{e}"));
+                    let found = map.lookup(&stack, &sequence);
+                    assert_eq!(found, Lookup::Action(row.action), "{key} in {pane:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_documented_keys_hold() {
+        let map = KeyMap::default();
+        let at = |contexts: &[Context], key: &str| {
+            map.lookup(
+                contexts,
+                &parse_sequence(key).unwrap_or_else(|e| panic!("{e}")),
+            )
+        };
+        let train = [Context::Chart, Context::Train, Context::Global];
+        for (key, action) in [
+            ("space", Action::TogglePause),
+            (".", Action::StepOnce),
+            ("n", Action::RunSteps),
+            ("w", Action::Save),
+            ("v", Action::Evaluate),
+            ("g", Action::SampleNow),
+            ("s", Action::CycleSmoothing),
+            ("y", Action::ToggleLog),
+            ("x", Action::CycleXAxis),
+            ("f", Action::ToggleFreeze),
+            ("+", Action::ZoomIn),
+            ("-", Action::ZoomOut),
+            ("=", Action::ZoomReset),
+            ("z", Action::Zoom),
+            ("q", Action::Quit),
+            ("ctrl-c", Action::Quit),
+            ("?", Action::Help),
+            (":", Action::Palette),
+            ("shift-tab", Action::PreviousPane),
+            ("9", Action::Focus9),
+        ] {
+            assert_eq!(at(&train, key), Lookup::Action(action), "{key}");
+        }
+        let form = [Context::Form, Context::Home, Context::Global];
+        assert_eq!(at(&form, "g"), Lookup::Pending);
+        assert_eq!(at(&form, "g g"), Lookup::Action(Action::Top));
+    }
+}

@@ -168,9 +168,13 @@ impl Form<'_> {
         let head_width = head.width() + 2;
         let room = usize::from(body.width).saturating_sub(head_width + 2);
         if here && let Some(input) = self.editing {
+            let (sign, sign_style) = match &field.problem {
+                Some(_) => (format!("{} ", theme.symbols.cross), theme.error),
+                None => ("> ".to_string(), theme.key),
+            };
             let line_of = Line::from(vec![
                 Span::styled(head, label_style),
-                Span::styled("> ", theme.key),
+                Span::styled(sign, sign_style),
             ]);
             write_line(buffer, body, line, &line_of);
             let x = body.x + u16::try_from(head_width).unwrap_or(0).min(body.width);

@@ -10,8 +10,7 @@
 
 mod ladder;
 mod preview;
-#[cfg(test)]
-mod tests;
+
 mod view;
 
 pub use ladder::Entry;
