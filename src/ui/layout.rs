@@ -164,8 +164,10 @@ pub fn footer(
             }
             seen.push(binding.action);
             let key = super::keymap::sequence_text(key);
-            let key = match key.as_str() {
-                "enter" => theme.symbols.enter.to_string(),
+            let key = match (key.as_str(), theme.symbols.unicode) {
+                ("enter", _) => theme.symbols.enter.to_string(),
+                ("left", true) => "←".to_string(),
+                ("right", true) => "→".to_string(),
                 _ => key,
             };
             let always = matches!(

@@ -101,7 +101,7 @@ pub fn entries(query: &str, keymap: &KeyMap, contexts: &[Context]) -> Vec<Entry>
             Some((best + if entry.here { 30 } else { 0 }, entry))
         })
         .collect();
-    scored.sort_by(|a, b| b.0.cmp(&a.0));
+    scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     scored.into_iter().map(|(_, entry)| entry).collect()
 }
 
@@ -112,6 +112,7 @@ pub fn score(query: &str, text: &str) -> Option<i32> {
     let mut at = 0;
     let mut total = 0;
     let mut last: Option<usize> = None;
+    let mut letters = 0;
     for letter in query.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
         let found = at + text[at..].iter().position(|c| *c == letter)?;
         let in_a_row = last.is_some_and(|last| found == last + 1);
@@ -121,10 +122,12 @@ pub fn score(query: &str, text: &str) -> Option<i32> {
             (false, true) => 6,
             _ => 1 - (found - at).min(5) as i32,
         };
+        letters += 1;
         last = Some(found);
         at = found + 1;
     }
-    Some(total)
+    // Letters strewn all over are no match.
+    (total >= 2 * letters).then_some(total)
 }
 
 impl Palette {

@@ -63,6 +63,9 @@ impl App {
         if self.leaving.is_some() {
             self.render_leaving(area, buffer);
         }
+        if !self.theme.symbols.unicode {
+            to_ascii(area, buffer);
+        }
     }
 
     /// The newest notices, in a box at the bottom right.
@@ -119,5 +122,29 @@ impl App {
         Clear.render(place, buffer);
         let inner = pane(&self.theme, "Quit", 0, true, place, buffer);
         write(buffer, inner, 0, &format!(" {text}"), self.theme.text);
+    }
+}
+
+/// The last word on what may be written where the locale is not UTF-8: texts of corpora and samples too.
+fn to_ascii(area: Rect, buffer: &mut Buffer) {
+    for at in area.positions() {
+        let Some(cell) = buffer.cell_mut(at) else {
+            continue;
+        };
+        if !cell.symbol().is_ascii() {
+            let plain = match cell.symbol() {
+                "×" => "x",
+                "÷" => "/",
+                "…" => "~",
+                "·" => ".",
+                "≥" => ">",
+                "≤" => "<",
+                "–" | "—" | "−" => "-",
+                "‘" | "’" => "'",
+                "“" | "”" => "\"",
+                _ => "?",
+            };
+            cell.set_symbol(plain);
+        }
     }
 }

@@ -160,7 +160,7 @@ fn build(p: &palettes::Palette, depth: ColorDepth, symbols: Symbols) -> Theme {
         if mono {
             [plain, plain.add_modifier(Modifier::UNDERLINED)][at % 2]
         } else {
-            fg(p.tokens[at]).add_modifier(if at % 2 == 0 {
+            fg(p.tokens[at]).add_modifier(if at.is_multiple_of(2) {
                 Modifier::empty()
             } else {
                 Modifier::UNDERLINED

@@ -565,7 +565,7 @@ impl HomeScreen {
         let Some(draft) = self.draft() else {
             return Handled::No;
         };
-        let text = draft.get(key);
+        let text = field_text(draft, key);
         let before = (draft.changed(key) || draft.problem(key).is_some()).then(|| text.clone());
         self.typing = Some(Typing::Field {
             key,
@@ -636,12 +636,20 @@ impl HomeScreen {
                 section: field.section(),
                 key: field.key,
                 label: field.name(),
-                value: draft.get(field.key),
+                value: field_text(draft, field.key),
                 range: field.kind.range_text(),
                 description: field.description,
                 changed: draft.changed(field.key),
                 problem: draft.problem(field.key).map(|problem| problem.message),
             })
             .collect()
+    }
+}
+
+/// An empty list is shown and edited as an empty text.
+fn field_text(draft: &Draft, key: &str) -> String {
+    match draft.get(key) {
+        text if text == "[]" => String::new(),
+        text => text,
     }
 }

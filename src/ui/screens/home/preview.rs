@@ -100,17 +100,10 @@ impl PreviewPane<'_> {
         let measuring = format!("measuring{}", theme.symbols.ellipsis);
         let (time, rate) = match preview.seconds_per_step {
             Some(seconds) => (
-                format!(
-                    "{} for {} steps",
-                    format::duration(seconds * self.steps as f64),
-                    format::grouped(self.steps)
-                ),
+                format!("about {}", format::duration(seconds * self.steps as f64)),
                 format!("{:.0} ms", seconds * 1e3),
             ),
-            None => (
-                format!("not measured, {} steps", format::grouped(self.steps)),
-                "not measured".to_string(),
-            ),
+            None => ("not measured".to_string(), "not measured".to_string()),
         };
         let epochs =
             (preview.tokens_per_step * self.steps) as f64 / preview.tokens_per_epoch.max(1) as f64;
@@ -121,8 +114,8 @@ impl PreviewPane<'_> {
             ("vocabulary", format::grouped(preview.vocab_size as u64)),
             ("tokens/step", format::count(preview.tokens_per_step)),
             ("epochs", format!("{epochs:.1}")),
-            ("time", time),
-            ("a step", rate),
+            ("all steps", time),
+            ("one step", rate),
         ];
         let columns = if cells >= 44 { 2 } else { 1 };
         let column = cells / columns;
