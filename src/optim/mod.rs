@@ -179,7 +179,7 @@ fn decay_form(config: &OptimizerConfig) -> DecayForm {
 }
 
 /// Whether tensors of this device live in main memory, where one fused pass beats a dozen tensor operations.
-fn runs_on_host(device: &Device) -> bool {
+pub(crate) fn runs_on_host(device: &Device) -> bool {
     #[cfg(feature = "flex")]
     if *device == Device::flex() {
         return true;

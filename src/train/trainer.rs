@@ -8,6 +8,7 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::batch::BatchSource;
+use super::error::guarded;
 use super::evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
 use super::{Progress, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
@@ -72,7 +73,7 @@ impl Trainer {
     /// A new run at step 0.
     ///
     /// # Errors
-    /// A part of the corpus is too short for this configuration.
+    /// A part of the corpus is too short for this configuration, or the device failed.
     pub fn new(setup: TrainerSetup) -> Result<Self, TrainError> {
         let TrainerSetup {
             config,
@@ -96,12 +97,14 @@ impl Trainer {
             });
         }
         let device = device.without_autodiff();
-        let model = LanguageModel::new(
-            &config.model,
-            vocab_size,
-            config.train.seed,
-            &device.clone().autodiff(),
-        );
+        let model = guarded(&device, || {
+            Ok(LanguageModel::new(
+                &config.model,
+                vocab_size,
+                config.train.seed,
+                &device.clone().autodiff(),
+            ))
+        })?;
         Ok(Self {
             optimizer: Optimizer::new(&config.optimizer),
             model: Some(model),
@@ -208,9 +211,15 @@ impl Trainer {
     /// queueing the work; waiting for it counts as backward, as the one read per step (loss and norms) lies there.
     ///
     /// # Errors
-    /// [`TrainError::Diverged`] when the loss or a gradient is not a number, [`TrainError::Device`] when the
-    /// device failed. The trainer is then as it was before the step.
+    /// [`TrainError::Diverged`] when the loss or a gradient is not a number: the trainer is then as it was before the
+    /// step. [`TrainError::Device`] when the device failed: what was saved before is what is left, as a GPU may fail
+    /// half way through the update.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
+        let device = self.device.clone();
+        guarded(&device, || self.apply_step())
+    }
+
+    fn apply_step(&mut self) -> Result<StepReport, TrainError> {
         let started = Instant::now();
         let passes = self.passes()?;
         if !passes.loss.is_finite() || !passes.norms.global.is_finite() {
@@ -372,6 +381,15 @@ impl Trainer {
     /// # Errors
     /// The device failed.
     pub fn evaluate(
+        &mut self,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<EvalReport>, TrainError> {
+        let device = self.device.clone();
+        guarded(&device, || self.measure_losses(stop, progress))
+    }
+
+    fn measure_losses(
         &mut self,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
