@@ -28,7 +28,12 @@ fn step(preset: &str, sets: &[String]) -> (f64, Vec<(String, Vec<f32>)>) {
     let model = LanguageModel::new(&config.model, VOCAB, 5, &device);
     seed_dropout(&device, 11);
     let [tokens, targets] = batch(&device);
-    let (loss, _) = model.loss(tokens, targets, None);
+    // A first window, so that the state carried into the second is not zero.
+    let state = model.supports_carried_state().then(|| {
+        let (_, state) = model.forward(targets.clone(), None);
+        state.detach()
+    });
+    let (loss, _) = model.loss(tokens, targets, state);
     let value = loss.clone().into_scalar::<f32>();
     let gradients = ParameterGradients::collect(&model, loss.backward());
     let mut optimizer = Optimizer::new(&config.optimizer);
@@ -68,6 +73,12 @@ fn kernels_and_composed_operations_agree() {
         "model.context_length=12",
         "model.n_layers=1",
     ];
+    let stacked = ["model.hidden_size=20", "model.n_layers=2"];
+    let attending = |score| {
+        let score = format!("model.score={score}");
+        // A span shorter than the sequence and what came before it.
+        sizes(&["model.hidden_size=20", "model.context_length=7", &score])
+    };
     let cases = [
         ("gpt", with(&["model.activation=gelu"])),
         (
@@ -78,6 +89,22 @@ fn kernels_and_composed_operations_agree() {
         ("char-rnn", sizes(&recurrent)),
         ("word-gru", sizes(&recurrent)),
         ("lstm-attention", sizes(&recurrent)),
+        ("char-rnn", sizes(&stacked)),
+        (
+            "char-rnn",
+            sizes(&[&stacked[..], &["model.cell=gru"]].concat()),
+        ),
+        (
+            "char-rnn",
+            sizes(&[&stacked[..], &["model.cell=lstm"]].concat()),
+        ),
+        (
+            "word-gru",
+            sizes(&[&stacked[..], &["model.cell=lstm"]].concat()),
+        ),
+        ("lstm-attention", attending("additive")),
+        ("lstm-attention", attending("dot")),
+        ("lstm-attention", attending("scaled-dot")),
     ];
     for (preset, sets) in cases {
         kernel::set_enabled(true);

@@ -5,7 +5,9 @@ use burn::backend::TensorData;
 use burn::backend::flex::FlexTensor;
 
 use super::cpu::attention::Sizes;
-use super::cpu::{activation, attention, cross_entropy, embedding, layer_norm, linear};
+use super::cpu::{
+    activation, additive, attention, cross_entropy, embedding, layer_norm, linear, recurrent,
+};
 use super::ops::{Fused, FusedOps, Kernels};
 
 /// What the backward pass of an operation needs.
@@ -78,6 +80,38 @@ fn sizes(qkv: &FlexTensor, n_heads: usize) -> Sizes {
         seq: shape[1],
         n_heads,
         d_head: shape[2] / 3 / n_heads,
+    }
+}
+
+/// Gradients as tensors of the shapes of the operands.
+fn wanted_gradients<const N: usize>(
+    found: [Vec<f32>; N],
+    inputs: &[FlexTensor],
+    wanted: &[bool],
+) -> Vec<Option<FlexTensor>> {
+    let pairs = found.into_iter().zip(inputs).zip(wanted);
+    pairs
+        .map(|((found, input), wanted)| wanted.then(|| tensor(found, dims(input))))
+        .collect()
+}
+
+fn additive_sizes(inputs: &[FlexTensor], span: usize) -> additive::Sizes {
+    let (queries, values) = (dims(&inputs[0]), dims(&inputs[3]));
+    additive::Sizes {
+        batch: queries[0],
+        queries: queries[1],
+        keys: values[1],
+        d: queries[2],
+        width: values[2],
+        span,
+    }
+}
+
+fn recurrent_sizes(projected: &FlexTensor, weight: &FlexTensor) -> recurrent::Sizes {
+    recurrent::Sizes {
+        batch: dims(projected)[0],
+        seq: dims(projected)[1],
+        hidden: dims(weight)[0],
     }
 }
 
@@ -161,6 +195,42 @@ impl Kernels for Flex {
                 let d = last(&inputs[0]);
                 let out = embedding::gather(slice(&inputs[0]), ids, d);
                 (tensor(out, [shape[0], shape[1], d]), Saved::inputs(inputs))
+            }
+            Fused::LinearTransposed => {
+                let (x, weight) = (&inputs[0], &inputs[1]);
+                let [n_out, n_in] = [dims(weight)[0], dims(weight)[1]];
+                let y = linear::transposed_forward(slice(x), slice(weight), n_in, n_out);
+                (tensor(y, with_last(x, n_out)), Saved::inputs(inputs))
+            }
+            Fused::AdditiveAttention { span } => {
+                let sizes = additive_sizes(&inputs, *span);
+                let operands = [0, 1, 2, 3].map(|i| slice(&inputs[i]));
+                let (out, logs) = additive::forward(operands, sizes);
+                let out = tensor(out, [sizes.batch, sizes.queries, sizes.width]);
+                let saved = Saved {
+                    tensor: Some(out.clone()),
+                    rows: [logs, Vec::new()],
+                    ..Saved::inputs(inputs)
+                };
+                (out, saved)
+            }
+            Fused::Recurrent {
+                cell,
+                initial,
+                last_cell,
+            } => {
+                let sizes = recurrent_sizes(&inputs[0], &inputs[1]);
+                let operands = [0, 1, 2].map(|i| slice(&inputs[i]));
+                let found = recurrent::forward(*cell, sizes, operands, initial);
+                let output = tensor(found.output, [sizes.batch, sizes.seq, sizes.hidden]);
+                // Written once: the operation is made for one forward pass.
+                let _ = last_cell.set(found.last_cell);
+                let saved = Saved {
+                    tensor: Some(output.clone()),
+                    rows: [found.kept, Vec::new()],
+                    ..Saved::inputs(inputs)
+                };
+                (output, saved)
             }
         }
     }
@@ -252,6 +322,33 @@ impl Kernels for Flex {
                 let dw = embedding::scatter(slice(&grad), ids, shape[0], shape[1]);
                 vec![Some(tensor(dw, shape))]
             }
+            Fused::LinearTransposed => {
+                let (x, weight) = (slice(&inputs[0]), slice(&inputs[1]));
+                let [n_out, n_in] = [dims(&inputs[1])[0], dims(&inputs[1])[1]];
+                let dy = slice(&grad);
+                let dx = || linear::transposed_input_gradient(dy, weight, n_in, n_out);
+                let dw = || linear::transposed_weight_gradient(x, dy, n_in, n_out);
+                vec![
+                    wanted[0].then(|| tensor(dx(), dims(&inputs[0]))),
+                    wanted[1].then(|| tensor(dw(), [n_out, n_in])),
+                ]
+            }
+            Fused::AdditiveAttention { span } => {
+                let sizes = additive_sizes(&inputs, *span);
+                let out = kept.expect("attention keeps its output");
+                let operands = [0, 1, 2, 3].map(|i| slice(&inputs[i]));
+                let found =
+                    additive::backward(operands, slice(&out), &rows[0], slice(&grad), sizes);
+                wanted_gradients(found, &inputs, wanted)
+            }
+            Fused::Recurrent { cell, initial, .. } => {
+                let sizes = recurrent_sizes(&inputs[0], &inputs[1]);
+                let output = kept.expect("a recurrent layer keeps its output");
+                let kept = [slice(&output), &rows[0]];
+                let weight = slice(&inputs[1]);
+                let found = recurrent::backward(*cell, sizes, weight, initial, kept, slice(&grad));
+                wanted_gradients(found, &inputs, wanted)
+            }
         }
     }
 }
@@ -267,5 +364,9 @@ impl FusedOps for Flex {
 
     fn fused3(op: Fused, a: FlexTensor, b: FlexTensor, c: FlexTensor) -> FlexTensor {
         Self::forward(&op, vec![a, b, c])
+    }
+
+    fn fused4(op: Fused, a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor) -> FlexTensor {
+        Self::forward(&op, vec![a, b, c, d])
     }
 }

@@ -13,13 +13,15 @@ mod flex;
 pub mod ops;
 pub mod simd;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use burn::backend::Dispatch;
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{Int, Tensor, TensorData};
 
 pub use cpu::activation::{Activation, Mask};
+pub use cpu::recurrent::Cell;
+use cpu::recurrent::Initial;
 use ops::{Fused, FusedOps};
 
 static ENABLED: AtomicBool = AtomicBool::new(true);
@@ -135,6 +137,83 @@ pub fn embedding(weight: Tensor<2>, tokens: Tensor<2, Int>) -> Tensor<3> {
         },
         weight,
     )
+}
+
+/// y = x·Wᵀ.
+///
+/// # Shapes
+/// - x: `[.., n_in]`, weight: `[n_out, n_in]`
+/// - output: `[.., n_out]`
+pub fn linear_transposed<const D: usize>(x: Tensor<D>, weight: Tensor<2>) -> Tensor<D> {
+    with_weights(Fused::LinearTransposed, x, weight, None)
+}
+
+/// A recurrent layer over all time steps, from `state` (hidden and, for the LSTM, cell state) or from zero. The initial state and
+/// the cell state that comes back are values: no gradient flows through them.
+///
+/// # Shapes
+/// - projected: `[batch, seq, gates·hidden]`, the input's part of the gates
+/// - weight: `[hidden, gates·hidden]`, bias: `[gates·hidden]`, added to the recurrent half
+/// - states: `[batch, hidden]`
+/// - output: hidden states `[batch, seq, hidden]`, and the LSTM's cell state after the last step
+pub fn recurrent(
+    cell: Cell,
+    projected: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+    state: Option<(Tensor<2>, Option<Tensor<2>>)>,
+) -> (Tensor<3>, Option<Tensor<2>>) {
+    let [batch, _, _] = projected.dims();
+    let [hidden, _] = weight.dims();
+    let device = projected.device();
+    let (state, memory) = state.unzip();
+    let values = |state: Option<Tensor<2>>| match state {
+        Some(state) => state.into_data().iter::<f32>().collect(),
+        None => vec![0.0; batch * hidden],
+    };
+    let initial = Initial {
+        hidden: values(state),
+        cell: match cell {
+            Cell::Lstm => values(memory.flatten()),
+            Cell::Rnn | Cell::Gru => Vec::new(),
+        },
+    };
+    let last_cell = Arc::new(OnceLock::new());
+    let op = Fused::Recurrent {
+        cell,
+        initial: Arc::new(initial),
+        last_cell: last_cell.clone(),
+    };
+    let output = with_weights(op, projected, weight, Some(bias));
+    let memory = match (cell, last_cell.get()) {
+        (Cell::Lstm, Some(values)) => {
+            let values = TensorData::new(values.clone(), [batch, hidden]);
+            Some(Tensor::from_data(values, &device))
+        }
+        _ => None,
+    };
+    (output, memory)
+}
+
+/// Softmax over the scores `v·tanh(query + key)`, applied to the values. The queries are the last of the key positions; each sees its
+/// own position and the `span - 1` before it.
+///
+/// # Shapes
+/// - queries: `[batch, queries, d]`, keys: `[batch, keys, d]`, v: `[d, 1]`, values: `[batch, keys, width]`
+/// - output: `[batch, queries, width]`
+pub fn additive_attention(
+    [queries, keys]: [Tensor<3>; 2],
+    v: Tensor<2>,
+    values: Tensor<3>,
+    span: usize,
+) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused4(
+        Fused::AdditiveAttention { span },
+        queries.into_dispatch(),
+        keys.into_dispatch(),
+        v.into_dispatch(),
+        values.into_dispatch(),
+    ))
 }
 
 /// On the CPU this copies a few kilobytes.

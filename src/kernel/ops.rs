@@ -5,7 +5,7 @@
 //! kernels. Other backends never come here: see the functions of the parent module.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -15,6 +15,7 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, Backend, backend_extension};
 
 use super::cpu::activation::{Activation, Mask};
+use super::cpu::recurrent::{Cell, Initial};
 
 /// Which fused operation, with everything about it that is not a float tensor.
 #[derive(Debug, Clone)]
@@ -33,6 +34,17 @@ pub enum Fused {
     CrossEntropy { targets: Arc<[i64]> },
     /// weight [vocab, d] → [batch, seq, d]
     Embedding { ids: Arc<[i64]>, shape: [usize; 2] },
+    /// x [.., n_in], weight [n_out, n_in] → [.., n_out]
+    LinearTransposed,
+    /// queries [batch, queries, d], keys [batch, keys, d], v [d, 1], values [batch, keys, width] → [batch, queries, width]
+    AdditiveAttention { span: usize },
+    /// projected [batch, seq, gates·hidden], weight [hidden, gates·hidden], bias [gates·hidden] → [batch, seq, hidden]
+    Recurrent {
+        cell: Cell,
+        initial: Arc<Initial>,
+        /// Where the LSTM's cell state after the last step goes, [batch, hidden].
+        last_cell: Arc<OnceLock<Vec<f32>>>,
+    },
 }
 
 /// The operations by their number of operands, so that burn can route them to a backend.
@@ -45,6 +57,13 @@ pub trait FusedOps: Backend {
         a: FloatTensor<Self>,
         b: FloatTensor<Self>,
         c: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    fn fused4(
+        op: Fused,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 }
 
@@ -123,5 +142,15 @@ impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         c: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         record::<B, C, _>(op, [a, b, c])
+    }
+
+    fn fused4(
+        op: Fused,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        record::<B, C, _>(op, [a, b, c, d])
     }
 }

@@ -97,3 +97,23 @@ pub fn bias_gradient(dy: &[f32], n_out: usize) -> Vec<f32> {
     }
     total
 }
+
+/// x·Wᵀ for a weight [n_out, n_in], such as an embedding used as the output layer: [rows, n_out].
+pub fn transposed_forward(x: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
+    input_gradient(x, weight, n_out, n_in)
+}
+
+/// dx = dy·W of [`transposed_forward`], [rows, n_in].
+pub fn transposed_input_gradient(
+    dy: &[f32],
+    weight: &[f32],
+    n_in: usize,
+    n_out: usize,
+) -> Vec<f32> {
+    forward(dy, weight, None, n_out, n_in)
+}
+
+/// dW = dyᵀ·x of [`transposed_forward`], [n_out, n_in].
+pub fn transposed_weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
+    weight_gradient(dy, x, n_out, n_in)
+}

@@ -4,12 +4,16 @@
 //! over pieces are taken in order: results do not depend on the number of threads.
 
 pub mod activation;
+pub mod additive;
 pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
+pub mod recurrent;
+#[cfg(test)]
+mod sequence_tests;
 #[cfg(test)]
 mod tests;
 

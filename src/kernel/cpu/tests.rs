@@ -5,12 +5,12 @@ use super::attention::{self, Sizes};
 use super::{cross_entropy, embedding, layer_norm, linear};
 
 /// Reproducible values in about [-1.5, 1.5].
-fn values(len: usize, salt: u64) -> Vec<f32> {
+pub(super) fn values(len: usize, salt: u64) -> Vec<f32> {
     let mix = |i| crate::kernel::simd::mix(salt, i) as f32 / u32::MAX as f32;
     (0..len as u64).map(|i| 3.0 * mix(i) - 1.5).collect()
 }
 
-fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+pub(super) fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}");
     let scale = expected.iter().fold(1e-3f64, |m, v| m.max(v.abs()));
     for (i, (f, e)) in found.iter().zip(expected).enumerate() {
@@ -20,7 +20,11 @@ fn assert_close(found: &[f32], expected: &[f64], tolerance: f64, what: &str) {
 }
 
 /// Gradient of `weights·f(x)` by central differences in float64.
-fn numeric_gradient(x: &[f32], weights: &[f32], f: &dyn Fn(&[f64]) -> Vec<f64>) -> Vec<f64> {
+pub(super) fn numeric_gradient(
+    x: &[f32],
+    weights: &[f32],
+    f: &dyn Fn(&[f64]) -> Vec<f64>,
+) -> Vec<f64> {
     let mut x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
     let h = 1e-5;
     let value = |x: &[f64]| -> f64 {
@@ -43,7 +47,7 @@ fn numeric_gradient(x: &[f32], weights: &[f32], f: &dyn Fn(&[f64]) -> Vec<f64>) 
         .collect()
 }
 
-fn wide(x: &[f32]) -> Vec<f64> {
+pub(super) fn wide(x: &[f32]) -> Vec<f64> {
     x.iter().map(|v| f64::from(*v)).collect()
 }
 

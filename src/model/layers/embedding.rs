@@ -37,6 +37,10 @@ impl Embedding {
     /// - hidden: `[batch, seq, width]`
     /// - output: `[batch, seq, count]`
     pub fn unembed(&self, hidden: Tensor<3>) -> Tensor<3> {
-        module::linear(hidden, self.weight.val().transpose(), None)
+        let weight = self.weight.val();
+        if kernel::takes(&hidden) {
+            return kernel::linear_transposed(hidden, weight);
+        }
+        module::linear(hidden, weight.transpose(), None)
     }
 }

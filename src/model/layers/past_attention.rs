@@ -11,6 +11,7 @@ use super::activation::tanh;
 use super::init::{Builder, fan_in};
 use super::linear::Linear;
 use crate::config::ScoreKind;
+use crate::kernel;
 
 /// See `causal_attention`: finite, and its exponential is exactly zero.
 const MASKED: f32 = -1e30;
@@ -93,13 +94,27 @@ impl PastAttention {
             Some(memory) => Tensor::cat(vec![memory, hidden.clone()], 1),
             None => hidden.clone(),
         }; // [batch, past + seq, hidden]
-        let weights = self.weights(hidden.clone(), states.clone());
-        let context = weights.matmul(states.clone()); // [batch, seq, hidden]
+        let context = self.context(hidden.clone(), states.clone()); // [batch, seq, hidden]
         let output = tanh(self.combine.forward(Tensor::cat(vec![hidden, context], 2)));
         let [_, count, _] = states.dims();
         let kept = (self.span - 1).min(count);
         let memory = (kept > 0).then(|| states.slice(s![.., count - kept.., ..]));
         (output, memory)
+    }
+
+    /// What each query takes from the states.
+    ///
+    /// # Shapes
+    /// - hidden: `[batch, queries, hidden]`, the last of `states: [batch, keys, hidden]`
+    /// - output: `[batch, queries, hidden]`
+    fn context(&self, hidden: Tensor<3>, states: Tensor<3>) -> Tensor<3> {
+        match (&self.query, &self.key, &self.score) {
+            (Some(query), Some(key), Some(score)) if kernel::takes(&states) => {
+                let pair = [query.forward(hidden), key.forward(states.clone())];
+                kernel::additive_attention(pair, score.weight.val(), states, self.span)
+            }
+            _ => self.weights(hidden, states.clone()).matmul(states),
+        }
     }
 
     /// How much each query takes from each state.

@@ -10,6 +10,7 @@ use burn::tensor::{Int, Tensor, activation, module, s};
 use super::activation::tanh;
 use super::init::{Builder, Initial};
 use crate::config::CellKind;
+use crate::kernel;
 
 /// One recurrent layer. `gates` below: 1 (RNN), 3 (GRU: reset, update, new) or 4 (LSTM: input, forget, cell, output).
 #[derive(Module, Debug)]
@@ -76,6 +77,9 @@ impl Recurrent {
     /// - input: see [`Input`]
     /// - output: hidden states `[batch, seq, hidden]` and the state after the last step
     pub fn forward(&self, input: Input, state: Option<LayerState>) -> (Tensor<3>, LayerState) {
+        if kernel::takes(&self.weight_hh.val()) {
+            return self.forward_fused(input, state);
+        }
         let [hidden, width] = self.weight_hh.dims();
         // The GRU's new gate multiplies its recurrent half by the reset gate, so the two biases stay apart there; elsewhere they only ever add up.
         let (bias_ih, bias_hh) = match self.cell {
@@ -106,6 +110,46 @@ impl Recurrent {
         let (outputs, state) =
             run_sequence(projected, self.weight_hh.val(), bias_hh, state, self.cell);
         (outputs.swap_dims(0, 1), state)
+    }
+
+    /// [`Recurrent::forward`] with all time steps in one kernel. The state that comes back is detached.
+    fn forward_fused(&self, input: Input, state: Option<LayerState>) -> (Tensor<3>, LayerState) {
+        let [hidden, _] = self.weight_hh.dims();
+        let (weight, bias) = (self.weight_ih.val(), self.bias_ih.val());
+        // As in the composed form, only the GRU keeps the two biases apart.
+        let (own, recurrent) = match self.cell {
+            CellKind::Gru => (Some(bias), self.bias_hh.val()),
+            CellKind::Rnn | CellKind::Lstm => (None, bias + self.bias_hh.val()),
+        };
+        let projected = match input {
+            Input::Vectors(vectors) => kernel::linear(vectors, weight, own),
+            Input::OneHot(tokens) => {
+                let rows = kernel::embedding(weight, tokens);
+                match own {
+                    Some(bias) => rows + bias.unsqueeze(),
+                    None => rows,
+                }
+            }
+        }; // [batch, seq, gates·hidden]
+        let [batch, seq, _] = projected.dims();
+        let cell = match self.cell {
+            CellKind::Rnn => kernel::Cell::Rnn,
+            CellKind::Gru => kernel::Cell::Gru,
+            CellKind::Lstm => kernel::Cell::Lstm,
+        };
+        let state = state.map(|state| (state.hidden, state.cell));
+        let weight = self.weight_hh.val();
+        let (output, memory) = kernel::recurrent(cell, projected, weight, recurrent, state);
+        let last = output
+            .clone()
+            .detach()
+            .slice(s![.., seq - 1.., ..])
+            .reshape([batch, hidden]);
+        let state = LayerState {
+            hidden: last,
+            cell: memory,
+        };
+        (output, state)
     }
 }
 

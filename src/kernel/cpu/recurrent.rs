@@ -1,0 +1,367 @@
+//! A recurrent layer over a whole sequence and its backpropagation through time: Elman RNN, GRU (the reset gate applied after
+//! the recurrent product, as cuDNN and PyTorch do) and LSTM.
+//!
+//! A task takes some rows of the batch through all time steps: one product with the recurrent weight a step, then the gates in
+//! one pass. The gradients of the weight and the bias are one product and one sum over all steps at the end.
+
+use rayon::prelude::*;
+
+use super::buffer;
+use super::linear::{bias_gradient, weight_gradient};
+use super::matmul::{Output, Threads, View, ViewMut, matmul};
+use crate::kernel::simd::{sigmoid, tanh, vectorize};
+
+/// Rows of the batch per task.
+const ROWS: usize = 16;
+
+/// Which recurrence. Its gates lie side by side in every row of width `gates·hidden`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cell {
+    /// h' = tanh(x + h·W + b)
+    Rnn,
+    /// Reset, update, new: r, z = σ(x + h·W + b); n = tanh(x + r·(h·W + b)); h' = n + z·(h - n)
+    Gru,
+    /// Input, forget, cell, output: i, f, o = σ(x + h·W + b), g = tanh(..); c' = f·c + i·g; h' = o·tanh(c')
+    Lstm,
+}
+
+impl Cell {
+    pub fn gates(self) -> usize {
+        match self {
+            Cell::Rnn => 1,
+            Cell::Gru => 3,
+            Cell::Lstm => 4,
+        }
+    }
+
+    /// Blocks of width `hidden` that the forward pass keeps for each position: the GRU's r, z, n and h·W_n + b_n; the LSTM's i, f,
+    /// g, o and c'. The RNN's output is enough.
+    fn kept(self) -> usize {
+        match self {
+            Cell::Rnn => 0,
+            Cell::Gru => 4,
+            Cell::Lstm => 5,
+        }
+    }
+}
+
+/// The sizes of a recurrent layer's work.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    pub batch: usize,
+    pub seq: usize,
+    pub hidden: usize,
+}
+
+/// The state before the first step: each `[batch, hidden]`; `cell` is empty except for the LSTM.
+#[derive(Debug, Clone, Default)]
+pub struct Initial {
+    pub hidden: Vec<f32>,
+    pub cell: Vec<f32>,
+}
+
+/// What the forward pass gives.
+pub struct Forward {
+    /// Hidden states `[batch, seq, hidden]`.
+    pub output: Vec<f32>,
+    /// What [`backward`] needs besides.
+    pub kept: Vec<f32>,
+    /// The LSTM's cell state after the last step, `[batch, hidden]`; else empty.
+    pub last_cell: Vec<f32>,
+}
+
+/// `projected` [batch, seq, gates·hidden], `weight` [hidden, gates·hidden], `bias` [gates·hidden].
+pub fn forward(
+    cell: Cell,
+    sizes: Sizes,
+    [projected, weight, bias]: [&[f32]; 3],
+    initial: &Initial,
+) -> Forward {
+    let Sizes { batch, seq, hidden } = sizes;
+    let (width, kept_width) = (cell.gates() * hidden, cell.kept() * hidden);
+    assert_eq!(projected.len(), batch * seq * width);
+    assert_eq!(weight.len(), hidden * width);
+    let mut output = buffer(batch * seq * hidden);
+    let mut kept = buffer(batch * seq * kept_width);
+    let mut last_cell = initial.cell.clone();
+    let states = initial.hidden.par_chunks(ROWS * hidden);
+    let cells = pieces(&mut last_cell, ROWS * hidden, states.len());
+    let kepts = pieces(&mut kept, ROWS * seq * kept_width, states.len());
+    output
+        .par_chunks_mut(ROWS * seq * hidden)
+        .zip(projected.par_chunks(ROWS * seq * width))
+        .zip(states)
+        .zip(cells.into_par_iter().zip(kepts))
+        .for_each(|(((output, projected), state), (c, kept))| {
+            let rows = state.len() / hidden;
+            let mut state = state.to_vec();
+            let mut recurrent = vec![0.0; rows * width];
+            for t in 0..seq {
+                for row in recurrent.chunks_exact_mut(width) {
+                    row.copy_from_slice(bias);
+                }
+                matmul(
+                    ViewMut::new(&mut recurrent, rows, width),
+                    View::new(&state, rows, hidden),
+                    View::new(weight, hidden, width),
+                    1.0,
+                    Output::Accumulate,
+                    Threads::One,
+                );
+                vectorize(|| {
+                    for row in 0..rows {
+                        let at = row * seq + t;
+                        let x = &projected[at * width..][..width];
+                        let a = &recurrent[row * width..][..width];
+                        let h = &mut state[row * hidden..][..hidden];
+                        let kept = &mut kept[at * kept_width..][..kept_width];
+                        match cell {
+                            Cell::Rnn => rnn(x, a, h),
+                            Cell::Gru => gru(x, a, h, kept),
+                            Cell::Lstm => lstm(x, a, h, &mut c[row * hidden..], kept),
+                        }
+                        output[at * hidden..][..hidden].copy_from_slice(h);
+                    }
+                });
+            }
+        });
+    Forward {
+        output,
+        kept,
+        last_cell,
+    }
+}
+
+/// Mutable pieces of `size`, one a task; empty ones where there is nothing to cut.
+fn pieces(data: &mut [f32], size: usize, tasks: usize) -> Vec<&mut [f32]> {
+    if data.is_empty() {
+        return (0..tasks).map(|_| Default::default()).collect();
+    }
+    data.chunks_mut(size).collect()
+}
+
+/// `N` blocks of the same width.
+#[inline(always)]
+fn blocks<const N: usize>(row: &[f32], width: usize) -> [&[f32]; N] {
+    std::array::from_fn(|i| &row[i * width..][..width])
+}
+
+/// `N` blocks of the same width, to be written.
+#[inline(always)]
+fn blocks_mut<const N: usize>(row: &mut [f32], width: usize) -> [&mut [f32]; N] {
+    let mut rest = row;
+    std::array::from_fn(|_| {
+        let (block, after) = std::mem::take(&mut rest).split_at_mut(width);
+        rest = after;
+        block
+    })
+}
+
+#[inline(always)]
+fn rnn(x: &[f32], a: &[f32], h: &mut [f32]) {
+    for ((h, x), a) in h.iter_mut().zip(x).zip(a) {
+        *h = tanh(x + a);
+    }
+}
+
+#[inline(always)]
+fn gru(x: &[f32], a: &[f32], h: &mut [f32], kept: &mut [f32]) {
+    let n = h.len();
+    let [xr, xz, xn] = blocks(x, n);
+    let [ar, az, an] = blocks(a, n);
+    let [r, z, new, half] = blocks_mut(kept, n);
+    for i in 0..n {
+        r[i] = sigmoid(xr[i] + ar[i]);
+        z[i] = sigmoid(xz[i] + az[i]);
+    }
+    for i in 0..n {
+        half[i] = an[i];
+        new[i] = tanh(xn[i] + r[i] * an[i]);
+        h[i] = new[i] + z[i] * (h[i] - new[i]);
+    }
+}
+
+#[inline(always)]
+fn lstm(x: &[f32], a: &[f32], h: &mut [f32], c: &mut [f32], kept: &mut [f32]) {
+    let n = h.len();
+    let c = &mut c[..n];
+    let [xi, xf, xg, xo] = blocks(x, n);
+    let [ai, af, ag, ao] = blocks(a, n);
+    let [i, f, g, o, cell] = blocks_mut(kept, n);
+    for e in 0..n {
+        i[e] = sigmoid(xi[e] + ai[e]);
+        f[e] = sigmoid(xf[e] + af[e]);
+    }
+    for e in 0..n {
+        g[e] = tanh(xg[e] + ag[e]);
+        o[e] = sigmoid(xo[e] + ao[e]);
+    }
+    for e in 0..n {
+        c[e] = f[e] * c[e] + i[e] * g[e];
+        cell[e] = c[e];
+        h[e] = o[e] * tanh(c[e]);
+    }
+}
+
+/// Gradients with respect to `projected`, `weight` and `bias`, given that of the output `[batch, seq, hidden]`. None flows out
+/// of the window through the initial state.
+pub fn backward(
+    cell: Cell,
+    sizes: Sizes,
+    weight: &[f32],
+    initial: &Initial,
+    [output, kept]: [&[f32]; 2],
+    grad: &[f32],
+) -> [Vec<f32>; 3] {
+    let Sizes { batch, seq, hidden } = sizes;
+    let (width, kept_width) = (cell.gates() * hidden, cell.kept() * hidden);
+    // Transposed once: the product of every step then reads it along its rows.
+    let transposed = transpose(weight, hidden, width); // [gates·hidden, hidden]
+    let previous = shift(sizes, &initial.hidden, output); // [batch, seq, hidden]
+    let mut dprojected = buffer(batch * seq * width);
+    // The GRU's new gate scales its recurrent half by r; elsewhere both halves have the same gradient.
+    let apart = cell == Cell::Gru;
+    let mut drecurrent = buffer(if apart { dprojected.len() } else { 0 });
+    let tasks = batch.div_ceil(ROWS);
+    let drecurrents = pieces(&mut drecurrent, ROWS * seq * width, tasks);
+    dprojected
+        .par_chunks_mut(ROWS * seq * width)
+        .zip(drecurrents)
+        .zip(grad.par_chunks(ROWS * seq * hidden))
+        .enumerate()
+        .for_each(|(task, ((dprojected, drecurrent), grad))| {
+            let first = task * ROWS;
+            let rows = ROWS.min(batch - first);
+            let mut dh = vec![0.0; rows * hidden];
+            let mut dc = vec![0.0; rows * hidden];
+            let mut da = vec![0.0; rows * width];
+            for t in (0..seq).rev() {
+                vectorize(|| {
+                    for row in 0..rows {
+                        let (local, at) = (row * seq + t, (first + row) * seq + t);
+                        let da = &mut da[row * width..][..width];
+                        let dh = &mut dh[row * hidden..][..hidden];
+                        for (dh, grad) in dh.iter_mut().zip(&grad[local * hidden..]) {
+                            *dh += grad;
+                        }
+                        let row_kept = &kept[at * kept_width..][..kept_width];
+                        let old = &previous[at * hidden..][..hidden];
+                        let dx = &mut dprojected[local * width..][..width];
+                        match cell {
+                            Cell::Rnn => rnn_backward(&output[at * hidden..][..hidden], dh, da),
+                            Cell::Gru => {
+                                gru_backward(row_kept, old, dh, da, dx);
+                                drecurrent[local * width..][..width].copy_from_slice(da);
+                                continue;
+                            }
+                            Cell::Lstm => {
+                                let old = match t {
+                                    0 => &initial.cell[(first + row) * hidden..],
+                                    _ => &kept[(at - 1) * kept_width + 4 * hidden..],
+                                };
+                                let dc = &mut dc[row * hidden..][..hidden];
+                                lstm_backward(row_kept, &old[..hidden], dh, dc, da);
+                            }
+                        }
+                        dx.copy_from_slice(da);
+                    }
+                });
+                // The GRU's state also reaches the next one directly; that part is in `dh` already.
+                let mode = match cell {
+                    Cell::Gru => Output::Accumulate,
+                    Cell::Rnn | Cell::Lstm => Output::Replace,
+                };
+                matmul(
+                    ViewMut::new(&mut dh, rows, hidden),
+                    View::new(&da, rows, width),
+                    View::new(&transposed, width, hidden),
+                    1.0,
+                    mode,
+                    Threads::One,
+                );
+            }
+        });
+    let recurrent = if apart { &drecurrent } else { &dprojected };
+    let dweight = weight_gradient(&previous, recurrent, hidden, width);
+    let dbias = bias_gradient(recurrent, width);
+    [dprojected, dweight, dbias]
+}
+
+/// The state before each step: the initial one, then the outputs but the last.
+fn shift(sizes: Sizes, initial: &[f32], output: &[f32]) -> Vec<f32> {
+    let Sizes { seq, hidden, .. } = sizes;
+    let mut previous = buffer(output.len());
+    previous
+        .par_chunks_mut(seq * hidden)
+        .zip(output.par_chunks(seq * hidden))
+        .zip(initial.par_chunks(hidden))
+        .for_each(|((previous, output), initial)| {
+            let (first, rest) = previous.split_at_mut(hidden);
+            first.copy_from_slice(initial);
+            rest.copy_from_slice(&output[..rest.len()]);
+        });
+    previous
+}
+
+fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
+    let mut out = buffer(matrix.len());
+    out.par_chunks_mut(rows)
+        .enumerate()
+        .for_each(|(column, out)| {
+            for (row, out) in out.iter_mut().enumerate() {
+                *out = matrix[row * columns + column];
+            }
+        });
+    out
+}
+
+#[inline(always)]
+fn rnn_backward(output: &[f32], dh: &[f32], da: &mut [f32]) {
+    for ((da, dh), h) in da.iter_mut().zip(dh).zip(output) {
+        *da = dh * (1.0 - h * h);
+    }
+}
+
+/// `dh` becomes the part that goes straight to the state before; `da` is for the recurrent half, `dx` for the projected one.
+#[inline(always)]
+fn gru_backward(kept: &[f32], old: &[f32], dh: &mut [f32], da: &mut [f32], dx: &mut [f32]) {
+    let n = dh.len();
+    let old = &old[..n];
+    let [r, z, new, half] = blocks(kept, n);
+    let [dr, dz, dhalf] = blocks_mut(da, n);
+    for i in 0..n {
+        dz[i] = dh[i] * (old[i] - new[i]) * z[i] * (1.0 - z[i]);
+    }
+    let [dxr, dxz, dxn] = blocks_mut(dx, n);
+    for i in 0..n {
+        let dn = dh[i] * (1.0 - z[i]) * (1.0 - new[i] * new[i]);
+        dxn[i] = dn;
+        dhalf[i] = dn * r[i];
+        dr[i] = dn * half[i] * r[i] * (1.0 - r[i]);
+        dh[i] *= z[i];
+    }
+    dxr.copy_from_slice(dr);
+    dxz.copy_from_slice(dz);
+}
+
+/// `dc` goes from the cell state after the step to the one before.
+#[inline(always)]
+fn lstm_backward(kept: &[f32], old: &[f32], dh: &[f32], dc: &mut [f32], da: &mut [f32]) {
+    let n = dh.len();
+    let (old, dc) = (&old[..n], &mut dc[..n]);
+    let [i, f, g, o, c] = blocks(kept, n);
+    let [di, df, dg, d_o] = blocks_mut(da, n);
+    for e in 0..n {
+        let t = tanh(c[e]);
+        d_o[e] = dh[e] * t * o[e] * (1.0 - o[e]);
+        dc[e] += dh[e] * o[e] * (1.0 - t * t);
+    }
+    for e in 0..n {
+        di[e] = dc[e] * g[e] * i[e] * (1.0 - i[e]);
+        df[e] = dc[e] * old[e] * f[e] * (1.0 - f[e]);
+    }
+    for e in 0..n {
+        dg[e] = dc[e] * i[e] * (1.0 - g[e] * g[e]);
+        dc[e] *= f[e];
+    }
+}

@@ -1,0 +1,218 @@
+//! The kernels over whole sequences against their definitions in float64, and their gradients against central differences.
+
+use super::additive;
+use super::linear;
+use super::recurrent::{self, Cell, Initial, Sizes};
+use super::tests::{assert_close, numeric_gradient, values, wide};
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+/// All hidden states, and the last cell states.
+fn recurrent_definition(
+    cell: Cell,
+    sizes: Sizes,
+    [projected, weight, bias]: [&[f64]; 3],
+    initial: &Initial,
+) -> (Vec<f64>, Vec<f64>) {
+    let Sizes { batch, seq, hidden } = sizes;
+    let width = cell.gates() * hidden;
+    let (mut output, mut cells) = (Vec::new(), Vec::new());
+    for b in 0..batch {
+        let mut h = wide(&initial.hidden[b * hidden..][..hidden]);
+        let mut c = match cell {
+            Cell::Lstm => wide(&initial.cell[b * hidden..][..hidden]),
+            _ => Vec::new(),
+        };
+        for t in 0..seq {
+            let x = &projected[(b * seq + t) * width..][..width];
+            let a: Vec<f64> = (0..width)
+                .map(|g| {
+                    bias[g]
+                        + (0..hidden)
+                            .map(|e| h[e] * weight[e * width + g])
+                            .sum::<f64>()
+                })
+                .collect();
+            let gate = |block: usize, e: usize| x[block * hidden + e] + a[block * hidden + e];
+            for e in 0..hidden {
+                h[e] = match cell {
+                    Cell::Rnn => gate(0, e).tanh(),
+                    Cell::Gru => {
+                        let (r, z) = (sigmoid(gate(0, e)), sigmoid(gate(1, e)));
+                        let n = (x[2 * hidden + e] + r * a[2 * hidden + e]).tanh();
+                        (1.0 - z) * n + z * h[e]
+                    }
+                    Cell::Lstm => {
+                        let (i, f) = (sigmoid(gate(0, e)), sigmoid(gate(1, e)));
+                        c[e] = f * c[e] + i * gate(2, e).tanh();
+                        sigmoid(gate(3, e)) * c[e].tanh()
+                    }
+                };
+            }
+            output.extend(&h);
+        }
+        cells.extend(c);
+    }
+    (output, cells)
+}
+
+#[test]
+fn recurrent_layers_match_their_definitions_and_their_gradients() {
+    // 17 rows of the batch make two tasks.
+    let shapes = [(1, 1, 1), (2, 5, 3), (17, 3, 2), (3, 2, 19)];
+    for cell in [Cell::Rnn, Cell::Gru, Cell::Lstm] {
+        for (batch, seq, hidden) in shapes {
+            let sizes = Sizes { batch, seq, hidden };
+            let width = cell.gates() * hidden;
+            let projected = values(batch * seq * width, 1);
+            let (weight, bias) = (values(hidden * width, 2), values(width, 3));
+            let initial = Initial {
+                hidden: values(batch * hidden, 4),
+                cell: match cell {
+                    Cell::Lstm => values(batch * hidden, 5),
+                    _ => Vec::new(),
+                },
+            };
+            let found = recurrent::forward(cell, sizes, [&projected, &weight, &bias], &initial);
+            let (wx, ww, wb) = (wide(&projected), wide(&weight), wide(&bias));
+            let (output, cells) =
+                recurrent_definition(cell, sizes, [&wx[..], &ww[..], &wb[..]], &initial);
+            assert_close(&found.output, &output, 5e-6, "output");
+            assert_close(&found.last_cell, &cells, 5e-6, "cell state");
+
+            let grad = values(found.output.len(), 6);
+            let saved = [&found.output[..], &found.kept[..]];
+            let [dx, dw, db] = recurrent::backward(cell, sizes, &weight, &initial, saved, &grad);
+            let run =
+                |operands: [&[f64]; 3]| recurrent_definition(cell, sizes, operands, &initial).0;
+            let of_x = numeric_gradient(&projected, &grad, &|x| run([x, &ww[..], &wb[..]]));
+            let of_w = numeric_gradient(&weight, &grad, &|w| run([&wx[..], w, &wb[..]]));
+            let of_b = numeric_gradient(&bias, &grad, &|b| run([&wx[..], &ww[..], b]));
+            assert_close(&dx, &of_x, 2e-5, "dprojected");
+            assert_close(&dw, &of_w, 2e-5, "dweight");
+            assert_close(&db, &of_b, 2e-5, "dbias");
+        }
+    }
+}
+
+#[test]
+fn recurrent_layers_do_not_depend_on_the_number_of_threads() {
+    let sizes = Sizes {
+        batch: 37,
+        seq: 4,
+        hidden: 24,
+    };
+    let width = Cell::Lstm.gates() * sizes.hidden;
+    let run = || {
+        let projected = values(sizes.batch * sizes.seq * width, 1);
+        let (weight, bias) = (values(sizes.hidden * width, 2), values(width, 3));
+        let initial = Initial {
+            hidden: values(sizes.batch * sizes.hidden, 4),
+            cell: values(sizes.batch * sizes.hidden, 5),
+        };
+        let found = recurrent::forward(Cell::Lstm, sizes, [&projected, &weight, &bias], &initial);
+        let saved = [&found.output[..], &found.kept[..]];
+        let grad = values(found.output.len(), 6);
+        recurrent::backward(Cell::Lstm, sizes, &weight, &initial, saved, &grad)
+    };
+    let narrow = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let wide = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+    assert_eq!(narrow.unwrap().install(run), wide.unwrap().install(run));
+}
+
+#[test]
+fn the_transposed_weight_gives_the_product_and_its_gradients() {
+    let (rows, n_in, n_out) = (5, 3, 4);
+    let (x, w) = (values(rows * n_in, 1), values(n_out * n_in, 2));
+    let definition = |x: &[f64], w: &[f64]| -> Vec<f64> {
+        let dot = |row: &[f64], o: usize| (0..n_in).map(|i| row[i] * w[o * n_in + i]).sum::<f64>();
+        x.chunks(n_in)
+            .flat_map(|row| (0..n_out).map(move |o| dot(row, o)))
+            .collect()
+    };
+    let (wx, ww) = (wide(&x), wide(&w));
+    let y = linear::transposed_forward(&x, &w, n_in, n_out);
+    assert_close(&y, &definition(&wx, &ww), 1e-6, "y");
+    let dy = values(rows * n_out, 3);
+    let dx = numeric_gradient(&x, &dy, &|x| definition(x, &ww));
+    let dw = numeric_gradient(&w, &dy, &|w| definition(&wx, w));
+    let found = linear::transposed_input_gradient(&dy, &w, n_in, n_out);
+    assert_close(&found, &dx, 1e-5, "dx");
+    let found = linear::transposed_weight_gradient(&x, &dy, n_in, n_out);
+    assert_close(&found, &dw, 1e-5, "dw");
+}
+
+fn additive_definition([q, k, v, values]: [&[f64]; 4], sizes: additive::Sizes) -> Vec<f64> {
+    let additive::Sizes {
+        batch,
+        queries,
+        keys,
+        d,
+        width,
+        span,
+    } = sizes;
+    let mut out = vec![0.0; batch * queries * width];
+    for b in 0..batch {
+        for i in 0..queries {
+            let position = keys - queries + i;
+            let seen = (position + 1).saturating_sub(span)..=position;
+            let score = |j: usize| -> f64 {
+                (0..d)
+                    .map(|e| {
+                        v[e] * (q[(b * queries + i) * d + e] + k[(b * keys + j) * d + e]).tanh()
+                    })
+                    .sum()
+            };
+            let sum: f64 = seen.clone().map(|j| score(j).exp()).sum();
+            for j in seen {
+                let weight = score(j).exp() / sum;
+                for e in 0..width {
+                    out[(b * queries + i) * width + e] +=
+                        weight * values[(b * keys + j) * width + e];
+                }
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn additive_attention_matches_its_definition_and_its_gradients() {
+    // Whole past; a memory before the queries; a short span across a border between blocks of queries; wide enough for vectors.
+    for (batch, queries, keys, d, width, span) in [
+        (1, 1, 1, 1, 1, 1),
+        (2, 4, 4, 3, 2, 4),
+        (1, 5, 9, 2, 3, 4),
+        (1, 19, 21, 2, 2, 3),
+        (2, 2, 3, 35, 18, 9),
+    ] {
+        let sizes = additive::Sizes {
+            batch,
+            queries,
+            keys,
+            d,
+            width,
+            span,
+        };
+        let (q, k) = (values(batch * queries * d, 1), values(batch * keys * d, 2));
+        let (v, x) = (values(d, 3), values(batch * keys * width, 4));
+        let operands = [&q[..], &k[..], &v[..], &x[..]];
+        let (out, logs) = additive::forward(operands, sizes);
+        let exact = operands.map(wide);
+        let run = |changed: usize, with: &[f64]| {
+            let mut operands = [0, 1, 2, 3].map(|i| &exact[i][..]);
+            operands[changed] = with;
+            additive_definition(operands, sizes)
+        };
+        assert_close(&out, &run(0, &exact[0]), 5e-6, "context");
+        let grad = values(out.len(), 5);
+        let found = additive::backward(operands, &out, &logs, &grad, sizes);
+        for (i, found) in found.iter().enumerate() {
+            // A query that sees one key only takes all of it: the gradients of the scores are exactly zero.
+            let expected = numeric_gradient(operands[i], &grad, &|x| run(i, x));
+            assert_close(found, &expected, 5e-5, ["dq", "dk", "dv", "dvalues"][i]);
+        }
+    }
+}
