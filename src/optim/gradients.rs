@@ -35,7 +35,7 @@ impl ParameterGradients {
     }
 
     /// Adds the gradients of another batch.
-    pub fn add(self, other: Self) -> Self {
+    pub fn accumulate(self, other: Self) -> Self {
         let mut others = other.into_map();
         let mut entries: Vec<_> = self
             .entries

@@ -21,6 +21,7 @@ const CHUNK: usize = 1 << 15;
 
 /// What an optimizer remembers of one parameter.
 #[derive(Debug, Clone)]
+#[allow(clippy::large_enum_variant)] // one per parameter, a few hundred at most
 pub(super) enum Moments {
     Host {
         first: Vec<f32>,
@@ -115,9 +116,9 @@ impl Rule {
         let moments = match self.kind {
             Kind::Sgd {
                 learning_rate,
-                momentum,
+                momentum: 0.0,
                 ..
-            } if momentum == 0.0 => {
+            } => {
                 let lr = learning_rate as f32;
                 w.par_chunks_mut(CHUNK)
                     .zip(g.par_chunks(CHUNK))

@@ -166,7 +166,7 @@ fn the_gradient_of_a_batch_is_the_mean_over_its_rows() {
         let gradients = crate::optim::ParameterGradients::collect(small.model(), loss.backward());
         sum = Some(match sum {
             None => gradients,
-            Some(sum) => crate::optim::ParameterGradients::add(sum, gradients),
+            Some(sum) => crate::optim::ParameterGradients::accumulate(sum, gradients),
         });
     }
     let sum = sum.expect("four rows");
@@ -253,8 +253,8 @@ fn coverage(tokens: usize, windows: &[Window]) -> Vec<usize> {
     let mut seen = vec![0; tokens];
     for window in windows {
         for start in &window.starts {
-            for target in start + 1..=start + window.length {
-                seen[target] += 1;
+            for count in &mut seen[start + 1..=start + window.length] {
+                *count += 1;
             }
         }
     }

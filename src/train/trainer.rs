@@ -301,7 +301,7 @@ impl Trainer {
             let more = ParameterGradients::collect(self.model(), loss.backward());
             gradients = Some(match gradients {
                 None => more,
-                Some(sum) => sum.add(more),
+                Some(sum) => sum.accumulate(more),
             });
             backward += queued.elapsed();
         }
