@@ -24,6 +24,8 @@ const CARRIED: &str = "carried.safetensors";
 const STATE: &str = "state.json";
 /// An empty file beside the manifest: the user wants this one kept.
 const KEPT: &str = "kept";
+/// Says why a checkpoint was found damaged: it is then no longer one of the newest, and never cleared away.
+const DAMAGED: &str = "damaged";
 /// Folders that are being written or cleared away.
 const TEMPORARY: &str = ".tmp-";
 
@@ -91,6 +93,8 @@ pub struct Loaded {
     pub entry: CheckpointEntry,
     /// One sentence for each newer checkpoint that could not be used.
     pub skipped: Vec<String>,
+    /// Those of them that were found damaged just now, with the reason.
+    pub damaged: Vec<(PathBuf, String)>,
 }
 
 /// Which checkpoint of a run is meant.
@@ -167,6 +171,9 @@ fn entry(path: PathBuf, manifest: &Manifest) -> CheckpointEntry {
 }
 
 fn read_manifest(path: &Path) -> Result<Manifest, String> {
+    if let Ok(reason) = std::fs::read_to_string(path.join(DAMAGED)) {
+        return Err(reason.trim().to_string());
+    }
     let bytes = std::fs::read(path.join(MANIFEST)).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => format!("{MANIFEST} is missing"),
         _ => format!("{MANIFEST} cannot be read: {error}"),
@@ -407,10 +414,12 @@ fn read_all(path: &Path) -> Result<Checkpoint, String> {
 /// # Errors
 /// [`RunError::NoCheckpoint`] when none is left.
 pub fn load_newest(run: &Path) -> Result<Loaded, RunError> {
-    first_whole(run, entries(run), read_all).map(|(checkpoint, entry, skipped)| Loaded {
-        checkpoint,
-        entry,
-        skipped,
+    let found = first_whole(run, entries(run), read_all)?;
+    Ok(Loaded {
+        checkpoint: found.value,
+        entry: found.entry,
+        skipped: found.skipped,
+        damaged: found.damaged,
     })
 }
 
@@ -431,17 +440,26 @@ pub fn load_model(
         }),
         Which::Step(step) => candidates.retain(|entry| entry.step == step),
     }
-    first_whole(run, candidates, |path| {
+    let found = first_whole(run, candidates, |path| {
         let manifest = read_manifest(path)?;
         read_tensors(path, &manifest, MODEL)
-    })
+    })?;
+    Ok((found.value, found.entry, found.skipped))
+}
+
+struct Found<T> {
+    value: T,
+    entry: CheckpointEntry,
+    skipped: Vec<String>,
+    damaged: Vec<(PathBuf, String)>,
 }
 
 fn first_whole<T>(
     run: &Path,
     candidates: Vec<CheckpointEntry>,
     read: impl Fn(&Path) -> Result<T, String>,
-) -> Result<(T, CheckpointEntry, Vec<String>), RunError> {
+) -> Result<Found<T>, RunError> {
+    let mut damaged = Vec::new();
     let mut skipped: Vec<String> = scan(run)
         .1
         .into_iter()
@@ -449,17 +467,32 @@ fn first_whole<T>(
         .collect();
     for entry in candidates {
         match read(&entry.path) {
-            Ok(value) => return Ok((value, entry, skipped)),
-            Err(reason) => skipped.push(format!(
-                "{} was skipped: {reason}",
-                entry.path.file_name().unwrap_or_default().to_string_lossy()
-            )),
+            Ok(value) => {
+                return Ok(Found {
+                    value,
+                    entry,
+                    skipped,
+                    damaged,
+                });
+            }
+            Err(reason) => {
+                skipped.push(format!(
+                    "{} was skipped: {reason}",
+                    entry.path.file_name().unwrap_or_default().to_string_lossy()
+                ));
+                damaged.push((entry.path, reason));
+            }
         }
     }
     Err(RunError::NoCheckpoint {
         path: run.to_path_buf(),
         skipped,
     })
+}
+
+/// Marks a checkpoint as damaged. Only for the owner of the run's lock.
+pub fn mark_damaged(path: &Path, reason: &str) -> Result<(), RunError> {
+    write_whole(&path.join(DAMAGED), reason.as_bytes())
 }
 
 /// Marks a checkpoint as one the user wants kept.
@@ -607,7 +640,14 @@ mod tests {
                 "{:?}",
                 loaded.skipped
             );
+            for (path, reason) in loaded.damaged {
+                mark_damaged(&path, &reason).unwrap();
+            }
+            // Still named, not among the newest, and not cleared away.
+            save(run.path(), 300);
+            assert_eq!(prune(run.path(), 1).unwrap(), [100]);
             assert!(newest.path.exists());
+            assert_eq!(load_newest(run.path()).unwrap().skipped, loaded.skipped);
         }
     }
 

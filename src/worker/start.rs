@@ -274,6 +274,11 @@ fn resume(context: &mut Context, dir: &RunDir, config: &RunConfig) -> Result<Loa
     }
     loading(context, "reading the checkpoint", 0, None);
     let loaded = checkpoint::load_newest(dir.path()).map_err(NoStart::failed)?;
+    for (path, reason) in &loaded.damaged {
+        if let Err(error) = checkpoint::mark_damaged(path, reason) {
+            tracing::warn!(%error, "damaged checkpoint not marked");
+        }
+    }
     for sentence in &loaded.skipped {
         context.notice(
             NoticeLevel::Warning,

@@ -1,0 +1,484 @@
+//! `fireside train` as a process: what scripts see, and what survives signals, kills and damage.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+const TINY: &str = r#"
+device = "flex"
+[corpus]
+bytes = 40000
+[tokenizer]
+kind = "char"
+[model]
+kind = "char-rnn"
+context_length = 16
+hidden_size = 16
+n_layers = 2
+dropout = 0.2
+[optimizer]
+learning_rate = 0.01
+[train]
+steps = 60
+batch_size = 4
+[eval]
+every = 20
+batches = 2
+[sample]
+every = 30
+length = 12
+prompts = ["Once"]
+[checkpoint]
+every = 20
+keep = 2
+[schedule]
+kind = "constant"
+"#;
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tiny.toml"), TINY).unwrap();
+        Place { dir }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_remove("FIRESIDE_RUNS")
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_DATA_HOME", self.path("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// `train tiny.toml --json --run RUN`, plus more.
+    fn train(&self, run: &str, more: &[&str]) -> Output {
+        let mut arguments = vec!["train", "tiny.toml", "--json", "--run", run];
+        arguments.extend(more);
+        self.run(&arguments)
+    }
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect()
+}
+
+fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    events
+        .iter()
+        .filter(|event| event["event"] == kind)
+        .collect()
+}
+
+fn log(run: &Path) -> Vec<Value> {
+    std::fs::read_to_string(run.join("metrics.jsonl"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// (step, loss) of the run as a reader of its history sees it.
+fn losses(run: &Path) -> Vec<(u64, f64)> {
+    fireside::run::read_history(run)
+        .unwrap()
+        .steps
+        .iter()
+        .map(|report| (report.step, report.loss))
+        .collect()
+}
+
+fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "waiting for {what}"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn wait_for_step(run: &Path, step: u64) {
+    wait_for("a step", || {
+        std::fs::read_to_string(run.join("metrics.jsonl"))
+            .is_ok_and(|text| text.contains(&format!(r#"{{"event":"step","step":{step},"#)))
+    });
+}
+
+fn interrupt(child: &Child) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn json_lines_are_the_contract() {
+    let place = Place::new();
+    let output = place.train("r", &[]);
+    assert_eq!(code(&output), 0, "{}", errors(&output));
+    let events = lines(&output);
+    assert_eq!(events[0]["event"], "started");
+    for key in ["parameters", "vocab", "device", "run"] {
+        assert!(!events[0][key].is_null(), "{key}");
+    }
+    let steps = of(&events, "step");
+    assert_eq!(steps.len(), 60);
+    for key in [
+        "step",
+        "loss",
+        "learning_rate",
+        "grad_norm",
+        "tokens_per_second",
+        "ms",
+    ] {
+        assert!(steps.iter().all(|step| step[key].is_number()), "{key}");
+    }
+    let evals = of(&events, "eval");
+    assert_eq!(evals.len(), 3);
+    for key in [
+        "step",
+        "train_loss",
+        "val_loss",
+        "perplexity",
+        "bits_per_byte",
+    ] {
+        assert!(evals.iter().all(|eval| eval[key].is_number()), "{key}");
+    }
+    assert_eq!(of(&events, "sample").len(), 2);
+    assert!(!of(&events, "checkpoint").is_empty());
+    let finished = events.last().unwrap();
+    assert_eq!(finished["event"], "finished");
+    for key in ["val_loss", "best_val_loss", "seconds"] {
+        assert!(finished[key].is_number(), "{key}");
+    }
+    let run = place.path("r");
+    for file in [
+        "config.toml",
+        "run.json",
+        "tokenizer.json",
+        "samples.jsonl",
+        "run.log",
+    ] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    // The list knows it, sampling and evaluation read it.
+    let list = place
+        .command(&["runs", "--json"])
+        .env("FIRESIDE_RUNS", place.dir.path())
+        .output()
+        .unwrap();
+    assert_eq!(lines(&list)[0]["status"], "finished");
+    let sample = place.run(&[
+        "sample", "r", "--prompt", "Once", "-n", "5", "--json", "--count", "2",
+    ]);
+    assert_eq!(code(&sample), 0, "{}", errors(&sample));
+    let texts = lines(&sample);
+    assert_eq!(texts.len(), 2);
+    assert_eq!(texts[0]["tokens"].as_array().unwrap().len(), 5);
+    let again = place.run(&[
+        "sample", "r", "--prompt", "Once", "-n", "5", "--json", "--count", "2",
+    ]);
+    assert_eq!(texts, lines(&again));
+    let eval = place.run(&["eval", "r", "--json"]);
+    assert_eq!(code(&eval), 0, "{}", errors(&eval));
+    assert!(lines(&eval)[0]["bits_per_byte"].as_f64().unwrap() > 0.0);
+    let unknown = place.run(&["sample", "r", "--prompt", "On\u{4e16}"]);
+    assert_eq!(code(&unknown), 2);
+    assert!(
+        errors(&unknown).contains("at byte 2"),
+        "{}",
+        errors(&unknown)
+    );
+}
+
+#[test]
+fn resumed_equals_uninterrupted() {
+    let place = Place::new();
+    assert_eq!(code(&place.train("whole", &[])), 0);
+    assert_eq!(code(&place.train("parts", &["--steps", "30"])), 0);
+    let rest = place.run(&["train", "--resume", "parts", "--json", "--steps", "60"]);
+    assert_eq!(code(&rest), 0, "{}", errors(&rest));
+    assert_eq!(lines(&rest)[0]["start_step"], 30);
+    assert_eq!(losses(&place.path("whole")), losses(&place.path("parts")));
+    let texts = |run: &str| -> Vec<String> {
+        fireside::run::read_history(&place.path(run))
+            .unwrap()
+            .samples
+            .into_iter()
+            .map(|s| s.text)
+            .collect()
+    };
+    assert_eq!(texts("whole"), texts("parts"));
+}
+
+#[test]
+fn ctrl_c_saves_and_kill_loses_little() {
+    let place = Place::new();
+    assert_eq!(code(&place.train("whole", &["--steps", "400"])), 0);
+    let run = place.path("r");
+    let mut child = place.spawn(&[
+        "train",
+        "tiny.toml",
+        "--json",
+        "--run",
+        "r",
+        "--steps",
+        "400",
+    ]);
+    wait_for_step(&run, 30);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let stopped = losses(&run).last().unwrap().0;
+    assert!((30..400).contains(&stopped), "{stopped}");
+    assert_eq!(
+        fireside::run::summarize(&run).unwrap().status,
+        fireside::run::RunStatus::Stopped
+    );
+    let mut child = place.spawn(&["train", "--resume", "r", "--json"]);
+    wait_for_step(&run, stopped + 50);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let summary = fireside::run::summarize(&run).unwrap();
+    assert_eq!(summary.status, fireside::run::RunStatus::Interrupted);
+    assert!(summary.resumable);
+    // A torn last line, as a kill in the middle of a write leaves it.
+    let mut text = std::fs::read(run.join("metrics.jsonl")).unwrap();
+    text.extend_from_slice(b"{\"event\":\"step\",\"st");
+    std::fs::write(run.join("metrics.jsonl"), text).unwrap();
+    let rest = place.run(&["train", "--resume", "r", "--json"]);
+    assert_eq!(code(&rest), 0, "{}", errors(&rest));
+    let from = lines(&rest)[0]["start_step"].as_u64().unwrap();
+    assert!(from >= stopped, "{from} {stopped}");
+    assert_eq!(losses(&place.path("whole")), losses(&run));
+}
+
+#[test]
+fn a_damaged_checkpoint_is_passed_over() {
+    let place = Place::new();
+    assert_eq!(code(&place.train("r", &[])), 0);
+    let run = place.path("r");
+    let newest = run.join("checkpoints/step-00000060/model.safetensors");
+    std::fs::write(&newest, b"short").unwrap();
+    let rest = place.run(&["train", "--resume", "r", "--json"]);
+    assert_eq!(code(&rest), 0, "{}", errors(&rest));
+    let events = lines(&rest);
+    let notices = of(&events, "notice");
+    assert!(
+        notices.iter().any(|notice| notice["message"]
+            .as_str()
+            .unwrap()
+            .contains("step-00000060 was skipped")),
+        "{notices:?}"
+    );
+    assert_eq!(of(&events, "started")[0]["start_step"], 40);
+    assert!(newest.exists());
+    assert_eq!(losses(&run).len(), 60);
+    assert_eq!(
+        log(&run)
+            .iter()
+            .filter(|event| event["event"] == "resumed")
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn one_run_has_one_process() {
+    let place = Place::new();
+    let run = place.path("r");
+    let mut child = place.spawn(&[
+        "train",
+        "tiny.toml",
+        "--headless",
+        "--run",
+        "r",
+        "--steps",
+        "100000",
+    ]);
+    wait_for_step(&run, 21);
+    wait_for("a checkpoint", || {
+        run.join("checkpoints/step-00000020").exists()
+    });
+    assert_eq!(
+        fireside::run::summarize(&run).unwrap().status,
+        fireside::run::RunStatus::Running
+    );
+    let second = place.run(&["train", "--resume", "r", "--headless"]);
+    assert_eq!(code(&second), 1);
+    let message = errors(&second);
+    assert!(
+        message.contains("in use by another process") && message.contains(&child.id().to_string()),
+        "{message}"
+    );
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn a_closed_output_saves() {
+    let place = Place::new();
+    let mut child = place
+        .command(&[
+            "train",
+            "tiny.toml",
+            "--json",
+            "--run",
+            "r",
+            "--steps",
+            "100000",
+        ])
+        .spawn()
+        .unwrap();
+    wait_for_step(&place.path("r"), 10);
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(
+        fireside::run::summarize(&place.path("r"))
+            .unwrap()
+            .resumable
+    );
+}
+
+#[test]
+fn what_is_wrong_is_said() {
+    let place = Place::new();
+    let taken = place.path("taken");
+    std::fs::create_dir(&taken).unwrap();
+    std::fs::write(taken.join("file"), "mine").unwrap();
+    let cases: [(&[&str], i32, &str); 6] = [
+        (
+            &["train", "tiny.toml", "--json", "--run", "taken"],
+            1,
+            "is not empty and holds no run",
+        ),
+        (
+            &["train", "tiny.toml", "--json", "--run", "tiny.toml/x"],
+            1,
+            "cannot make the run folder",
+        ),
+        (
+            &["train", "tiny.toml", "--set", "train.steps=minus"],
+            2,
+            "train.steps",
+        ),
+        (&["train", "--resume", "nothing"], 1, "no run `nothing`"),
+        (
+            &[
+                "train",
+                "tiny.toml",
+                "--json",
+                "--run",
+                "x",
+                "--device",
+                "abacus",
+            ],
+            2,
+            "abacus",
+        ),
+        (
+            &[
+                "train",
+                "tiny.toml",
+                "--json",
+                "--run",
+                "x",
+                "--set",
+                "corpus.path=[\"none.txt\"]",
+            ],
+            1,
+            "none.txt",
+        ),
+    ];
+    for (arguments, expected, sentence) in cases {
+        let output = place.run(arguments);
+        assert!(
+            errors(&output).contains(sentence),
+            "{arguments:?}: {}",
+            errors(&output)
+        );
+        assert_eq!(code(&output), expected, "{arguments:?}");
+    }
+    // Nothing came of it, so nothing is left of it.
+    assert!(!place.path("x").exists());
+    assert_eq!(std::fs::read_dir(&taken).unwrap().count(), 1);
+    let screens = place.run(&[]);
+    assert_eq!(code(&screens), 2);
+    assert!(errors(&screens).contains("--headless"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let place = Place::new();
+    // A file where the runs folder should be: also refuses a user who may write anywhere.
+    std::fs::write(place.path("runs"), "").unwrap();
+    let output = place.run(&["train", "tiny.toml", "--headless"]);
+    assert_eq!(code(&output), 1);
+    assert!(errors(&output).contains("runs"), "{}", errors(&output));
+}
+
+#[test]
+fn a_checkpoint_that_cannot_be_written_stops_a_run_without_a_screen() {
+    let place = Place::new();
+    let run = place.path("r");
+    let mut child = place
+        .command(&[
+            "train",
+            "tiny.toml",
+            "--json",
+            "--run",
+            "r",
+            "--steps",
+            "100000",
+            "--set",
+            "checkpoint.every=1000",
+        ])
+        .spawn()
+        .unwrap();
+    wait_for_step(&run, 1);
+    wait_for("the first checkpoint", || run.join("checkpoints").exists());
+    std::fs::rename(run.join("checkpoints"), run.join("moved")).unwrap();
+    std::fs::write(run.join("checkpoints"), "in the way").unwrap();
+    let mut out = String::new();
+    std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut out).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(out.contains("was not written"), "{out}");
+}
