@@ -6,8 +6,9 @@
 //! that recurrent state carries over. When less than a window is left, the pass is over: the next one starts at the
 //! beginning, from an empty state.
 //!
-//! Gathering a batch is a copy of `batch_size · context_length` ids: a few microseconds, against milliseconds for the
-//! smallest model. Preparing batches ahead on another thread would gain nothing, so none does.
+//! Gathering a batch is a copy of `batch_size · context_length` ids: 1.4 µs for 12 windows of 64 (dev profile, text in
+//! memory), against tens of milliseconds for the step. Preparing batches ahead on another thread would gain nothing, so
+//! none does.
 
 use std::sync::Arc;
 

@@ -14,6 +14,7 @@
 mod batch;
 mod error;
 mod evaluate;
+mod health;
 mod snapshot;
 mod trainer;
 

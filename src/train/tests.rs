@@ -31,7 +31,9 @@ fn config(sets: &[&str]) -> RunConfig {
 
 /// Ids that follow a rule, so that there is something to learn.
 fn ids(count: usize) -> Vec<u32> {
-    (0..count as u32).map(|i| (i * i / 3 + i) % 13).collect()
+    (0..count as u32)
+        .map(|i| (i.wrapping_mul(i) / 3 + i) % 13)
+        .collect()
 }
 
 fn dataset(train: usize, validation: usize) -> Arc<Dataset> {

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use super::batch::BatchSource;
 use super::error::guarded;
 use super::evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
+use super::health::layer_health;
 use super::{Progress, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
 use crate::data::Dataset;
@@ -18,8 +19,7 @@ use crate::model::{
     CarriedState, LanguageModel, layer_group, load_named_tensors, named_tensors, seed_dropout,
 };
 use crate::optim::{
-    GradientNorms, Optimizer, ParameterGradients, StepNorms, Update, clip_coefficient,
-    first_weight_not_finite,
+    GradientNorms, Optimizer, ParameterGradients, Update, clip_coefficient, first_weight_not_finite,
 };
 use crate::protocol::{EvalReport, LayerHealth, SchedulePoint, StepReport};
 use crate::schedule;
@@ -502,51 +502,4 @@ fn read(tensor: Tensor<1>) -> Result<Vec<f32>, TrainError> {
         .try_into_data()?
         .try_into_vec()
         .map_err(|error| TrainError::Device(error.to_string()))
-}
-
-/// Sums parameters up by layer, in the model's order.
-fn layer_health(gradients: &GradientNorms, steps: &[StepNorms]) -> Vec<LayerHealth> {
-    struct Squares<'a> {
-        layer: &'a str,
-        gradient: f64,
-        weight: f64,
-        update: f64,
-    }
-    let mut layers: Vec<Squares<'_>> = Vec::new();
-    for step in steps {
-        let layer = layer_group(&step.name);
-        let gradient = gradients
-            .parameters
-            .iter()
-            .find(|(name, _)| *name == step.name)
-            .map_or(0.0, |(_, norm)| norm * norm);
-        let (weight, update) = (step.weight_norm.powi(2), step.update_norm.powi(2));
-        match layers.iter_mut().find(|known| known.layer == layer) {
-            Some(known) => {
-                known.gradient += gradient;
-                known.weight += weight;
-                known.update += update;
-            }
-            None => layers.push(Squares {
-                layer,
-                gradient,
-                weight,
-                update,
-            }),
-        }
-    }
-    layers
-        .into_iter()
-        .map(|layer| LayerHealth {
-            name: layer.layer.to_string(),
-            grad_norm: layer.gradient.sqrt(),
-            weight_norm: layer.weight.sqrt(),
-            // A layer whose weights are all zero (fresh biases) has no scale to compare with.
-            update_ratio: if layer.weight > 0.0 {
-                (layer.update / layer.weight).sqrt()
-            } else {
-                0.0
-            },
-        })
-        .collect()
 }
