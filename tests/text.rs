@@ -1,0 +1,164 @@
+//! `fireside corpus` and `fireside tokenizer` as processes.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn fireside(home: &Path, arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_fireside"))
+        .args(arguments)
+        .current_dir(home)
+        .env("FIRESIDE_DATA", home.join("data"))
+        .env("FIRESIDE_CACHE", home.join("cache"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    // A program that does not read its input closes the pipe.
+    let _ = child.stdin.take().map(|mut pipe| pipe.write_all(input));
+    child.wait_with_output().expect("the program ends")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("output is UTF-8")
+}
+
+/// Standard output of a run that must succeed.
+fn out(home: &Path, arguments: &[&str], input: &[u8]) -> String {
+    let output = fireside(home, arguments, input);
+    assert!(
+        output.status.success(),
+        "{arguments:?}: {}",
+        text(&output.stderr)
+    );
+    text(&output.stdout)
+}
+
+/// Exit code and standard error.
+fn failure(home: &Path, arguments: &[&str], input: &[u8]) -> (Option<i32>, String) {
+    let output = fireside(home, arguments, input);
+    (output.status.code(), text(&output.stderr))
+}
+
+#[test]
+fn corpora_are_listed_generated_and_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let list = out(home, &["corpus", "list"], b"");
+    for name in [
+        "stories",
+        "fables",
+        "tiny-shakespeare",
+        "enwik8",
+        "public domain",
+    ] {
+        assert!(list.contains(name), "{list}");
+    }
+    assert!(!list.contains("[fetched]"));
+    let arguments = ["corpus", "generate", "--bytes", "3000", "--seed", "5"];
+    let story = out(home, &arguments, b"");
+    assert!(story.len() >= 3000);
+    out(home, &[&arguments[..], &["-o", "s.txt"]].concat(), b"");
+    assert_eq!(std::fs::read_to_string(home.join("s.txt")).unwrap(), story);
+    let shown = out(home, &["corpus", "show", "s.txt", "--head", "1"], b"");
+    assert!(
+        shown.contains(&format!("bytes       {}\n", story.len())),
+        "{shown}"
+    );
+    assert!(shown.ends_with(&format!("\n{}\n", story.lines().next().unwrap())));
+    let shown = out(
+        home,
+        &["corpus", "show", "-", "--head", "9"],
+        "é\nü".as_bytes(),
+    );
+    assert!(shown.contains("characters  3\nlines       2\n") && shown.ends_with("\né\nü\n"));
+    assert!(out(home, &["corpus", "entropy"], b"").contains("per byte"));
+}
+
+#[test]
+fn a_fetched_corpus_is_found() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (code, error) = failure(home, &["corpus", "show", "text8"], b"");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("`fireside corpus fetch text8`"), "{error}");
+    std::fs::create_dir_all(home.join("data/corpora")).unwrap();
+    std::fs::write(home.join("data/corpora/text8.txt"), "a b c").unwrap();
+    assert!(out(home, &["corpus", "show", "text8"], b"").contains("corpus      text8\n"));
+    assert!(out(home, &["corpus", "list"], b"").contains("[fetched]"));
+    assert!(out(home, &["corpus", "fetch", "text8"], b"").contains("already there"));
+    let (code, error) = failure(home, &["corpus", "fetch", "text9"], b"");
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("there is no `text9` in the catalog: it has enwik8"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_bad_text_is_refused() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let (code, error) = failure(home, &["corpus", "show", "-"], b"caf\xE9\n");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("standard input is not UTF-8: the first bad byte is at position 3"));
+    let shown = out(home, &["corpus", "show", "-", "--lossy"], b"caf\xE9\n");
+    assert!(shown.contains("caf\u{FFFD}"));
+    let (_, error) = failure(home, &["corpus", "show", "missing.txt"], b"");
+    assert!(error.contains("missing.txt does not exist"), "{error}");
+}
+
+#[test]
+fn tokenizers_are_trained_and_shown() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    let train = [
+        "tokenizer",
+        "train",
+        "--tokenizer",
+        "bpe",
+        "--corpus",
+        "fables",
+        "-o",
+        "t.json",
+    ];
+    let trained = out(home, &train, b"");
+    assert_eq!(trained, "t.json: bpe with 512 tokens\n");
+    let shown = out(
+        home,
+        &["tokenizer", "show", "--file", "t.json", "-"],
+        "the é\n".as_bytes(),
+    );
+    assert!(
+        shown.contains("[\\xC3]") && shown.contains("(bpe, vocabulary 512)"),
+        "{shown}"
+    );
+    let arguments = [
+        "tokenizer",
+        "show",
+        "--tokenizer",
+        "word",
+        "--corpus",
+        "fables",
+        "The fox, zyx",
+    ];
+    let shown = out(home, &arguments, b"");
+    assert!(
+        shown.starts_with("[The]") || shown.starts_with("[the]"),
+        "{shown}"
+    );
+    assert!(
+        shown.contains("[<unk>]0") && shown.contains("1 unknown"),
+        "{shown}"
+    );
+    assert!(!shown.contains('\x1b'), "no colours in a pipe");
+    let (code, error) = failure(home, &["tokenizer", "show", "--run", "nowhere", "x"], b"");
+    assert_eq!(code, Some(1), "{error}");
+    let (code, _) = failure(
+        home,
+        &["tokenizer", "show", "--set", "tokenizer.knd=char", "x"],
+        b"",
+    );
+    assert_eq!(code, Some(2));
+}
