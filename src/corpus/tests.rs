@@ -143,7 +143,7 @@ fn an_unreadable_file_is_named() {
     use std::os::unix::fs::PermissionsExt;
     let dir = folder(&[("secret.txt", b"text")]);
     let path = dir.path().join("secret.txt");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o0)).unwrap();
     if fs::read(&path).is_err() {
         assert!(message(&[&path]).starts_with("corpus.path: cannot read DIR/secret.txt: "));
     }

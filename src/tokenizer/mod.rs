@@ -47,6 +47,8 @@ pub struct Tokenizer {
 }
 
 #[derive(Debug)]
+// One value a run, behind an `Arc`: its size does not matter.
+#[allow(clippy::large_enum_variant)]
 enum Inner {
     Char(character::Characters),
     Word(word::Words),
