@@ -20,29 +20,29 @@ use super::cpu::recurrent::{Cell, Initial};
 /// Which fused operation, with everything about it that is not a float tensor.
 #[derive(Debug, Clone)]
 pub enum Fused {
-    /// x [.., n_in], weight [n_in, n_out], optionally bias [n_out] → [.., n_out]
+    /// x `[.., n_in]`, weight `[n_in, n_out]`, optionally bias `[n_out]` → `[.., n_out]`
     Linear,
-    /// x [.., d], weight [d], optionally bias [d] → [.., d]
+    /// x `[.., d]`, weight `[d]`, optionally bias `[d]` → `[.., d]`
     LayerNorm { epsilon: f32 },
-    /// fused projections [batch, seq, 3·d_model] → [batch, seq, d_model]
+    /// fused projections `[batch, seq, 3·d_model]` → `[batch, seq, d_model]`
     Attention { n_heads: usize, mask: Option<Mask> },
     /// Any shape.
     Activation(Activation),
     /// Any shape.
     Dropout(Mask),
-    /// logits [.., vocab] → mean loss [1]
+    /// logits `[.., vocab]` → mean loss `[1]`
     CrossEntropy { targets: Arc<[i64]> },
-    /// weight [vocab, d] → [batch, seq, d]
+    /// weight `[vocab, d]` → `[batch, seq, d]`
     Embedding { ids: Arc<[i64]>, shape: [usize; 2] },
-    /// x [.., n_in], weight [n_out, n_in] → [.., n_out]
+    /// x `[.., n_in]`, weight `[n_out, n_in]` → `[.., n_out]`
     LinearTransposed,
-    /// queries [batch, queries, d], keys [batch, keys, d], v [d, 1], values [batch, keys, width] → [batch, queries, width]
+    /// queries `[batch, queries, d]`, keys `[batch, keys, d]`, v `[d, 1]`, values `[batch, keys, width]` → `[batch, queries, width]`
     AdditiveAttention { span: usize },
-    /// projected [batch, seq, gates·hidden], weight [hidden, gates·hidden], bias [gates·hidden] → [batch, seq, hidden]
+    /// projected `[batch, seq, gates·hidden]`, weight `[hidden, gates·hidden]`, bias `[gates·hidden]` → `[batch, seq, hidden]`
     Recurrent {
         cell: Cell,
         initial: Arc<Initial>,
-        /// Where the LSTM's cell state after the last step goes, [batch, hidden].
+        /// Where the LSTM's cell state after the last step goes, `[batch, hidden]`.
         last_cell: Arc<OnceLock<Vec<f32>>>,
     },
 }

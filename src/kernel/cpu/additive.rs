@@ -1,6 +1,6 @@
 //! Additive attention over the past, softmax and weighted sum included: `score(i, j) = v·tanh(q_i + k_j)`.
 //!
-//! One task a batch row. The tensor of all tanh values, [batch, queries, keys, d], never exists: they are computed for one query
+//! One task a batch row. The tensor of all tanh values, `[batch, queries, keys, d]`, never exists: they are computed for one query
 //! at a time, and once more in the backward pass. What is saved is the logarithm of each query's softmax denominator.
 
 use rayon::prelude::*;
@@ -48,8 +48,8 @@ impl Sizes {
     }
 }
 
-/// `q` [batch, queries, d], `k` [batch, keys, d], `v` [d], `values` [batch, keys, width] → contexts [batch, queries, width] and
-/// log-denominators [batch, queries].
+/// `q` `[batch, queries, d]`, `k` `[batch, keys, d]`, `v` `[d]`, `values` `[batch, keys, width]` → contexts `[batch, queries, width]` and
+/// log-denominators `[batch, queries]`.
 pub fn forward(operands: [&[f32]; 4], sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
     sizes.check(operands);
     let [q, k, v, values] = operands;
@@ -101,7 +101,7 @@ pub fn forward(operands: [&[f32]; 4], sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
     (out, logs)
 }
 
-/// The scores of one query against the keys `k` [scores, d].
+/// The scores of one query against the keys `k` `[scores, d]`.
 fn score(scores: &mut [f32], q: &[f32], k: &[f32], v: &[f32], scratch: &mut [f32]) {
     let d = q.len();
     vectorize(|| {

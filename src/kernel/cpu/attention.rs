@@ -51,7 +51,7 @@ struct HeadColumns(*mut f32);
 unsafe impl Sync for HeadColumns {}
 
 impl HeadColumns {
-    /// Adds up nothing: copies `block` [rows, d_head] to rows `first_row..` at column `column`.
+    /// Adds up nothing: copies `block` `[rows, d_head]` to rows `first_row..` at column `column`.
     fn scatter(&self, block: &[f32], d_head: usize, stride: usize, offset: usize) {
         for (i, row) in block.chunks_exact(d_head).enumerate() {
             // SAFETY: callers pass offsets inside the buffer this was made from, and no two tasks the same
@@ -68,7 +68,7 @@ impl HeadColumns {
     }
 }
 
-/// `qkv` [batch, seq, 3·d_model] → output [batch, seq, d_model] and log-denominators [batch, n_heads, seq].
+/// `qkv` `[batch, seq, 3·d_model]` → output `[batch, seq, d_model]` and log-denominators `[batch, n_heads, seq]`.
 pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<f32>) {
     let Sizes {
         batch,
@@ -151,7 +151,7 @@ fn score(
     );
 }
 
-/// The gradient with respect to `qkv`, from that of the output [batch, seq, d_model].
+/// The gradient with respect to `qkv`, from that of the output `[batch, seq, d_model]`.
 pub fn backward(
     qkv: &[f32],
     out: &[f32],

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::rows_per_piece;
 use crate::kernel::simd::{exp, vectorize};
 
-/// The sum over rows of -ln softmax(logits)[target], nats.
+/// The sum over rows of -ln softmax(logits)`[target]`, nats.
 pub fn loss(logits: &[f32], targets: &[i64], vocab: usize) -> f64 {
     let piece = rows_per_piece(vocab);
     let partial: Vec<f64> = logits

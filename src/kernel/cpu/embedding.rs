@@ -4,7 +4,7 @@ use rayon::prelude::*;
 
 use super::{buffer, rows_per_piece};
 
-/// Rows of `weight` [vocab, d] by id. Ids come from our own tokenizer and lie below `vocab`.
+/// Rows of `weight` `[vocab, d]` by id. Ids come from our own tokenizer and lie below `vocab`.
 pub fn gather(weight: &[f32], ids: &[i64], d: usize) -> Vec<f32> {
     let mut out = buffer(ids.len() * d);
     let piece = rows_per_piece(d);
@@ -19,7 +19,7 @@ pub fn gather(weight: &[f32], ids: &[i64], d: usize) -> Vec<f32> {
     out
 }
 
-/// The gradient of the table: rows of `grad` [ids, d] added up by id, in the order of the ids.
+/// The gradient of the table: rows of `grad` `[ids, d]` added up by id, in the order of the ids.
 pub fn scatter(grad: &[f32], ids: &[i64], vocab: usize, d: usize) -> Vec<f32> {
     let mut out = buffer(vocab * d);
     for (row, id) in grad.chunks_exact(d).zip(ids) {

@@ -12,7 +12,7 @@ pub struct Statistics {
     pub inverse_deviation: Vec<f32>,
 }
 
-/// Normalises each row of `x` [rows, d], scales by `gamma` [d] and shifts by `beta` [d].
+/// Normalises each row of `x` `[rows, d]`, scales by `gamma` `[d]` and shifts by `beta` `[d]`.
 pub fn forward(
     x: &[f32],
     gamma: &[f32],

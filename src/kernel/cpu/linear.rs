@@ -1,11 +1,11 @@
-//! The affine map y = x·W + b, with W stored [in, out], and its gradients.
+//! The affine map y = x·W + b, with W stored `[in, out]`, and its gradients.
 
 use rayon::prelude::*;
 
 use super::matmul::{Output, Threads, View, ViewMut, matmul};
 use super::{buffer, rows_per_piece};
 
-/// `x` [rows, n_in], `weight` [n_in, n_out], `bias` [n_out] → [rows, n_out].
+/// `x` `[rows, n_in]`, `weight` `[n_in, n_out]`, `bias` `[n_out]` → `[rows, n_out]`.
 pub fn forward(
     x: &[f32],
     weight: &[f32],
@@ -36,7 +36,7 @@ pub fn forward(
     y
 }
 
-/// dx = dy·Wᵀ, [rows, n_in].
+/// dx = dy·Wᵀ, `[rows, n_in]`.
 pub fn input_gradient(dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     let rows = dy.len() / n_out;
     let mut dx = buffer(rows * n_in);
@@ -55,7 +55,7 @@ pub fn input_gradient(dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> 
     dx
 }
 
-/// dW = xᵀ·dy, [n_in, n_out].
+/// dW = xᵀ·dy, `[n_in, n_out]`.
 pub fn weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     let rows = dy.len() / n_out;
     let mut dw = buffer(n_in * n_out);
@@ -74,7 +74,7 @@ pub fn weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<
     dw
 }
 
-/// db: the sum of the rows of dy, [n_out].
+/// db: the sum of the rows of dy, `[n_out]`.
 pub fn bias_gradient(dy: &[f32], n_out: usize) -> Vec<f32> {
     let piece = rows_per_piece(n_out);
     let partial: Vec<Vec<f32>> = dy
@@ -98,12 +98,12 @@ pub fn bias_gradient(dy: &[f32], n_out: usize) -> Vec<f32> {
     total
 }
 
-/// x·Wᵀ for a weight [n_out, n_in], such as an embedding used as the output layer: [rows, n_out].
+/// x·Wᵀ for a weight `[n_out, n_in]`, such as an embedding used as the output layer: `[rows, n_out]`.
 pub fn transposed_forward(x: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     input_gradient(x, weight, n_out, n_in)
 }
 
-/// dx = dy·W of [`transposed_forward`], [rows, n_in].
+/// dx = dy·W of [`transposed_forward`], `[rows, n_in]`.
 pub fn transposed_input_gradient(
     dy: &[f32],
     weight: &[f32],
@@ -113,7 +113,7 @@ pub fn transposed_input_gradient(
     forward(dy, weight, None, n_out, n_in)
 }
 
-/// dW = dyᵀ·x of [`transposed_forward`], [n_out, n_in].
+/// dW = dyᵀ·x of [`transposed_forward`], `[n_out, n_in]`.
 pub fn transposed_weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     weight_gradient(dy, x, n_out, n_in)
 }

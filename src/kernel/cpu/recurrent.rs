@@ -70,7 +70,7 @@ pub struct Forward {
     pub last_cell: Vec<f32>,
 }
 
-/// `projected` [batch, seq, gates·hidden], `weight` [hidden, gates·hidden], `bias` [gates·hidden].
+/// `projected` `[batch, seq, gates·hidden]`, `weight` `[hidden, gates·hidden]`, `bias` `[gates·hidden]`.
 pub fn forward(
     cell: Cell,
     sizes: Sizes,

@@ -4,7 +4,7 @@ use super::activation::{self, Activation, Mask};
 use super::attention::{self, Sizes};
 use super::{cross_entropy, embedding, layer_norm, linear};
 
-/// Reproducible values in about [-1.5, 1.5].
+/// Reproducible values in about `[-1.5, 1.5]`.
 pub(super) fn values(len: usize, salt: u64) -> Vec<f32> {
     let mix = |i| crate::kernel::simd::mix(salt, i) as f32 / u32::MAX as f32;
     (0..len as u64).map(|i| 3.0 * mix(i) - 1.5).collect()

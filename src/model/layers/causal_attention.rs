@@ -137,7 +137,7 @@ impl CausalAttention {
     }
 }
 
-/// Scores to be added: 0 where query `i` may see key `j`, [`MASKED`] where it may not. The queries are the last `queries` of `keys` positions.
+/// Scores to be added: 0 where query `i` may see key `j`, `MASKED` where it may not. The queries are the last `queries` of `keys` positions.
 ///
 /// # Shapes
 /// - output: `[1, 1, queries, keys]`
