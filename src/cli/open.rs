@@ -34,7 +34,7 @@ pub fn parse_which(text: &str) -> Result<Which, String> {
 
 /// Opens `name` (a path, a name below the runs folder, or `last`). Another process may be training it.
 pub fn open(name: &str, which: Which, device: &str) -> Result<Opened, CliError> {
-    let dir = run::find(&run::runs_root(), name).map_err(CliError::failed)?;
+    let dir = run::find(&super::tui::runs_root(), name).map_err(CliError::failed)?;
     let path = dir.join(RunFile::Config.name());
     let text = std::fs::read_to_string(&path)
         .map_err(|error| CliError::failed(format!("cannot read {}: {error}", path.display())))?;

@@ -18,7 +18,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Exit, CliError> {
-    let root = run::runs_root();
+    let root = super::tui::runs_root();
     let text = match &args.run {
         None => {
             let runs = run::list(&root);

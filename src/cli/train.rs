@@ -46,7 +46,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Exit, CliError> {
-    let root = run::runs_root();
+    let root = super::tui::runs_root();
     let (config, origin, notes) = plan(&args, &root)?;
     let screens = !args.headless
         && !args.json
@@ -62,6 +62,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
             UiOptions {
                 start: Some((config, origin)),
                 runs_root: root,
+                problems: notes,
                 ..UiOptions::default()
             },
         );
