@@ -35,7 +35,15 @@ pub enum Outcome {
     Hurried,
 }
 
-/// Trains, writing to `out` and, for what went wrong, to `err`. `interrupts` counts the signals that came: the
+/// Where the lines go.
+pub struct Streams<'a> {
+    pub format: Format,
+    pub out: &'a mut dyn Write,
+    /// Sentences for people: what is going on, and what went wrong.
+    pub err: &'a mut dyn Write,
+}
+
+/// Trains, writing to `streams`. `interrupts` counts the signals that came: the
 /// first stops the run after saving, the second makes this return at once.
 ///
 /// # Errors
@@ -44,10 +52,8 @@ pub fn run(
     engine: &Engine,
     config: RunConfig,
     origin: Origin,
-    format: Format,
     interrupts: &AtomicUsize,
-    out: &mut dyn Write,
-    err: &mut dyn Write,
+    streams: Streams<'_>,
 ) -> Result<Outcome, String> {
     let steps = config.train.steps;
     engine.commands.send(Command::Start {
@@ -55,6 +61,7 @@ pub fn run(
         config: Box::new(config),
         origin,
     });
+    let Streams { format, out, err } = streams;
     let mut reader = Reader {
         engine,
         format,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{CliError, Exit};
 use crate::config::{RunConfig, Source, load_with_notes};
-use crate::headless::{self, Format};
+use crate::headless::{self, Format, Streams};
 use crate::protocol::Origin;
 use crate::run::{self, RunFile};
 use crate::ui::UiOptions;
@@ -79,10 +79,12 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         &engine,
         config,
         origin,
-        format,
         &interrupts,
-        &mut std::io::stdout().lock(),
-        &mut std::io::stderr(),
+        Streams {
+            format,
+            out: &mut std::io::stdout().lock(),
+            err: &mut std::io::stderr(),
+        },
     );
     match outcome {
         Ok(headless::Outcome::Finished) => Ok(Exit::Success),

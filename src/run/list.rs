@@ -236,3 +236,127 @@ fn tail(path: &Path) -> Vec<Record> {
         .unwrap_or(0);
     records[from..].to_vec()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Source, load};
+    use crate::protocol::{EvalReport, FinishReport, StepReport};
+    use crate::run::{RunDir, read_history};
+
+    fn step(step: u64) -> Record {
+        Record::Step(StepReport {
+            step,
+            epoch: 0.0,
+            tokens: step,
+            loss: 2.0,
+            learning_rate: 0.1,
+            grad_norm: 1.0,
+            tokens_per_second: 1.0,
+            ms: 1.0,
+            forward_ms: 0.5,
+            backward_ms: 0.4,
+            optimizer_ms: 0.1,
+            seconds: step as f64,
+        })
+    }
+
+    fn eval(step: u64, val_loss: f64) -> Record {
+        Record::Eval(EvalReport {
+            step,
+            tokens: step,
+            seconds: 0.0,
+            train_loss: val_loss,
+            val_loss,
+            perplexity: val_loss.exp(),
+            bits_per_byte: val_loss,
+            unknown_fraction: 0.0,
+            best: false,
+        })
+    }
+
+    #[test]
+    fn status_follows_the_life_of_a_run() {
+        let root = tempfile::tempdir().unwrap();
+        let config = load(Source::Defaults, &[]).unwrap();
+        let mut run = RunDir::create(root.path(), None, &config).unwrap();
+        let path = run.path().to_path_buf();
+        assert_eq!(summarize(&path).unwrap().status, RunStatus::Running);
+        for count in 1..=300 {
+            run.append(&step(count));
+            if count % 50 == 0 {
+                run.append(&eval(count, if count == 100 { 1.0 } else { 1.5 }));
+                run.write_summary().unwrap();
+            }
+        }
+        run.flush().unwrap();
+        drop(run);
+        let summary = summarize(&path).unwrap();
+        assert_eq!(
+            (summary.status, summary.step, summary.best_step),
+            (RunStatus::Interrupted, 300, Some(100))
+        );
+        let mut run = RunDir::open(&path).unwrap();
+        run.append(&Record::Resumed { step: 80 });
+        run.rebuild_summary().unwrap();
+        run.append(&step(81));
+        run.append(&Record::Finished(FinishReport {
+            step: 81,
+            reason: FinishReason::Stopped,
+            val_loss: None,
+            best_val_loss: None,
+            best_step: None,
+            seconds: 81.0,
+        }));
+        run.sync().unwrap();
+        drop(run);
+        let summary = summarize(&path).unwrap();
+        assert_eq!(
+            (
+                summary.status,
+                summary.step,
+                summary.best_step,
+                summary.resumable
+            ),
+            (RunStatus::Stopped, 81, Some(50), false)
+        );
+        assert_eq!(read_history(&path).unwrap().steps.len(), 81);
+    }
+
+    #[test]
+    fn what_is_no_run_is_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("empty")).unwrap();
+        std::fs::write(root.path().join("file"), "").unwrap();
+        let newer = root.path().join("newer");
+        std::fs::create_dir(&newer).unwrap();
+        std::fs::write(newer.join("run.json"), r#"{"format_version":99}"#).unwrap();
+        assert!(list(root.path()).is_empty());
+        assert!(list(&root.path().join("none")).is_empty());
+        assert!(matches!(
+            summarize(&newer),
+            Err(RunError::Newer { found: 99, .. })
+        ));
+        let message = summarize(&root.path().join("empty"))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            message.ends_with("is not a run: it has no run.json"),
+            "{message}"
+        );
+    }
+
+    #[test]
+    fn a_taken_folder_is_refused_and_a_discarded_run_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let config = load(Source::Defaults, &[]).unwrap();
+        let here = root.path().join("here");
+        let run = RunDir::create(root.path(), Some(&here), &config).unwrap();
+        assert!(matches!(
+            RunDir::create(root.path(), Some(&here), &config),
+            Err(RunError::Exists { .. })
+        ));
+        run.discard();
+        assert!(!here.exists());
+    }
+}

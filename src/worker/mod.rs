@@ -18,6 +18,8 @@ mod sampling;
 mod saver;
 mod session;
 mod start;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

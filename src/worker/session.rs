@@ -86,6 +86,7 @@ pub struct Session<'a> {
     /// The device compiles its kernels in the first step.
     pub(super) compiles: bool,
     pub(super) failed: Option<String>,
+    pub(super) last_word: Option<Record>,
     pub(super) log_failing: bool,
     pub(super) last_log: Instant,
     pub(super) last_health: Instant,
@@ -423,9 +424,11 @@ impl Session<'_> {
                 layer,
                 message,
             }),
-            Record::Finished(report) => EventKind::Finished(report),
-            Record::Failed { message } => EventKind::Failed { message },
-            Record::Started(_) | Record::Resumed { .. } | Record::Step(_) => return,
+            Record::Started(_)
+            | Record::Resumed { .. }
+            | Record::Step(_)
+            | Record::Finished(_)
+            | Record::Failed { .. } => return,
         };
         if let EventKind::Phase(phase) = &event {
             self.shown = Some(phase.clone());
@@ -443,25 +446,32 @@ impl Session<'_> {
         }
         self.saver.wait();
         self.report_saves();
-        match self.failed.take() {
-            Some(message) => {
-                self.show(Phase::Failed);
-                self.publish(Record::Failed { message });
-            }
-            None => {
-                self.show(Phase::Finished);
-                self.publish(Record::Finished(FinishReport {
-                    step: self.step,
-                    reason,
-                    val_loss: self.state.last_val_loss,
-                    best_val_loss: self.state.best_val_loss,
-                    best_step: self.state.best_step,
-                    seconds: self.seconds,
-                }));
-            }
-        }
+        let last_word = match self.failed.take() {
+            Some(message) => Record::Failed { message },
+            None => Record::Finished(FinishReport {
+                step: self.step,
+                reason,
+                val_loss: self.state.last_val_loss,
+                best_val_loss: self.state.best_val_loss,
+                best_step: self.state.best_step,
+                seconds: self.seconds,
+            }),
+        };
+        self.conclude(last_word);
+    }
+
+    /// Writes the last word. It is published once the folder has been let go of, so that whoever hears it may
+    /// open the run at once.
+    pub(super) fn conclude(&mut self, last_word: Record) {
+        self.dir.append(&last_word);
         if let Err(error) = self.dir.sync() {
             self.notice(NoticeLevel::Error, error.to_string());
         }
+        self.last_word = Some(last_word);
+    }
+
+    /// Lets go of the run's folder.
+    pub fn close(self) -> (Option<WhenEnding>, Option<Record>) {
+        (self.end, self.last_word)
     }
 }

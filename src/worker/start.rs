@@ -91,7 +91,16 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| session.run())) {
         session.panicked(panic_text(&*panic));
     }
-    after(session.end)
+    let (end, last_word) = session.close();
+    match last_word {
+        Some(Record::Finished(report)) => {
+            context.outbox.emit(EventKind::Phase(Phase::Finished));
+            context.outbox.emit(EventKind::Finished(report));
+        }
+        Some(Record::Failed { message }) => fail(context, message),
+        _ => fail(context, "the run ended without a last word".to_string()),
+    }
+    after(end)
 }
 
 fn after(end: Option<WhenEnding>) -> After {
@@ -106,13 +115,9 @@ impl Session<'_> {
         // The trainer may be half way through a step: what is on disk counts, nothing of it is saved.
         self.saver.wait();
         self.report_saves();
-        self.show(Phase::Failed);
-        self.publish(Record::Failed {
+        self.conclude(Record::Failed {
             message: format!("training ended by a defect at step {}: {text}", self.step),
         });
-        if let Err(error) = self.dir.sync() {
-            tracing::error!(%error, "the log of the failed run");
-        }
     }
 }
 
@@ -157,6 +162,7 @@ impl Parts {
             state: self.state,
             compiles: self.compiles,
             failed: None,
+            last_word: None,
             log_failing: false,
             last_log: Instant::now(),
             last_health: Instant::now(),
@@ -221,8 +227,8 @@ fn load(
     let step = driver.steps_done();
     check_stop(context)?;
     let info = info(dir, config, &prepared, &chosen, driver.as_ref());
-    record_start(context, dir, config, &prepared, &info, &state, origin)
-        .map_err(NoStart::failed)?;
+    let resumed = matches!(origin, Origin::Resume { .. }).then_some(&state);
+    record_start(context, dir, &prepared, &info, resumed).map_err(NoStart::failed)?;
     // The multiplier of the snapshot is in force; the screens learn it as they learn an edit.
     if let Some(edit) = state.edits.last() {
         let (step, edit) = (edit.step, edit.edit.clone());
@@ -406,13 +412,11 @@ pub(crate) fn tokens_per_step(config: &RunConfig) -> u64 {
 fn record_start(
     context: &mut Context,
     dir: &mut RunDir,
-    config: &RunConfig,
     prepared: &Prepared,
     info: &RunInfo,
-    state: &SessionState,
-    origin: &Origin,
+    resumed: Option<&SessionState>,
 ) -> Result<(), crate::run::RunError> {
-    if let Origin::Resume { .. } = origin {
+    if let Some(state) = resumed {
         warn_of_other_text(context, dir.header(), info);
         dir.append(&Record::Resumed {
             step: info.start_step,
@@ -428,7 +432,7 @@ fn record_start(
     } else {
         dir.write_tokenizer(&prepared.tokenizer.to_json())?;
     }
-    dir.write_config(config)?;
+    dir.write_config(&info.config)?;
     dir.write_info(info)?;
     dir.append(&Record::Started(info.into()));
     dir.sync()?;

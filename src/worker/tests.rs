@@ -1,0 +1,564 @@
+//! The real thread, with real runs in a temporary folder; some with a trainer that misbehaves.
+
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use super::*;
+use crate::config::{RunConfig, Source, load};
+use crate::model::LanguageModel;
+use crate::protocol::{
+    CheckpointReason, Edit, EvalReport, Event, FinishReason, LayerHealth, Origin, SchedulePoint,
+    StepReport,
+};
+use crate::run::checkpoint::Checkpoint;
+use crate::run::{self, RunStatus};
+
+fn config(sets: &[&str]) -> RunConfig {
+    let base = [
+        "device=flex",
+        "corpus.bytes=20000",
+        "tokenizer.kind=char",
+        "model.kind=char-rnn",
+        "model.context_length=8",
+        "model.hidden_size=8",
+        "model.n_layers=1",
+        "train.batch_size=2",
+        "train.steps=100000",
+        "eval.every=0",
+        "eval.batches=1",
+        "sample.every=0",
+        "checkpoint.every=0",
+    ];
+    let sets: Vec<String> = base.iter().chain(sets).map(|set| set.to_string()).collect();
+    load(Source::Defaults, &sets).unwrap()
+}
+
+/// A front end that remembers what it saw.
+struct Front {
+    engine: Engine,
+    root: tempfile::TempDir,
+    seen: Vec<Event>,
+}
+
+impl Front {
+    fn new() -> Self {
+        Self::with(trainer_factory())
+    }
+
+    fn with(factory: DriverFactory) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        let options = WorkerOptions {
+            runs_root: root.path().to_path_buf(),
+        };
+        Front {
+            engine: spawn_with(options, factory).unwrap(),
+            root,
+            seen: Vec::new(),
+        }
+    }
+
+    fn send(&self, command: Command) {
+        assert!(self.engine.commands.send(command));
+    }
+
+    fn start(&self, run: RunId, config: RunConfig) {
+        self.send(Command::Start {
+            run,
+            config: Box::new(config),
+            origin: Origin::New { dir: None },
+        });
+    }
+
+    /// Reads until an event is as wanted, and returns it.
+    fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.engine.events.recv_timeout(left) {
+                Ok(event) => {
+                    self.seen.push(event.clone());
+                    if wanted(&event) {
+                        return event;
+                    }
+                }
+                Err(error) => panic!("waiting for {what}: {error}; saw {:?}", self.tail()),
+            }
+        }
+    }
+
+    fn tail(&self) -> &[Event] {
+        &self.seen[self.seen.len().saturating_sub(12)..]
+    }
+
+    fn until_phase(&mut self, phase: Phase) {
+        self.until(&format!("{phase:?}"), |event| {
+            event.kind == EventKind::Phase(phase.clone())
+        });
+    }
+
+    fn until_step(&mut self, step: u64) {
+        self.until("a step", |event| {
+            last_step(event).is_some_and(|last| last >= step)
+        });
+    }
+
+    fn last_step(&self) -> u64 {
+        self.seen.iter().rev().find_map(last_step).unwrap_or(0)
+    }
+
+    fn finish(&mut self) -> crate::protocol::FinishReport {
+        let event = self.until("the end", |event| {
+            matches!(event.kind, EventKind::Finished(_))
+        });
+        match event.kind {
+            EventKind::Finished(report) => report,
+            _ => unreachable!(),
+        }
+    }
+
+    /// Ends the thread, and sees that it ends.
+    fn end(self) {
+        self.send(Command::Shutdown);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while self
+            .engine
+            .events
+            .recv_timeout(Duration::from_secs(30))
+            .is_ok()
+        {
+            assert!(Instant::now() < deadline);
+        }
+    }
+}
+
+fn last_step(event: &Event) -> Option<u64> {
+    match &event.kind {
+        EventKind::Steps(steps) => steps.last().map(|report| report.step),
+        _ => None,
+    }
+}
+
+fn failure(event: &Event) -> Option<&str> {
+    match &event.kind {
+        EventKind::Failed { message } => Some(message),
+        _ => None,
+    }
+}
+
+#[test]
+fn commands_are_obeyed_and_acknowledged() {
+    let mut front = Front::new();
+    front.start(7, config(&[]));
+    front.until("the start", |event| {
+        matches!(event.kind, EventKind::Started(_))
+    });
+    front.until_step(3);
+    front.send(Command::Pause);
+    front.until_phase(Phase::Paused);
+    let paused = front.last_step();
+    front.send(Command::StepOnce);
+    front.until_phase(Phase::Paused);
+    assert_eq!(front.last_step(), paused + 1);
+    front.send(Command::RunUntil { step: paused + 10 });
+    front.until_phase(Phase::Paused);
+    assert_eq!(front.last_step(), paused + 10);
+    front.send(Command::Set(Edit::LearningRateMultiplier(0.5)));
+    let edited = front.until("the edit", |event| {
+        matches!(event.kind, EventKind::Edited { .. })
+    });
+    assert!(matches!(edited.kind, EventKind::Edited { step, .. } if step == paused + 11));
+    front.until("the schedule", |event| {
+        matches!(event.kind, EventKind::Schedule(_))
+    });
+    front.send(Command::Set(Edit::LearningRateMultiplier(f64::NAN)));
+    front.until("a refusal", |event| {
+        matches!(&event.kind, EventKind::Notice(notice) if notice.message.contains("must be between"))
+    });
+    front.send(Command::Evaluate);
+    front.until("an evaluation", |event| {
+        matches!(event.kind, EventKind::Evaluated(_))
+    });
+    let mut settings = config(&["sample.length=5"]).sample;
+    settings.prompts = vec!["The".into(), "\u{4e16}".into()];
+    front.send(Command::Sample(settings));
+    for _ in 0..2 {
+        front.until("a sample", |event| {
+            matches!(event.kind, EventKind::SampleDone(_))
+        });
+    }
+    front.send(Command::Save);
+    let saved = front.until("a checkpoint", |event| {
+        matches!(event.kind, EventKind::Checkpointed(_))
+    });
+    assert!(
+        matches!(&saved.kind, EventKind::Checkpointed(info) if info.reason == CheckpointReason::User)
+    );
+    // Nothing changed: the one that is there is kept, no second one is written.
+    front.send(Command::Save);
+    front.until("the same", |event| {
+        matches!(&event.kind, EventKind::Notice(notice) if notice.message.contains("will be kept"))
+    });
+    // A second start is refused, and the run goes on.
+    front.start(8, config(&[]));
+    let refused = front.until("a refusal", |event| failure(event).is_some());
+    assert_eq!(refused.run, 8);
+    front.send(Command::Resume);
+    front.until_step(paused + 15);
+    front.send(Command::Stop);
+    let report = front.finish();
+    assert_eq!(report.reason, FinishReason::Stopped);
+    front.until_phase(Phase::Idle);
+    let runs = run::list(front.root.path());
+    assert_eq!(runs.len(), 1);
+    assert_eq!(
+        (runs[0].status, runs[0].step),
+        (RunStatus::Stopped, report.step)
+    );
+    let history = run::read_history(&runs[0].dir).unwrap();
+    assert_eq!(history.steps.len() as u64, report.step);
+    assert_eq!(
+        (
+            history.samples.len(),
+            history.edits.len(),
+            history.evaluations.len()
+        ),
+        (2, 1, 1)
+    );
+    let events = front.seen.iter().filter(|event| event.run == 7).count();
+    assert!(events > 10);
+    front.end();
+}
+
+#[test]
+fn a_resume_keeps_the_edits() {
+    let mut front = Front::new();
+    front.start(1, config(&["schedule.kind=constant"]));
+    front.until_step(2);
+    front.send(Command::Pause);
+    front.until_phase(Phase::Paused);
+    front.send(Command::Set(Edit::LearningRateMultiplier(0.25)));
+    front.until("the edit", |event| {
+        matches!(event.kind, EventKind::Edited { .. })
+    });
+    front.send(Command::Stop);
+    front.finish();
+    let dir = run::list(front.root.path()).remove(0).dir;
+    let before = run::read_history(&dir).unwrap();
+    front.send(Command::Start {
+        run: 2,
+        config: Box::new(config(&["schedule.kind=constant"])),
+        origin: Origin::Resume { dir: dir.clone() },
+    });
+    front.until_step(before.steps.len() as u64 + 2);
+    front.send(Command::Stop);
+    front.finish();
+    let after = run::read_history(&dir).unwrap();
+    assert_eq!(after.edits, before.edits);
+    assert_eq!(after.resumed, [before.steps.len() as u64]);
+    let rates: Vec<f64> = after
+        .steps
+        .iter()
+        .map(|report| report.learning_rate)
+        .collect();
+    let (first, last) = (rates[0], rates[rates.len() - 1]);
+    assert!((last / first - 0.25).abs() < 1e-12, "{first} {last}");
+    // Another model is another run.
+    front.send(Command::Start {
+        run: 3,
+        config: Box::new(config(&["schedule.kind=constant", "model.hidden_size=9"])),
+        origin: Origin::Resume { dir },
+    });
+    let refused = front.until("a refusal", |event| failure(event).is_some());
+    assert!(
+        failure(&refused).unwrap().contains("another model"),
+        "{refused:?}"
+    );
+    front.end();
+}
+
+#[test]
+fn a_stop_cuts_a_sample_and_a_load() {
+    let mut front = Front::new();
+    let mut endless = config(&["sample.every=1"]);
+    endless.sample.length = 10_000_000;
+    front.start(1, endless);
+    front.until("text", |event| {
+        matches!(event.kind, EventKind::SamplePiece { .. })
+    });
+    front.send(Command::Stop);
+    front.finish();
+    assert!(
+        front.seen.iter().any(|event| {
+            matches!(&event.kind, EventKind::SampleDone(sample) if !sample.complete)
+        })
+    );
+    front.start(2, config(&["corpus.bytes=30000000"]));
+    front.until("loading", |event| {
+        event.run == 2 && matches!(event.kind, EventKind::Phase(Phase::Loading { .. }))
+    });
+    front.send(Command::Stop);
+    let failed = front.until("the end", |event| {
+        event.run == 2 && failure(event).is_some()
+    });
+    assert!(failure(&failed).unwrap().contains("loading"));
+    assert_eq!(run::list(front.root.path()).len(), 1);
+    front.end();
+}
+
+#[test]
+fn a_preview_describes_and_the_latest_wins() {
+    let mut front = Front::new();
+    for request in 1..=20 {
+        let steps = format!("train.steps={}", 100 + request);
+        front.send(Command::Preview {
+            request,
+            config: Box::new(config(&[&steps])),
+        });
+    }
+    let answered = front.until("the last preview", |event| {
+        matches!(event.kind, EventKind::Previewed { request: 20, .. })
+    });
+    let EventKind::Previewed { preview, .. } = answered.kind else {
+        unreachable!();
+    };
+    let preview = preview.unwrap();
+    assert_eq!(preview.tokens_per_step, 16);
+    assert!(preview.parameters > 0 && preview.vocab_size > 10 && preview.memory_bytes > 0);
+    assert_eq!(preview.schedule.last().unwrap().step, 120);
+    assert!(!preview.tokens.is_empty());
+    assert!(
+        preview
+            .seconds_per_step
+            .is_some_and(|seconds| seconds > 0.0)
+    );
+    assert!(front.seen.len() < 20);
+    // While a run trains there is no measurement, and the run goes on.
+    front.start(1, config(&[]));
+    front.until_step(2);
+    front.send(Command::Preview {
+        request: 21,
+        config: Box::new(config(&[])),
+    });
+    let answered = front.until("a preview", |event| {
+        matches!(event.kind, EventKind::Previewed { request: 21, .. })
+    });
+    assert!(matches!(
+        answered.kind,
+        EventKind::Previewed { preview: Ok(preview), .. } if preview.seconds_per_step.is_none()
+    ));
+    let mut broken = config(&[]);
+    broken.corpus.path = vec!["/nonexistent/text".into()];
+    front.send(Command::Preview {
+        request: 22,
+        config: Box::new(broken),
+    });
+    let answered = front.until("an answer", |event| {
+        matches!(event.kind, EventKind::Previewed { request: 22, .. })
+    });
+    assert!(matches!(
+        answered.kind,
+        EventKind::Previewed { preview: Err(message), .. } if message.contains("/nonexistent/text")
+    ));
+    front.end();
+}
+
+#[test]
+fn what_cannot_fit_is_refused_before_it_starts() {
+    let mut front = Front::new();
+    let huge = config(&["model.hidden_size=8192", "model.n_layers=24"]);
+    front.start(1, huge);
+    let failed = front.until("a refusal", |event| failure(event).is_some());
+    let message = failure(&failed).unwrap();
+    assert!(
+        message.contains("of memory and") && message.contains("train.batch_size"),
+        "{message}"
+    );
+    assert!(run::list(front.root.path()).is_empty());
+    front.end();
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Fault {
+    Panic,
+    Diverge,
+    Fail,
+}
+
+/// A trainer that misbehaves at its third step.
+struct Faulty {
+    inner: Box<dyn Driver>,
+    fault: Fault,
+    steps: Arc<AtomicU64>,
+}
+
+impl Driver for Faulty {
+    fn steps_done(&self) -> u64 {
+        self.inner.steps_done()
+    }
+    fn seconds(&self) -> f64 {
+        self.inner.seconds()
+    }
+    fn parameters(&self) -> u64 {
+        self.inner.parameters()
+    }
+    fn step(&mut self) -> Result<StepReport, DriveError> {
+        if self.steps.fetch_add(1, Ordering::Relaxed) == 2 {
+            match self.fault {
+                Fault::Panic => panic!("a defect on purpose"),
+                Fault::Fail => return Err(DriveError::Failed("the device is lost".into())),
+                Fault::Diverge => {
+                    return Err(DriveError::Diverged {
+                        step: 3,
+                        layer: Some("rnn.0".into()),
+                        message: "the loss is NaN".into(),
+                    });
+                }
+            }
+        }
+        self.inner.step()
+    }
+    fn evaluate(
+        &mut self,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<EvalReport>, DriveError> {
+        self.inner.evaluate(stop, progress)
+    }
+    fn measure_health(&mut self) {
+        self.inner.measure_health();
+    }
+    fn health(&self) -> Option<(u64, Vec<LayerHealth>)> {
+        self.inner.health()
+    }
+    fn model(&self) -> &LanguageModel {
+        self.inner.model()
+    }
+    fn set_learning_rate_multiplier(&mut self, multiplier: f64) {
+        self.inner.set_learning_rate_multiplier(multiplier);
+    }
+    fn schedule(&self) -> Vec<SchedulePoint> {
+        self.inner.schedule()
+    }
+    fn snapshot(&self) -> Result<Checkpoint, DriveError> {
+        self.inner.snapshot()
+    }
+    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), DriveError> {
+        self.inner.restore(checkpoint)
+    }
+}
+
+/// A front end whose first runs have this fault; later trainers are sound.
+fn faulty(fault: Fault) -> Front {
+    let steps = Arc::new(AtomicU64::new(0));
+    let made = Mutex::new(0);
+    Front::with(Arc::new(move |setup| {
+        let inner = trainer_factory()(setup)?;
+        *made.lock().unwrap() += 1;
+        Ok(Box::new(Faulty {
+            inner,
+            fault,
+            steps: Arc::clone(&steps),
+        }) as Box<dyn Driver>)
+    }))
+}
+
+#[test]
+fn a_panic_is_a_failed_run_and_the_next_one_trains() {
+    let mut front = faulty(Fault::Panic);
+    front.start(1, config(&["checkpoint.every=2"]));
+    front.until_phase(Phase::Failed);
+    let failed = front.until("the failure", |event| failure(event).is_some());
+    assert!(failure(&failed).unwrap().contains("a defect on purpose"));
+    front.until_phase(Phase::Idle);
+    let failed = run::list(front.root.path()).remove(0);
+    assert_eq!((failed.status, failed.step), (RunStatus::Failed, 2));
+    assert!(failed.problem.unwrap().contains("a defect on purpose"));
+    // What was saved before is whole, and the run goes on from it.
+    front.send(Command::Start {
+        run: 2,
+        config: Box::new(config(&[])),
+        origin: Origin::Resume { dir: failed.dir },
+    });
+    front.until_step(5);
+    front.send(Command::Stop);
+    assert_eq!(front.finish().reason, FinishReason::Stopped);
+    front.end();
+}
+
+#[test]
+fn divergence_pauses_and_can_be_tried_again() {
+    let mut front = faulty(Fault::Diverge);
+    front.start(1, config(&["checkpoint.every=1"]));
+    front.until("divergence", |event| {
+        matches!(&event.kind, EventKind::Phase(Phase::Diverged { step: 3, layer: Some(layer), .. }) if layer == "rnn.0")
+    });
+    front.send(Command::Save);
+    front.until("a refusal", |event| {
+        matches!(&event.kind, EventKind::Notice(notice) if notice.message.starts_with("not saved"))
+    });
+    front.send(Command::Set(Edit::LearningRateMultiplier(0.1)));
+    front.send(Command::Resume);
+    front.until_step(4);
+    front.send(Command::Stop);
+    front.finish();
+    front.end();
+
+    let mut front = faulty(Fault::Diverge);
+    front.start(1, config(&["checkpoint.every=1"]));
+    front.until("divergence", |event| {
+        matches!(event.kind, EventKind::Phase(Phase::Diverged { .. }))
+    });
+    front.send(Command::Stop);
+    front.finish();
+    let summary = run::list(front.root.path()).remove(0);
+    assert_eq!(summary.status, RunStatus::Diverged);
+    let newest = run::checkpoint::entries(&summary.dir).remove(0);
+    assert_eq!(newest.step, 2);
+    front.end();
+}
+
+#[test]
+fn a_lost_device_ends_in_a_saved_run() {
+    let mut front = faulty(Fault::Fail);
+    front.start(1, config(&[]));
+    let failed = front.until("the failure", |event| failure(event).is_some());
+    assert_eq!(failure(&failed), Some("the device is lost"));
+    let summary = run::list(front.root.path()).remove(0);
+    assert_eq!(summary.status, RunStatus::Failed);
+    assert_eq!(run::checkpoint::entries(&summary.dir)[0].step, 2);
+    front.end();
+}
+
+#[test]
+fn a_front_end_that_goes_away_ends_the_thread_after_saving() {
+    let mut front = Front::new();
+    front.start(1, config(&[]));
+    front.until_step(2);
+    let Front { engine, root, .. } = front;
+    drop(engine.commands);
+    let began = Instant::now();
+    while engine.events.recv_timeout(Duration::from_secs(30)).is_ok() {
+        assert!(began.elapsed() < Duration::from_secs(60));
+    }
+    let summary = run::list(root.path()).remove(0);
+    assert_eq!(summary.status, RunStatus::Stopped);
+    assert!(summary.resumable);
+}
+
+#[test]
+fn early_stopping_stops() {
+    let mut front = Front::new();
+    front.start(
+        1,
+        config(&[
+            "eval.every=1",
+            "train.early_stopping=2",
+            "optimizer.learning_rate=1e-12",
+            "schedule.kind=constant",
+        ]),
+    );
+    let report = front.finish();
+    assert_eq!(report.reason, FinishReason::EarlyStopped);
+    front.end();
+}
