@@ -12,6 +12,7 @@
 //! - [`corpus`], [`tokenizer`], [`data`]: from text to token ids; [`progress`]: how they say how far they are.
 //! - [`state`]: named tensors as plain data, what a snapshot is made of.
 //! - [`run`]: the run on disk. [`config`]: what a run is.
+//! - [`export`]: models that leave and arrive as folders of other programs.
 //! - [`inspect`]: looking inside a model.
 
 #![deny(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod config;
 pub mod corpus;
 pub mod data;
 pub mod device;
+pub mod export;
 pub mod generate;
 pub mod headless;
 pub mod inspect;

@@ -55,6 +55,13 @@ pub enum Origin {
     New { dir: Option<PathBuf> },
     /// Go on from the newest whole checkpoint in `dir`.
     Resume { dir: PathBuf },
+    /// A new folder, as with `New`, that starts at step 0 from the weights and with the tokenizer of the run `parent`: its
+    /// checkpoint of that step, or its newest whole one.
+    From {
+        dir: Option<PathBuf>,
+        parent: PathBuf,
+        step: Option<u64>,
+    },
 }
 
 /// A change to a run in progress, written to its edit log.

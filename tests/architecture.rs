@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MODULES: [&str; 20] = [
+const MODULES: [&str; 21] = [
     "cli",
     "config",
     "corpus",
     "data",
     "device",
+    "export",
     "generate",
     "headless",
     "inspect",
@@ -43,6 +44,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("device", vec!["config"]),
         ("model", vec!["config", "kernel", "state"]),
         ("data", vec!["config", "corpus", "tokenizer"]),
+        ("export", vec!["config", "model", "state", "tokenizer"]),
         ("generate", vec!["config", "kernel", "model", "state"]),
         (
             "train",

@@ -6,6 +6,8 @@ pub mod config;
 pub mod corpus;
 pub mod devices;
 pub mod eval;
+pub mod export;
+pub mod import;
 pub mod man;
 mod open;
 pub mod runs;
@@ -35,6 +37,8 @@ pub enum Command {
     Train(train::Args),
     Sample(sample::Args),
     Eval(eval::Args),
+    Export(export::Args),
+    Import(import::Args),
     Runs(runs::Args),
     Corpus(corpus::Args),
     Tokenizer(tokenizer::Args),
@@ -115,6 +119,8 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Some(Command::Train(args)) => train::run(args),
         Some(Command::Sample(args)) => sample::run(args),
         Some(Command::Eval(args)) => eval::run(args),
+        Some(Command::Export(args)) => export::run(args),
+        Some(Command::Import(args)) => import::run(args),
         Some(Command::Runs(args)) => runs::run(args),
         Some(Command::Corpus(args)) => corpus::run(args),
         Some(Command::Tokenizer(args)) => tokenizer::run(args),

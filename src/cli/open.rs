@@ -20,15 +20,15 @@ pub struct Opened {
     pub entry: CheckpointEntry,
 }
 
-/// `newest`, `best` or a step.
+/// `newest` (or `last`), `best` or a step.
 pub fn parse_which(text: &str) -> Result<Which, String> {
     match text {
-        "newest" => Ok(Which::Newest),
+        "newest" | "last" => Ok(Which::Newest),
         "best" => Ok(Which::Best),
         step => step
             .parse()
             .map(Which::Step)
-            .map_err(|_| "expected `newest`, `best` or a step".to_string()),
+            .map_err(|_| "expected `newest` (or `last`), `best` or a step".to_string()),
     }
 }
 

@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::open::parse_which;
 use super::{CliError, Exit};
 use crate::config::{RunConfig, Source, load_with_notes};
 use crate::headless::{self, Format, Streams};
 use crate::protocol::Origin;
+use crate::run::checkpoint::{self, Which};
 use crate::run::{self, RunFile};
 use crate::ui::UiOptions;
 use crate::worker::{self, WorkerOptions};
@@ -20,7 +22,7 @@ use crate::worker::{self, WorkerOptions};
 )]
 pub struct Args {
     /// A preset (see `fireside config list`), or a TOML file
-    #[arg(required_unless_present = "resume", conflicts_with = "resume")]
+    #[arg(required_unless_present_any = ["resume", "from"], conflicts_with_all = ["resume", "from"])]
     config: Option<String>,
     /// Override a key; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -31,6 +33,13 @@ pub struct Args {
     /// Go on with a run from its newest whole checkpoint: its folder, its name, or `last`
     #[arg(long, value_name = "RUN")]
     resume: Option<String>,
+    /// Start a new run from the weights of another (or an imported one), with its tokenizer and, but for --set, its
+    /// configuration: its folder, its name, or `last`
+    #[arg(long, value_name = "RUN", conflicts_with = "resume")]
+    from: Option<String>,
+    /// Which weights --from takes: `newest`, `best` or a step
+    #[arg(long, value_name = "WHICH", default_value = "newest", value_parser = parse_which, requires = "from")]
+    checkpoint: Which,
     /// Plain lines instead of screens; also what happens when there is no terminal
     #[arg(long)]
     headless: bool,
@@ -104,22 +113,64 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
             .as_ref()
             .map(|device| format!("device=\"{device}\"")),
     );
-    let (source, origin) = match (&args.resume, &args.config) {
-        (Some(name), _) => {
+    let (source, origin) = match (&args.resume, &args.from, &args.config) {
+        (Some(name), _, _) => {
             let dir = run::find(root, name).map_err(CliError::failed)?;
             let source = Source::File(dir.join(RunFile::Config.name()));
             (source, Origin::Resume { dir })
         }
-        (None, Some(config)) => (
+        (None, Some(name), _) => {
+            let parent = run::find(root, name).map_err(CliError::failed)?;
+            // An absolute path stays right wherever the lineage is read from.
+            let parent = std::path::absolute(&parent).unwrap_or(parent);
+            let source = Source::File(parent.join(RunFile::Config.name()));
+            let origin = Origin::From {
+                dir: args.run.clone(),
+                step: step_of(&parent, args.checkpoint)?,
+                parent,
+            };
+            (source, origin)
+        }
+        (None, None, Some(config)) => (
             Source::from_argument(config),
             Origin::New {
                 dir: args.run.clone(),
             },
         ),
-        (None, None) => return Err(CliError::usage("a CONFIG or --resume is needed")),
+        (None, None, None) => {
+            return Err(CliError::usage("a CONFIG, --resume or --from is needed"));
+        }
     };
     let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
+    if let Origin::From { parent, .. } = &origin {
+        check_tokenizer(parent, &loaded.config)?;
+    }
     Ok((loaded.config, origin, loaded.notes))
+}
+
+/// Weights mean nothing without the tokenizer that they were trained with.
+fn check_tokenizer(parent: &Path, config: &RunConfig) -> Result<(), CliError> {
+    let file = parent.join(RunFile::Config.name());
+    let theirs = load_with_notes(Source::File(file), &[]).map_err(CliError::usage)?;
+    match theirs.config.tokenizer == config.tokenizer {
+        true => Ok(()),
+        false => Err(CliError::usage(format!(
+            "the tokenizer comes with the weights of {}: no key of [tokenizer] can be set with --from",
+            parent.display()
+        ))),
+    }
+}
+
+/// The step of the checkpoint that is meant; none for the newest.
+fn step_of(run: &Path, which: Which) -> Result<Option<u64>, CliError> {
+    match which {
+        Which::Newest => Ok(None),
+        Which::Step(step) => Ok(Some(step)),
+        Which::Best => {
+            let (_, entry, _) = checkpoint::load_model(run, which).map_err(CliError::failed)?;
+            Ok(Some(entry.step))
+        }
+    }
 }
 
 /// Counts Ctrl-C, termination and the closing of the terminal from now on.

@@ -58,7 +58,7 @@ pub struct RunHeader {
     pub corpus: String,
     /// Seconds since 1970, UTC.
     pub created: u64,
-    /// The checkpoint this run was forked from, if it was.
+    /// What this run's first weights were, if they were not drawn.
     #[serde(default)]
     pub parent: Option<Parent>,
     /// Unknown until the text has been read and the model built.
@@ -66,7 +66,7 @@ pub struct RunHeader {
     pub info: Option<RunInfo>,
 }
 
-/// Where a fork came from.
+/// Where the weights came from that a run started with: a run, or the folder that it was imported from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Parent {
     pub run: String,
@@ -200,6 +200,12 @@ impl RunDir {
     pub fn write_info(&mut self, info: &RunInfo) -> Result<(), RunError> {
         self.header.info = Some(info.clone());
         self.header.program_version = info.program_version.clone();
+        self.write_header()
+    }
+
+    /// Records in `run.json` where the first weights came from.
+    pub fn write_parent(&mut self, parent: Parent) -> Result<(), RunError> {
+        self.header.parent = Some(parent);
         self.write_header()
     }
 

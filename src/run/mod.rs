@@ -28,7 +28,7 @@ pub mod record;
 
 use std::path::{Path, PathBuf};
 
-pub use dir::{RunDir, RunFile, RunHeader};
+pub use dir::{Parent, RunDir, RunFile, RunHeader};
 pub use history::{History, read_history};
 pub use list::{RunStatus, RunSummary, list, summarize};
 pub use naming::slug;

@@ -3,6 +3,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -17,8 +18,8 @@ use crate::device::{self, Chosen};
 use crate::model;
 use crate::progress::{Flow, Update};
 use crate::protocol::{Command, EventKind, NoticeLevel, Origin, Phase, RunInfo};
-use crate::run::checkpoint::{self, Loaded};
-use crate::run::{Record, RunDir, RunFile, RunHeader};
+use crate::run::checkpoint::{self, Loaded, Which};
+use crate::run::{Parent, Record, RunDir, RunFile, RunHeader};
 use crate::tokenizer::Tokenizer;
 
 /// Loading is shown at most this often.
@@ -41,7 +42,9 @@ impl NoStart {
 pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     loading(context, "opening the run folder", 0, None);
     let opened = match &origin {
-        Origin::New { dir } => RunDir::create(&context.options.runs_root, dir.as_deref(), &config),
+        Origin::New { dir } | Origin::From { dir, .. } => {
+            RunDir::create(&context.options.runs_root, dir.as_deref(), &config)
+        }
         Origin::Resume { dir } => RunDir::open(dir),
     };
     let mut dir = match opened {
@@ -201,13 +204,18 @@ fn load(
     origin: &Origin,
 ) -> Result<Parts, NoStart> {
     let resumed = match origin {
-        Origin::New { .. } => None,
+        Origin::New { .. } | Origin::From { .. } => None,
         Origin::Resume { .. } => Some(resume(context, dir, config)?),
     };
-    let tokenizer = match &resumed {
-        None => None,
-        Some(_) => Some(Tokenizer::load(&dir.file(RunFile::Tokenizer)).map_err(NoStart::failed)?),
+    let tokenizer = match origin {
+        Origin::New { .. } => None,
+        Origin::Resume { .. } => Some(dir.file(RunFile::Tokenizer)),
+        Origin::From { parent, .. } => Some(parent.join(RunFile::Tokenizer.name())),
     };
+    let tokenizer = tokenizer
+        .map(|path| Tokenizer::load(&path))
+        .transpose()
+        .map_err(NoStart::failed)?;
     let prepared = prepare(context, config, tokenizer)?;
     let chosen = choose_device(context, config)?;
     check_memory(context, config, prepared.tokenizer.vocab_size())?;
@@ -223,6 +231,10 @@ fn load(
     let mut state = SessionState::default();
     if let Some(loaded) = resumed {
         state = restore(driver.as_mut(), loaded)?;
+    }
+    if let Origin::From { parent, step, .. } = origin {
+        let given = inherit(context, driver.as_mut(), parent, *step)?;
+        dir.write_parent(given).map_err(NoStart::failed)?;
     }
     let step = driver.steps_done();
     check_stop(context)?;
@@ -311,6 +323,37 @@ fn restore(driver: &mut dyn Driver, loaded: Loaded) -> Result<SessionState, NoSt
         ))
     })?;
     Ok(session)
+}
+
+/// Gives a new run the weights of another, and says whose they are.
+fn inherit(
+    context: &mut Context,
+    driver: &mut dyn Driver,
+    parent: &Path,
+    step: Option<u64>,
+) -> Result<Parent, NoStart> {
+    loading(context, "reading the weights", 0, None);
+    let which = step.map_or(Which::Newest, Which::Step);
+    let (weights, entry, skipped) =
+        checkpoint::load_model(parent, which).map_err(NoStart::failed)?;
+    for sentence in skipped {
+        context.notice(
+            NoticeLevel::Warning,
+            format!("{sentence}; starting from step {}", entry.step),
+        );
+    }
+    let mut start = driver.snapshot().map_err(NoStart::failed)?;
+    start.model = weights;
+    driver.restore(start).map_err(|error| {
+        NoStart::Failed(format!(
+            "the weights in {} do not fit this configuration: {error}",
+            entry.path.display()
+        ))
+    })?;
+    Ok(Parent {
+        run: parent.display().to_string(),
+        step: entry.step,
+    })
 }
 
 fn prepare(

@@ -1,0 +1,203 @@
+//! A folder that is written whole or not at all.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use super::{ExportError, File};
+
+/// What to do about an earlier export in the same place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Replace {
+    /// Leave it, and say so.
+    Never,
+    /// Replace it, provided that it holds nothing but what an export writes.
+    EarlierExport,
+}
+
+/// Every name that an export has ever written.
+const OURS: [&str; 8] = [
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "model.json",
+    "fireside_model.py",
+    "README.md",
+];
+
+/// Writes the files beside `out`, syncs them and renames the folder into place.
+pub fn write(
+    out: &Path,
+    replace: Replace,
+    files: &[File],
+) -> Result<Vec<(String, u64)>, ExportError> {
+    let out = std::path::absolute(out).map_err(io("find", out))?;
+    let taken = occupied(&out, replace)?;
+    let parent = out.parent().unwrap_or(Path::new("/")).to_path_buf();
+    std::fs::create_dir_all(&parent).map_err(io("make the folder", &parent))?;
+    let beside = |what: &str| -> PathBuf {
+        let name = out.file_name().unwrap_or_default().to_string_lossy();
+        parent.join(format!(".{name}.{what}-{}", std::process::id()))
+    };
+    let (temporary, old) = (beside("tmp"), beside("old"));
+    let written = fill(&temporary, files).and_then(|sizes| {
+        if taken {
+            std::fs::rename(&out, &old).map_err(io("move", &out))?;
+        }
+        if let Err(error) = std::fs::rename(&temporary, &out) {
+            if taken {
+                // What was there goes back to its place; where even that fails, the message names it.
+                std::fs::rename(&old, &out).map_err(io("move back", &old))?;
+            }
+            return Err(io("make", &out)(error));
+        }
+        Ok(sizes)
+    });
+    match &written {
+        Ok(_) if taken => {
+            // The new one is in place: what is left of the old one is in nobody's way.
+            let _ = std::fs::remove_dir_all(&old);
+        }
+        Ok(_) => {}
+        Err(_) => {
+            let _ = std::fs::remove_dir_all(&temporary);
+        }
+    }
+    written
+}
+
+/// Whether there is something to replace. An empty folder counts as nothing of value.
+fn occupied(out: &Path, replace: Replace) -> Result<bool, ExportError> {
+    let path = || out.to_path_buf();
+    match std::fs::symlink_metadata(out) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(io("look at", out)(error)),
+        Ok(found) if !found.is_dir() => return Err(ExportError::NotAFolder { path: path() }),
+        Ok(_) => {}
+    }
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(out).map_err(io("read", out))? {
+        let entry = entry.map_err(io("read", out))?;
+        entries.push(entry.file_name().to_string_lossy().into_owned());
+    }
+    if entries.is_empty() {
+        return Ok(true);
+    }
+    if replace == Replace::Never {
+        return Err(ExportError::Exists { path: path() });
+    }
+    match entries
+        .into_iter()
+        .find(|name| !OURS.contains(&name.as_str()))
+    {
+        Some(entry) => Err(ExportError::Foreign {
+            path: path(),
+            entry,
+        }),
+        None => Ok(true),
+    }
+}
+
+fn fill(temporary: &Path, files: &[File]) -> Result<Vec<(String, u64)>, ExportError> {
+    std::fs::create_dir(temporary).map_err(io("make the folder", temporary))?;
+    let mut sizes = Vec::new();
+    for file in files {
+        let path = temporary.join(file.name);
+        let write = || -> std::io::Result<()> {
+            let mut out = std::fs::File::create(&path)?;
+            out.write_all(&file.bytes)?;
+            out.sync_all()
+        };
+        write().map_err(io("write", &path))?;
+        sizes.push((file.name.to_string(), file.bytes.len() as u64));
+    }
+    #[cfg(unix)]
+    std::fs::File::open(temporary)
+        .and_then(|folder| folder.sync_all())
+        .map_err(io("sync", temporary))?;
+    Ok(sizes)
+}
+
+fn io(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> ExportError {
+    let path = path.to_path_buf();
+    move |source| ExportError::Io {
+        action,
+        path,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(text: &str) -> Vec<File> {
+        vec![File {
+            name: "config.json",
+            bytes: text.as_bytes().to_vec(),
+        }]
+    }
+
+    fn left(dir: &Path) -> Vec<String> {
+        let mut names: Vec<String> = std::fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn an_earlier_export_is_replaced_only_when_asked() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("deep/model");
+        write(&out, Replace::Never, &files("one")).unwrap();
+        let error = write(&out, Replace::Never, &files("two")).unwrap_err();
+        assert!(error.to_string().contains("--force"), "{error}");
+        let text = || std::fs::read_to_string(out.join("config.json")).unwrap();
+        assert_eq!(text(), "one");
+        write(&out, Replace::EarlierExport, &files("two")).unwrap();
+        assert_eq!(text(), "two");
+        assert_eq!(left(out.parent().unwrap()), ["model"]);
+    }
+
+    #[test]
+    fn what_no_export_wrote_is_never_replaced() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("model");
+        write(&out, Replace::Never, &files("one")).unwrap();
+        std::fs::write(out.join("notes.txt"), "mine").unwrap();
+        let error = write(&out, Replace::EarlierExport, &files("two")).unwrap_err();
+        assert!(error.to_string().contains("notes.txt"), "{error}");
+        assert_eq!(left(&out), ["config.json", "notes.txt"]);
+        let file = place.path().join("file");
+        std::fs::write(&file, "mine").unwrap();
+        let error = write(&file, Replace::EarlierExport, &files("two")).unwrap_err();
+        assert!(error.to_string().contains("is no folder"), "{error}");
+        assert_eq!(left(place.path()), ["file", "model"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing_and_takes_nothing() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("model");
+        write(&out, Replace::Never, &files("one")).unwrap();
+        let mut broken = files("two");
+        broken.push(File {
+            name: "no/such/folder",
+            bytes: Vec::new(),
+        });
+        assert!(write(&out, Replace::EarlierExport, &broken).is_err());
+        assert_eq!(left(place.path()), ["model"]);
+        assert_eq!(
+            std::fs::read_to_string(out.join("config.json")).unwrap(),
+            "one"
+        );
+        // An empty folder holds nothing that could be lost.
+        let empty = place.path().join("empty");
+        std::fs::create_dir(&empty).unwrap();
+        write(&empty, Replace::Never, &files("three")).unwrap();
+        assert_eq!(left(&empty), ["config.json"]);
+    }
+}
