@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::{Gradients, Tensor};
+use burn::tensor::{ExecutionError, Gradients, Tensor};
+
+use crate::state::NamedTensor;
 
 /// The gradient of every parameter that has one, in the order of the model's definition.
 #[derive(Debug, Clone, Default)]
@@ -50,6 +52,27 @@ impl ParameterGradients {
             .collect();
         entries.extend(others);
         Self { entries }
+    }
+
+    /// The gradients as plain data, flat, in the model's order. Reads the device.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn to_named(&self) -> Result<Vec<NamedTensor>, ExecutionError> {
+        self.entries
+            .iter()
+            .map(|(name, tensor)| {
+                let data = tensor.clone().try_into_data()?;
+                let data = data
+                    .try_into_vec::<f32>()
+                    .expect("gradients are float32 on every backend of this program");
+                Ok(NamedTensor {
+                    name: name.clone(),
+                    shape: vec![data.len()],
+                    data,
+                })
+            })
+            .collect()
     }
 
     /// Sum of squares of each parameter's gradient, still on the device: `[n_parameters]`. `None` without gradients.

@@ -58,24 +58,34 @@ fn recorded_tables_belong_to_the_script() {
 fn tables_equal_torch() {
     let recorded = recorded();
     let peak = recorded["peak"].as_f64().expect("a number");
+    let step = ScheduleConfig {
+        gamma: 0.5,
+        ..config(ScheduleKind::Step)
+    };
+    // The same after ten steps of warmup, the end as much later.
+    let warm = |config: ScheduleConfig| ScheduleConfig {
+        warmup: 10,
+        decay_steps: 50,
+        ..config
+    };
     let cases = [
+        ("constant", config(ScheduleKind::Constant)),
         ("cosine", config(ScheduleKind::Cosine)),
         ("linear", config(ScheduleKind::Linear)),
         ("exponential", config(ScheduleKind::Exponential)),
+        ("step", step.clone()),
+        ("warmup-constant", warm(config(ScheduleKind::Constant))),
+        ("warmup-cosine", warm(config(ScheduleKind::WarmupCosine))),
+        ("warmup-cosine", warm(config(ScheduleKind::Cosine))),
+        ("warmup-linear", warm(config(ScheduleKind::WarmupLinear))),
         (
-            "step",
-            ScheduleConfig {
-                gamma: 0.5,
-                ..config(ScheduleKind::Step)
-            },
+            "warmup-exponential",
+            warm(config(ScheduleKind::Exponential)),
         ),
+        ("warmup-step", warm(step)),
         (
-            "warmup-cosine",
-            ScheduleConfig {
-                warmup: 10,
-                decay_steps: 50,
-                ..config(ScheduleKind::WarmupCosine)
-            },
+            "warmup-cosine-nanogpt",
+            warm(config(ScheduleKind::WarmupCosine)),
         ),
     ];
     for (name, config) in cases {

@@ -77,6 +77,49 @@ fn perplexity_and_bits_per_byte() {
     assert!((bits_per_byte(loss, 100, 200) - 1.0).abs() < 1e-12);
 }
 
+/// A model that says 1/2, 1/4, 1/8, 1/8 wherever it is, on a text of just that: 1.75 bits a token, worked out by hand.
+#[test]
+fn an_evaluation_by_hand() {
+    let config = config(&[
+        "model.tied_head=false",
+        "model.head_bias=true",
+        "eval.batches=0",
+        "optimizer.kind=sgd",
+    ]);
+    // The first token is not predicted, the sixteen after it are: 8, 4, 2 and 2 of them.
+    let validation = [3, 0, 1, 0, 2, 0, 1, 0, 3, 0, 1, 0, 2, 0, 1, 0, 3];
+    let mut trainer = Trainer::new(TrainerSetup {
+        config,
+        dataset: Arc::new(Dataset {
+            train: TokenIds::from_ids(&[0; 40]),
+            validation: TokenIds::from_ids(&validation),
+            train_bytes: 40,
+            // Three bytes a token.
+            validation_bytes: 51,
+            unknown_validation: 0,
+            unigram_loss: 1.0,
+            source_entropy: None,
+        }),
+        vocab_size: 4,
+        device: Device::flex(),
+    })
+    .expect("enough tokens");
+    let mut snapshot = trainer.snapshot();
+    for tensor in &mut snapshot.model {
+        tensor.data.fill(0.0);
+        if tensor.name == "head.bias" {
+            tensor.data = [0.5f32, 0.25, 0.125, 0.125].map(f32::ln).to_vec();
+        }
+    }
+    trainer.restore(&snapshot).expect("the same shapes");
+    let report = evaluate(&mut trainer);
+    assert!((report.val_loss / std::f64::consts::LN_2 - 1.75).abs() < 1e-6);
+    assert!((report.perplexity - 2f64.powf(1.75)).abs() < 1e-5);
+    assert!((report.bits_per_byte - 1.75 / 3.0).abs() < 1e-6);
+    // The training text is all zeros: one bit each.
+    assert!((report.train_loss / std::f64::consts::LN_2 - 1.0).abs() < 1e-6);
+}
+
 #[test]
 fn a_report_adds_up() {
     let mut trainer = trainer(config(&["train.gradient_accumulation=2"]));
