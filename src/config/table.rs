@@ -88,7 +88,7 @@ pub(super) static FIELDS: &[Field] = &[
     Field {
         key: "corpus.bytes",
         kind: integer(1_000, MANY),
-        default: Same(Integer(1_000_000)),
+        default: Same(Integer(4_000_000)),
         conditions: STORIES,
         step: Step::Multiply(2.0),
         description: "Length of the generated text in bytes.",
