@@ -38,14 +38,17 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("state", vec![]),
         ("kernel", vec![]),
         ("schedule", vec!["config", "protocol"]),
-        ("optim", vec!["config", "kernel", "state"]),
+        ("optim", vec!["config", "device", "kernel", "state"]),
         ("tokenizer", vec!["config"]),
         ("corpus", vec!["config"]),
         ("device", vec!["config"]),
         ("model", vec!["config", "kernel", "state"]),
         ("data", vec!["config", "corpus", "tokenizer"]),
         ("export", vec!["config", "model", "state", "tokenizer"]),
-        ("generate", vec!["config", "kernel", "model", "state"]),
+        (
+            "generate",
+            vec!["config", "device", "kernel", "model", "state"],
+        ),
         (
             "train",
             vec![

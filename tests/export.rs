@@ -89,7 +89,7 @@ fn greedy(made: &Made, count: usize) -> Vec<u32> {
         ..made.config.sample.clone()
     };
     let generator = Generator::new(&made.model, &made.ids(), &settings).unwrap();
-    generator.take(count).map(|pick| pick.id).collect()
+    generator.take(count).map(|pick| pick.unwrap().id).collect()
 }
 
 const SMALL: [&str; 3] = ["model.d_model=32", "model.n_heads=4", "model.n_layers=2"];

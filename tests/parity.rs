@@ -299,7 +299,7 @@ fn steps(reference: &Reference, device: &Device, limits: Limits, worst: &mut Wor
                 device: device.clone(),
             })
             .expect("enough tokens");
-            let mut start = trainer.snapshot();
+            let mut start = trainer.snapshot().unwrap();
             start.model = reference.set(name, "weight");
             trainer.restore(&start).expect("the same shapes");
             let (losses, norms) = (numbers(&run["losses"]), numbers(&run["norms"]));
@@ -311,7 +311,7 @@ fn steps(reference: &Reference, device: &Device, limits: Limits, worst: &mut Wor
                 let wrong = (report.grad_norm - norm).abs() / norm;
                 worst.note("gradient norm of a step", wrong, limits.step, place);
             }
-            let end = trainer.snapshot().model;
+            let end = trainer.snapshot().unwrap().model;
             for expected in reference.set(name, kind) {
                 let path = &expected.name;
                 let found = end.iter().find(|found| found.name == *path);

@@ -122,18 +122,18 @@ fn resumed_equals_uninterrupted() {
 
                 let mut first = trainer(&config);
                 let mut found = train(&mut first, 0, CUT);
-                let snapshot = first.snapshot();
+                let snapshot = first.snapshot().unwrap();
                 drop(first);
                 let mut second = trainer(&config);
                 // The state of the trainer that goes on must come from the snapshot alone.
                 train(&mut second, 0, 2);
                 second.restore(&snapshot).expect("its own snapshot");
-                assert_eq!(second.snapshot(), snapshot, "{label}");
+                assert_eq!(second.snapshot().unwrap(), snapshot, "{label}");
                 found.extend(train(&mut second, CUT, STEPS));
 
                 assert_eq!(found, expected, "{label}");
                 assert!(
-                    timeless(second.snapshot()) == timeless(straight.snapshot()),
+                    timeless(second.snapshot().unwrap()) == timeless(straight.snapshot().unwrap()),
                     "{label}: the last weights differ"
                 );
             }

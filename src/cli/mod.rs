@@ -78,6 +78,12 @@ impl CliError {
     }
 }
 
+impl From<crate::device::DeviceFailure> for CliError {
+    fn from(failure: crate::device::DeviceFailure) -> Self {
+        CliError::failed(failure)
+    }
+}
+
 /// Parses the process's arguments, runs the subcommand and says how it went.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

@@ -51,17 +51,19 @@ pub fn open(name: &str, which: Which, device: &str) -> Result<Opened, CliError> 
     if let Some(notice) = &chosen.notice {
         super::complain(&format!("note: {notice}"));
     }
-    let model = LanguageModel::new(
-        &config.model,
-        tokenizer.vocab_size(),
-        config.train.seed,
-        &chosen.device,
-    );
-    let model = load_named_tensors(model, &weights).map_err(|error| {
-        CliError::failed(format!(
-            "the weights in {} do not fit its config: {error}",
-            entry.path.display()
-        ))
+    let model = device::guarded(&chosen.device, || {
+        let model = LanguageModel::new(
+            &config.model,
+            tokenizer.vocab_size(),
+            config.train.seed,
+            &chosen.device,
+        );
+        load_named_tensors(model, &weights).map_err(|error| {
+            CliError::failed(format!(
+                "the weights in {} do not fit its config: {error}",
+                entry.path.display()
+            ))
+        })
     })?;
     Ok(Opened {
         dir,

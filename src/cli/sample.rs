@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal, Read, Write};
 use super::open::{self, Opened, parse_which};
 use super::{CliError, Exit};
 use crate::config::SampleConfig;
-use crate::generate::Generator;
+use crate::generate::{GenerateError, Generator};
 use crate::run::checkpoint::Which;
 
 /// Let a trained model write
@@ -149,6 +149,24 @@ enum Written {
     NobodyReads,
 }
 
+/// Why a text broke off.
+enum NotWritten {
+    Output(std::io::Error),
+    Text(GenerateError),
+}
+
+impl From<std::io::Error> for NotWritten {
+    fn from(error: std::io::Error) -> Self {
+        NotWritten::Output(error)
+    }
+}
+
+impl From<GenerateError> for NotWritten {
+    fn from(error: GenerateError) -> Self {
+        NotWritten::Text(error)
+    }
+}
+
 #[derive(serde::Serialize)]
 struct Token {
     id: u32,
@@ -177,14 +195,15 @@ fn write_texts(
         };
         match written {
             Ok(()) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Err(NotWritten::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
                 return Ok(Written::NobodyReads);
             }
-            Err(error) => {
+            Err(NotWritten::Output(error)) => {
                 return Err(CliError::failed(format!(
                     "standard output cannot be written: {error}"
                 )));
             }
+            Err(NotWritten::Text(error)) => return Err(CliError::failed(error)),
         }
     }
     Ok(Written::All)
@@ -197,17 +216,17 @@ fn write_text(
     prompt: &str,
     generator: Generator,
     stream: bool,
-) -> std::io::Result<()> {
+) -> Result<(), NotWritten> {
     write!(out, "{prompt}")?;
     let mut decoder = opened.tokenizer.stream_decoder();
     for pick in generator.take(settings.length) {
-        write!(out, "{}", decoder.push(pick.id))?;
+        write!(out, "{}", decoder.push(pick?.id))?;
         if stream {
             out.flush()?;
         }
     }
     writeln!(out, "{}", decoder.finish())?;
-    out.flush()
+    Ok(out.flush()?)
 }
 
 fn write_json(
@@ -216,8 +235,8 @@ fn write_json(
     settings: &SampleConfig,
     prompt: &str,
     generator: Generator,
-) -> std::io::Result<()> {
-    let picks: Vec<_> = generator.take(settings.length).collect();
+) -> Result<(), NotWritten> {
+    let picks: Vec<_> = generator.take(settings.length).collect::<Result<_, _>>()?;
     let ids: Vec<u32> = picks.iter().map(|pick| pick.id).collect();
     let tokens: Vec<Token> = picks
         .iter()
@@ -241,7 +260,7 @@ fn write_json(
         "tokens": tokens,
     });
     writeln!(out, "{object}")?;
-    out.flush()
+    Ok(out.flush()?)
 }
 
 /// A prompt as ids; an empty one starts from a line break.

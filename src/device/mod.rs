@@ -4,7 +4,10 @@
 //! of [`Backend::ALL`] that is really there; an adapter that emulates a GPU on the CPU (llvmpipe) is never taken unasked, because
 //! it is slower than the CPU backends.
 
+mod failure;
 mod probe;
+
+pub use failure::{DeviceFailure, guarded, runs_on_host};
 
 use burn::tensor::Device;
 
@@ -97,6 +100,8 @@ pub struct Chosen {
     pub notice: Option<String>,
     /// Whether its first steps compile kernels.
     pub compiles: bool,
+    /// Whether its tensors lie in the main memory of the machine, rather than in memory of its own.
+    pub main_memory: bool,
 }
 
 /// A line of `fireside devices`.
@@ -145,6 +150,8 @@ struct Found {
     name: String,
     /// Emulated on the CPU.
     software: bool,
+    /// Its tensors lie in main memory.
+    main_memory: bool,
 }
 
 /// Reads a device specification.
@@ -249,6 +256,7 @@ fn chosen(backend: Backend, index: usize, found: Found, notice: Option<String>) 
         spec: Spec::At(backend, index),
         notice,
         compiles: backend.compiles(),
+        main_memory: found.main_memory,
     }
 }
 
@@ -343,7 +351,7 @@ mod tests {
     #[test]
     fn flex_computes() {
         let chosen = resolve("flex").unwrap();
-        assert!(!chosen.compiles);
+        assert!(!chosen.compiles && chosen.main_memory);
         assert!(!chosen.device.is_autodiff());
         let three = burn::tensor::Tensor::<1>::ones([3], &chosen.device).sum();
         assert_eq!(three.into_scalar::<f32>(), 3.0);

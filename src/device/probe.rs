@@ -50,6 +50,7 @@ fn cpu(device: Device, library: &str) -> Result<Vec<Found>, String> {
         device,
         name: format!("CPU, {threads} thread{plural}, {library}"),
         software: false,
+        main_memory: true,
     }])
 }
 
@@ -90,6 +91,7 @@ fn cuda() -> Result<Vec<Found>, String> {
             device: Device::new(burn_cuda::CudaDevice::new(index)),
             name: format!("NVIDIA GPU {index}"),
             software: false,
+            main_memory: false,
         })
         .collect();
     if found.is_empty() {
@@ -146,10 +148,12 @@ fn adapters(
         let device = make(kind);
         if let Some(place) = rest.iter().position(|other| *other == device) {
             rest.remove(place);
+            let main_memory = matches!(kind, DeviceKind::IntegratedGpu(_) | DeviceKind::Cpu);
             found.push(Found {
                 device,
                 name,
                 software,
+                main_memory,
             });
         }
     };
@@ -172,6 +176,7 @@ fn adapters(
         device,
         name: "adapter of unknown kind".to_string(),
         software: true,
+        main_memory: true,
     }));
     if found.is_empty() {
         return Err("no graphics adapter was found (no driver, or no permission)".to_string());

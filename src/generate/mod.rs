@@ -12,20 +12,21 @@ pub use session::{GenerateError, Session};
 use crate::config::SampleConfig;
 use crate::model::LanguageModel;
 
-/// Tokens of one sequence, one at a time, without end: take as many as wanted.
+/// Tokens of one sequence, one at a time, without end: take as many as wanted. A device that fails ends it with an error.
 #[derive(Debug)]
 pub struct Generator {
     session: Session,
     sampler: Sampler,
     history: Vec<u32>,
     last: Option<u32>,
+    failed: bool,
 }
 
 impl Generator {
     /// Reads the prompt.
     ///
     /// # Errors
-    /// An empty prompt, or a token outside the vocabulary.
+    /// An empty prompt, a token outside the vocabulary, or a device that failed.
     pub fn new(
         model: &LanguageModel,
         prompt: &[u32],
@@ -36,6 +37,7 @@ impl Generator {
             sampler: Sampler::new(config),
             history: prompt.to_vec(),
             last: None,
+            failed: false,
         })
     }
 
@@ -46,20 +48,26 @@ impl Generator {
 }
 
 impl Iterator for Generator {
-    type Item = Pick;
+    type Item = Result<Pick, GenerateError>;
 
-    fn next(&mut self) -> Option<Pick> {
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.failed {
+            return None;
+        }
         // The token picked last is read only when its successor is wanted: the last one asked for costs no forward pass.
         let pick = match self.last {
             None => self.sampler.pick(&self.session.logits()[0], &self.history),
-            Some(token) => {
-                let logits = self.session.next_logits(&[token]);
-                self.sampler.pick(&logits[0], &self.history)
-            }
+            Some(token) => match self.session.next_logits(&[token]) {
+                Ok(logits) => self.sampler.pick(&logits[0], &self.history),
+                Err(error) => {
+                    self.failed = true;
+                    return Some(Err(error));
+                }
+            },
         };
         self.history.push(pick.id);
         self.last = Some(pick.id);
-        Some(pick)
+        Some(Ok(pick))
     }
 }
 

@@ -3,9 +3,10 @@
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use crate::device::{DeviceFailure, guarded};
 use crate::model::{LanguageModel, Memory};
 
-/// A prompt that cannot be read.
+/// Why there is no text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GenerateError {
     #[error("prompt {0} is empty: give it at least one token")]
@@ -16,6 +17,9 @@ pub enum GenerateError {
         token: u32,
         vocab: usize,
     },
+    /// The device failed: lost, or out of memory.
+    #[error(transparent)]
+    Device(#[from] DeviceFailure),
 }
 
 /// One or several sequences that grow token by token.
@@ -46,7 +50,7 @@ impl Session {
     /// Reads the prompts.
     ///
     /// # Errors
-    /// An empty prompt, or a token outside the vocabulary.
+    /// An empty prompt, a token outside the vocabulary, or a device that failed.
     pub fn new(model: &LanguageModel, prompts: &[Vec<u32>]) -> Result<Self, GenerateError> {
         let vocab = model.vocab_size();
         for (prompt, tokens) in prompts.iter().enumerate() {
@@ -84,7 +88,7 @@ impl Session {
         for mut group in groups {
             let rows = group.members.iter().map(|&index| prompts[index].clone());
             let rows = rows.collect();
-            session.read(&mut group, rows);
+            guarded(&session.device.clone(), || session.read(&mut group, rows))?;
             session.groups.push(group);
         }
         Ok(session)
@@ -106,11 +110,15 @@ impl Session {
 
     /// Appends one token to each sequence and returns the logits of the next: `[sequences][vocab]`.
     ///
+    /// # Errors
+    /// The device failed. The session is then at its end.
+    ///
     /// # Panics
     /// If there is not exactly one token a sequence, or a token outside the vocabulary: the caller picks tokens from the
     /// logits of this very session.
-    pub fn next_logits(&mut self, tokens: &[u32]) -> Vec<Vec<f32>> {
+    pub fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, GenerateError> {
         assert_eq!(tokens.len(), self.len(), "one token for each sequence");
+        let device = self.device.clone();
         let mut groups = std::mem::take(&mut self.groups);
         for group in &mut groups {
             let rows: Vec<Vec<u32>> = group
@@ -118,18 +126,20 @@ impl Session {
                 .iter()
                 .map(|&index| vec![tokens[index]])
                 .collect();
-            if self.model.room(&group.memory) == Some(0) {
-                self.slide(group, rows);
-            } else {
-                self.advance(group, rows);
-            }
+            guarded(&device, || {
+                if self.model.room(&group.memory) == Some(0) {
+                    self.slide(group, rows)
+                } else {
+                    self.advance(group, rows)
+                }
+            })?;
         }
         self.groups = groups;
-        self.logits.clone()
+        Ok(self.logits.clone())
     }
 
     /// Starts a group over from these rows, the newest part of them where they are longer than the context.
-    fn read(&mut self, group: &mut Group, mut rows: Vec<Vec<u32>>) {
+    fn read(&mut self, group: &mut Group, mut rows: Vec<Vec<u32>>) -> Result<(), GenerateError> {
         group.memory = self.model.memory(rows.len());
         group.window = vec![Vec::new(); rows.len()];
         if let Some(room) = self.model.room(&group.memory) {
@@ -137,11 +147,11 @@ impl Session {
                 row.drain(..row.len().saturating_sub(room));
             }
         }
-        self.advance(group, rows);
+        self.advance(group, rows)
     }
 
     /// Keeps the newest half of a full context, adds the new tokens and reads the lot again from position 0.
-    fn slide(&mut self, group: &mut Group, rows: Vec<Vec<u32>>) {
+    fn slide(&mut self, group: &mut Group, rows: Vec<Vec<u32>>) -> Result<(), GenerateError> {
         let kept = group
             .window
             .iter()
@@ -152,19 +162,20 @@ impl Session {
                 kept
             })
             .collect();
-        self.read(group, kept);
+        self.read(group, kept)
     }
 
-    fn advance(&mut self, group: &mut Group, rows: Vec<Vec<u32>>) {
+    fn advance(&mut self, group: &mut Group, rows: Vec<Vec<u32>>) -> Result<(), GenerateError> {
         let shape = [rows.len(), rows[0].len()];
         let ids: Vec<i32> = rows.iter().flatten().map(|&token| token as i32).collect();
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &self.device);
         let logits = self.model.advance(tokens, &mut group.memory); // [members, vocab]
         let [_, vocab] = logits.dims();
         let values = logits
-            .into_data()
+            .try_into_data()
+            .map_err(DeviceFailure::from)?
             .try_into_vec::<f32>()
-            .expect("logits are float32 on every backend of this program");
+            .map_err(|error| DeviceFailure::new(&error.to_string()))?;
         for (&index, row) in group.members.iter().zip(values.chunks(vocab)) {
             self.logits[index] = row.to_vec();
         }
@@ -173,5 +184,6 @@ impl Session {
                 window.extend(row);
             }
         }
+        Ok(())
     }
 }

@@ -38,7 +38,7 @@ fn sessions_equal_whole_passes_at_every_position() {
                 &expected,
                 &format!("{name} at {position}"),
             );
-            session.next_logits(&text[position..=position]);
+            session.next_logits(&text[position..=position]).unwrap();
         }
     }
 }
@@ -50,7 +50,7 @@ fn sequences_of_unequal_length_do_not_disturb_each_other() {
     for (name, config) in variants() {
         let model = LanguageModel::new(&config, VOCAB, 2, &device);
         let mut session = Session::new(&model, &prompts).unwrap();
-        let logits = session.next_logits(&[1, 2, 3, 4]);
+        let logits = session.next_logits(&[1, 2, 3, 4]).unwrap();
         for (index, prompt) in prompts.iter().enumerate() {
             let mut text = prompt.clone();
             text.push(index as u32 + 1);
@@ -76,7 +76,7 @@ fn a_full_context_keeps_its_newest_half() {
         let mut session = Session::new(&model, std::slice::from_ref(&prompt)).unwrap();
         let newest = &prompt[3..];
         assert_close(&session.logits()[0], &whole(&model, newest, &device), &name);
-        let logits = session.next_logits(&[5]);
+        let logits = session.next_logits(&[5]).unwrap();
         let mut half = newest[context - context / 2..].to_vec();
         half.push(5);
         assert_close(&logits[0], &whole(&model, &half, &device), &name);
@@ -90,7 +90,7 @@ fn recurrent_sessions_outlive_their_context() {
         let model = LanguageModel::new(&config, VOCAB, 4, &device);
         let mut session = Session::new(&model, &[vec![1]]).unwrap();
         for step in 0..3 * config.context_length() as u32 {
-            let logits = session.next_logits(&[step % VOCAB as u32]);
+            let logits = session.next_logits(&[step % VOCAB as u32]).unwrap();
             assert!(logits[0].iter().all(|logit| logit.is_finite()), "{name}");
         }
     }
@@ -114,7 +114,7 @@ fn the_same_seed_writes_the_same_text() {
         let model = LanguageModel::new(&config, VOCAB, 5, &device);
         let write = || -> Vec<u32> {
             let generator = Generator::new(&model, &[1, 2], &sample).unwrap();
-            generator.take(20).map(|pick| pick.id).collect()
+            generator.take(20).map(|pick| pick.unwrap().id).collect()
         };
         assert_eq!(write(), write(), "{name}");
     }

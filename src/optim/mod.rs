@@ -17,9 +17,10 @@ pub use gradients::{GradientNorms, ParameterGradients, clip_coefficient, first_w
 use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
 use crate::config::{DecayForm, DecayGroup, OptimizerConfig, OptimizerKind};
+use crate::device::runs_on_host;
 use gradients::ParameterPath;
 use rule::{Moments, Rule};
 
@@ -135,6 +136,7 @@ impl ModuleMapper for Stepper<'_> {
             let count = shape.num_elements();
             let weight = tensor.without_autodiff().reshape([count]);
             let before = self.update.measure.then(|| weight.clone());
+            // In main memory one fused pass beats a dozen tensor operations.
             let (weight, moments) = if runs_on_host(&weight.device()) {
                 rule.apply_on_host(weight, gradient, moments)
             } else {
@@ -176,21 +178,6 @@ fn decay_form(config: &OptimizerConfig) -> DecayForm {
         (DecayForm::Auto, OptimizerKind::Sgd | OptimizerKind::Adam) => DecayForm::L2,
         (form, _) => form,
     }
-}
-
-/// Whether tensors of this device live in main memory, where one fused pass beats a dozen tensor operations.
-pub(crate) fn runs_on_host(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if *device == Device::flex() {
-        return true;
-    }
-    #[cfg(feature = "ndarray")]
-    #[allow(deprecated)] // burn names its successor, which is the default here
-    if *device == Device::ndarray() {
-        return true;
-    }
-    let _ = device;
-    false
 }
 
 /// ‖tensor‖, read off the device.

@@ -1,5 +1,5 @@
 use burn::module::Module;
-use burn::tensor::TensorData;
+use burn::tensor::{Device, TensorData};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 

@@ -17,6 +17,7 @@ use burn::tensor::Device;
 use super::TrainError;
 use super::batch::gather;
 use crate::data::TokenIds;
+use crate::device::{DeviceFailure, guarded};
 use crate::model::{CarriedState, LanguageModel};
 
 /// What to evaluate on.
@@ -143,6 +144,19 @@ pub fn mean_loss(
     stop: &AtomicBool,
     progress: &mut dyn FnMut(),
 ) -> Result<Option<f64>, TrainError> {
+    guarded(device, || {
+        sum_up(model, ids, windows, device, stop, progress)
+    })
+}
+
+fn sum_up(
+    model: &LanguageModel,
+    ids: &TokenIds,
+    windows: &[Window],
+    device: &Device,
+    stop: &AtomicBool,
+    progress: &mut dyn FnMut(),
+) -> Result<Option<f64>, TrainError> {
     let mut nats = 0.0;
     let mut count = 0;
     let mut state: Option<CarriedState> = None;
@@ -156,7 +170,7 @@ pub fn mean_loss(
         let (tokens, targets) = gather(ids, &window.starts, window.length, device);
         let (loss, next) = model.loss(tokens, targets, state.take());
         state = Some(next);
-        let loss = loss.try_into_data()?;
+        let loss = loss.try_into_data().map_err(DeviceFailure::from)?;
         let loss = loss
             .as_slice::<f32>()
             .map_or(f64::NAN, |loss| f64::from(loss[0]));

@@ -104,7 +104,7 @@ fn an_evaluation_by_hand() {
         device: Device::flex(),
     })
     .expect("enough tokens");
-    let mut snapshot = trainer.snapshot();
+    let mut snapshot = trainer.snapshot().unwrap();
     for tensor in &mut snapshot.model {
         tensor.data.fill(0.0);
         if tensor.name == "head.bias" {
@@ -166,7 +166,7 @@ fn accumulation_equals_a_bigger_batch() {
         ]);
         let mut trainer = try_trainer(config, dataset(9, 20)).expect("one window");
         let reports: Vec<_> = (0..5).map(|_| trainer.step().expect("a step")).collect();
-        (reports, trainer.snapshot())
+        (reports, trainer.snapshot().unwrap())
     };
     let (big, big_end) = run("train.batch_size=12", "train.gradient_accumulation=1");
     let (small, small_end) = run("train.batch_size=4", "train.gradient_accumulation=3");
@@ -187,7 +187,7 @@ fn accumulation_equals_a_bigger_batch() {
 fn the_gradient_of_a_batch_is_the_mean_over_its_rows() {
     let once = config(&["optimizer.kind=sgd", "optimizer.momentum=0"]);
     let mut big = trainer(once.clone());
-    let before = big.snapshot();
+    let before = big.snapshot().unwrap();
     let report = big.step().expect("a step");
 
     // The same windows, cut into four batches of one row, through the trainer's own arithmetic.
@@ -452,7 +452,7 @@ fn the_multiplier_multiplies() {
 fn a_weight_that_is_not_finite_is_reported_and_nothing_changes() {
     let mut trainer = trainer(config(&[]));
     trainer.step().expect("a step");
-    let mut snapshot = trainer.snapshot();
+    let mut snapshot = trainer.snapshot().unwrap();
     let poisoned = snapshot
         .model
         .iter_mut()
@@ -472,7 +472,7 @@ fn a_weight_that_is_not_finite_is_reported_and_nothing_changes() {
     assert_eq!(step, 2);
     assert_eq!(layer.as_deref(), Some("blocks.0"));
     assert!(message.contains("loss is NaN"), "{message}");
-    let after = trainer.snapshot();
+    let after = trainer.snapshot().unwrap();
     assert_eq!(after.progress, snapshot.progress);
     assert_eq!(after.optimizer, snapshot.optimizer);
 }
@@ -481,16 +481,16 @@ fn a_weight_that_is_not_finite_is_reported_and_nothing_changes() {
 fn a_rate_too_high_diverges_and_keeps_the_last_weights() {
     let mut trainer = trainer(config(&["optimizer.kind=sgd", "optimizer.momentum=0"]));
     trainer.set_learning_rate_multiplier(1e30);
-    let mut before = trainer.snapshot();
+    let mut before = trainer.snapshot().unwrap();
     for _ in 0..10 {
         match trainer.step() {
             Ok(report) => {
                 assert!(report.loss.is_finite() && report.grad_norm.is_finite());
-                before = trainer.snapshot();
+                before = trainer.snapshot().unwrap();
             }
             Err(error) => {
                 assert!(matches!(error, TrainError::Diverged { .. }), "{error}");
-                assert_eq!(trainer.snapshot(), before);
+                assert_eq!(trainer.snapshot().unwrap(), before);
                 return;
             }
         }
@@ -526,11 +526,11 @@ fn health_is_by_layer_and_on_demand() {
 
 #[test]
 fn a_snapshot_of_another_model_is_refused() {
-    let small = trainer(config(&[])).snapshot();
+    let small = trainer(config(&[])).snapshot().unwrap();
     let mut other = trainer(config(&["model.d_model=32"]));
-    let before = other.snapshot();
+    let before = other.snapshot().unwrap();
     assert!(matches!(other.restore(&small), Err(TrainError::State(_))));
-    assert_eq!(other.snapshot(), before);
+    assert_eq!(other.snapshot().unwrap(), before);
 }
 
 #[test]
@@ -548,7 +548,7 @@ fn progress_survives_json() {
 fn names_of_optimizer_state_are_names_of_parameters() {
     let mut trainer = trainer(config(&[]));
     trainer.step().expect("a step");
-    let snapshot = trainer.snapshot();
+    let snapshot = trainer.snapshot().unwrap();
     let has = |name: String, tensors: &[NamedTensor]| tensors.iter().any(|t| t.name == name);
     for tensor in &snapshot.model {
         assert!(has(format!("{}/first", tensor.name), &snapshot.optimizer));

@@ -8,12 +8,12 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::batch::BatchSource;
-use super::error::guarded;
 use super::evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
 use super::health::layer_health;
 use super::{Progress, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
 use crate::data::Dataset;
+use crate::device::{DeviceFailure, guarded};
 use crate::model::random::mix;
 use crate::model::{
     CarriedState, LanguageModel, layer_group, load_named_tensors, named_tensors, seed_dropout,
@@ -97,7 +97,7 @@ impl Trainer {
             });
         }
         let device = device.without_autodiff();
-        let model = guarded(&device, || {
+        let model = guarded(&device, || -> Result<_, TrainError> {
             Ok(LanguageModel::new(
                 &config.model,
                 vocab_size,
@@ -461,25 +461,40 @@ impl Trainer {
         best
     }
 
-    /// Everything that this trainer is.
-    pub fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            model: named_tensors(self.model()),
-            optimizer: self.optimizer.state(),
-            carried: self
-                .carried
-                .as_ref()
-                .map(CarriedState::to_named)
-                .unwrap_or_default(),
-            progress: self.progress.clone(),
-        }
+    /// Everything that this trainer is, as of its last whole step.
+    ///
+    /// # Errors
+    /// The device failed. It may have failed in a later step already and still give this: a device that reads a
+    /// tensor says whether everything that led to it was really computed.
+    pub fn snapshot(&self) -> Result<Snapshot, TrainError> {
+        let Some(model) = &self.model else {
+            let words = "it failed half way through an update of the weights";
+            return Err(DeviceFailure::new(words).into());
+        };
+        guarded(&self.device, || {
+            Ok(Snapshot {
+                model: named_tensors(model),
+                optimizer: self.optimizer.state(),
+                carried: self
+                    .carried
+                    .as_ref()
+                    .map(CarriedState::to_named)
+                    .unwrap_or_default(),
+                progress: self.progress.clone(),
+            })
+        })
     }
 
     /// Goes to where a snapshot was taken.
     ///
     /// # Errors
-    /// The snapshot belongs to another configuration. The trainer is then as it was.
+    /// The snapshot belongs to another configuration: the trainer is then as it was. Or the device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
+        let device = self.device.clone();
+        guarded(&device, || self.put_back(snapshot))
+    }
+
+    fn put_back(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
         let model = load_named_tensors(self.model().clone(), &snapshot.model)?;
         let carried = if snapshot.carried.is_empty() {
             None
@@ -499,7 +514,8 @@ impl Trainer {
 
 fn read(tensor: Tensor<1>) -> Result<Vec<f32>, TrainError> {
     tensor
-        .try_into_data()?
+        .try_into_data()
+        .map_err(DeviceFailure::from)?
         .try_into_vec()
-        .map_err(|error| TrainError::Device(error.to_string()))
+        .map_err(|error| DeviceFailure::new(&error.to_string()).into())
 }

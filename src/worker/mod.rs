@@ -192,7 +192,14 @@ pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
         .unwrap_or_else(|| "a panic without words".to_string())
 }
 
-/// Panics of our own threads, and of the unnamed ones that compute for them, are caught and reported as events;
+/// Whether a thread of this name works for the training thread. burn's device threads are called `DSU-…` and `DSD-…`.
+fn is_ours(name: &str) -> bool {
+    ["fireside-", "DSU-", "DSD-"]
+        .into_iter()
+        .any(|prefix| name.starts_with(prefix))
+}
+
+/// Panics of our own threads, and of those that compute for them, are caught and reported as events;
 /// the usual message on stderr would land in the middle of the screen. They go to the log instead.
 fn log_panics_of_our_threads() {
     static ONCE: std::sync::Once = std::sync::Once::new();
@@ -200,10 +207,7 @@ fn log_panics_of_our_threads() {
         let usual = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             let thread = std::thread::current();
-            if thread
-                .name()
-                .is_none_or(|name| name.starts_with("fireside-"))
-            {
+            if thread.name().is_none_or(is_ours) {
                 let trace = std::backtrace::Backtrace::force_capture();
                 tracing::error!("panic: {info}\n{trace}");
             } else {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::session::Session;
 use crate::config::SampleConfig;
-use crate::generate::Generator;
+use crate::generate::{GenerateError, Generator};
 use crate::protocol::{EventKind, NoticeLevel, Phase, SamplePiece, SampleRecord};
 use crate::run::Record;
 
@@ -16,8 +16,16 @@ impl Session<'_> {
             if self.ending() {
                 return;
             }
-            if let Err(message) = self.sample_prompt(config, index, prompt) {
-                self.notice(NoticeLevel::Warning, message);
+            match self.sample_prompt(config, index, prompt) {
+                Ok(()) => {}
+                Err(GenerateError::Device(failure)) => {
+                    self.failed = Some(failure.to_string());
+                    return;
+                }
+                Err(error) => self.notice(
+                    NoticeLevel::Warning,
+                    format!("prompt `{prompt}` cannot be sampled: {error}"),
+                ),
             }
         }
     }
@@ -27,7 +35,7 @@ impl Session<'_> {
         config: &SampleConfig,
         index: usize,
         prompt: &str,
-    ) -> Result<(), String> {
+    ) -> Result<(), GenerateError> {
         let step = self.step;
         let ids = self.prompt_ids(prompt);
         // Each prompt has its own stream of randomness, the same at every step: what changes is the model.
@@ -35,14 +43,13 @@ impl Session<'_> {
             seed: config.seed.wrapping_add(index as u64),
             ..config.clone()
         };
-        let mut generator = Generator::new(self.driver.model(), &ids, &settings)
-            .map_err(|error| format!("prompt `{prompt}` cannot be sampled: {error}"))?;
+        let mut generator = Generator::new(self.driver.model(), &ids, &settings)?;
         let mut decoder = self.tokenizer.stream_decoder();
         let began = Instant::now();
         let mut text = String::new();
         let mut tokens = 0;
         while tokens < config.length && !self.ending() {
-            let Some(pick) = generator.next() else {
+            let Some(pick) = generator.next().transpose()? else {
                 break;
             };
             tokens += 1;

@@ -192,6 +192,9 @@ impl Session<'_> {
         let sample = self.config.sample.clone();
         if (due(sample.every) || (last && sample.every > 0)) && self.state.sampled_at != step {
             self.sample(&sample);
+            if self.failed.is_some() {
+                return;
+            }
             if !self.ending() {
                 self.state.sampled_at = step;
                 self.dirty = true;
@@ -274,30 +277,35 @@ impl Session<'_> {
                 return;
             }
         }
+        if let Err(error) = self.submit(reason, best) {
+            // What cannot be read off its device cannot be trained on either.
+            self.trouble(error);
+        }
+    }
+
+    /// Takes a snapshot and hands it to the saver.
+    fn submit(&mut self, reason: CheckpointReason, best: bool) -> Result<(), DriveError> {
         // The log must not be behind the checkpoint.
         self.flush_log();
         self.state.edits = self.edits.clone();
-        let state = serde_json::to_value(&self.state).map_err(|error| error.to_string());
-        let snapshot = self.driver.snapshot().map_err(|error| error.to_string());
-        match snapshot.and_then(|snapshot| Ok((snapshot, state?))) {
-            Ok((mut snapshot, state)) => {
-                snapshot.state = serde_json::json!({ "trainer": snapshot.state, "session": state });
-                self.dirty = false;
-                self.saver.submit(Job {
-                    meta: CheckpointMeta {
-                        step: self.step,
-                        reason,
-                        best: best || self.state.best_step == Some(self.step),
-                        val_loss: (self.state.evaluated_at == self.step)
-                            .then_some(self.state.last_val_loss)
-                            .flatten(),
-                    },
-                    checkpoint: snapshot,
-                    keep: self.config.checkpoint.keep,
-                });
-            }
-            Err(message) => self.save_failed(self.step, &message),
-        }
+        let mut checkpoint = self.driver.snapshot()?;
+        let state = serde_json::to_value(&self.state)
+            .map_err(|error| DriveError::Failed(error.to_string()))?;
+        checkpoint.state = serde_json::json!({ "trainer": checkpoint.state, "session": state });
+        self.dirty = false;
+        self.saver.submit(Job {
+            meta: CheckpointMeta {
+                step: self.step,
+                reason,
+                best: best || self.state.best_step == Some(self.step),
+                val_loss: (self.state.evaluated_at == self.step)
+                    .then_some(self.state.last_val_loss)
+                    .flatten(),
+            },
+            checkpoint,
+            keep: self.config.checkpoint.keep,
+        });
+        Ok(())
     }
 
     fn save_failed(&mut self, step: u64, message: &str) {
@@ -442,12 +450,19 @@ impl Session<'_> {
         self.context.outbox.flush();
         let unchanged = !self.dirty || self.step == 0;
         if self.diverged.is_none() && !unchanged {
-            self.save(CheckpointReason::Stop, false);
+            if self.failed.is_none() {
+                self.save(CheckpointReason::Stop, false);
+            } else if let Err(error) = self.submit(CheckpointReason::Stop, false) {
+                // A device that ran out of memory may still give the weights; one that is lost does not.
+                tracing::warn!(%error, "nothing could be read after the failure");
+            }
         }
         self.saver.wait();
         self.report_saves();
         let last_word = match self.failed.take() {
-            Some(message) => Record::Failed { message },
+            Some(message) => Record::Failed {
+                message: format!("{message}. {}", self.what_is_left()),
+            },
             None => Record::Finished(FinishReport {
                 step: self.step,
                 reason,
@@ -458,6 +473,20 @@ impl Session<'_> {
             }),
         };
         self.conclude(last_word);
+    }
+
+    /// A sentence about what of the run is on disk.
+    pub(super) fn what_is_left(&self) -> String {
+        let newest = checkpoint::entries(self.dir.path()).into_iter().next();
+        match newest {
+            Some(entry) => format!(
+                "Saved up to step {}: `fireside train --resume {}` goes on from there",
+                entry.step,
+                self.dir.path().display()
+            ),
+            None if self.step == 0 => "No step was made".to_string(),
+            None => "No checkpoint had been written yet".to_string(),
+        }
     }
 
     /// Writes the last word. It is published once the folder has been let go of, so that whoever hears it may

@@ -119,7 +119,11 @@ impl Session<'_> {
         self.saver.wait();
         self.report_saves();
         self.conclude(Record::Failed {
-            message: format!("training ended by a defect at step {}: {text}", self.step),
+            message: format!(
+                "training ended by a defect at step {}: {text}. {}",
+                self.step,
+                self.what_is_left()
+            ),
         });
     }
 }
@@ -218,7 +222,9 @@ fn load(
         .map_err(NoStart::failed)?;
     let prepared = prepare(context, config, tokenizer)?;
     let chosen = choose_device(context, config)?;
-    check_memory(context, config, prepared.tokenizer.vocab_size())?;
+    if chosen.main_memory {
+        check_memory(context, config, prepared.tokenizer.vocab_size())?;
+    }
     loading(context, "building the model", 0, None);
     check_stop(context)?;
     let mut driver = (context.factory)(DriverSetup {

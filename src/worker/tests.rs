@@ -382,7 +382,10 @@ fn what_cannot_fit_is_refused_before_it_starts() {
 enum Fault {
     Panic,
     Diverge,
+    /// The step fails; what came before can still be read.
     Fail,
+    /// Nothing can be read any more either.
+    Lose,
 }
 
 /// A trainer that misbehaves at its third step.
@@ -406,7 +409,9 @@ impl Driver for Faulty {
         if self.steps.fetch_add(1, Ordering::Relaxed) == 2 {
             match self.fault {
                 Fault::Panic => panic!("a defect on purpose"),
-                Fault::Fail => return Err(DriveError::Failed("the device is lost".into())),
+                Fault::Fail | Fault::Lose => {
+                    return Err(DriveError::Failed("the device is lost".into()));
+                }
                 Fault::Diverge => {
                     return Err(DriveError::Diverged {
                         step: 3,
@@ -441,6 +446,9 @@ impl Driver for Faulty {
         self.inner.schedule()
     }
     fn snapshot(&self) -> Result<Checkpoint, DriveError> {
+        if self.fault == Fault::Lose && self.steps.load(Ordering::Relaxed) > 2 {
+            return Err(DriveError::Failed("the device is lost".into()));
+        }
         self.inner.snapshot()
     }
     fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), DriveError> {
@@ -523,11 +531,35 @@ fn a_lost_device_ends_in_a_saved_run() {
     let mut front = faulty(Fault::Fail);
     front.start(1, config(&[]));
     let failed = front.until("the failure", |event| failure(event).is_some());
-    assert_eq!(failure(&failed), Some("the device is lost"));
     let summary = run::list(front.root.path()).remove(0);
+    let message = format!(
+        "the device is lost. Saved up to step 2: `fireside train --resume {}` goes on from there",
+        summary.dir.display()
+    );
+    assert_eq!(failure(&failed), Some(message.as_str()));
     assert_eq!(summary.status, RunStatus::Failed);
     assert_eq!(run::checkpoint::entries(&summary.dir)[0].step, 2);
     front.end();
+}
+
+#[test]
+fn a_device_that_gives_nothing_back_leaves_the_last_checkpoint() {
+    for (every, left) in [
+        ("checkpoint.every=2", "Saved up to step 2: "),
+        ("checkpoint.every=0", "No checkpoint had been written yet"),
+    ] {
+        let mut front = faulty(Fault::Lose);
+        front.start(1, config(&[every]));
+        let failed = front.until("the failure", |event| failure(event).is_some());
+        let message = failure(&failed).unwrap();
+        let expected = format!("the device is lost. {left}");
+        assert!(message.starts_with(&expected), "{message}");
+        let summary = run::list(front.root.path()).remove(0);
+        assert_eq!(summary.status, RunStatus::Failed);
+        // Whoever reads the run later finds the same words.
+        assert_eq!(summary.problem.as_deref(), Some(message));
+        front.end();
+    }
 }
 
 #[test]

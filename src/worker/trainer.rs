@@ -88,7 +88,7 @@ impl Driver for Trainer {
     }
 
     fn snapshot(&self) -> Result<Checkpoint, DriveError> {
-        let snapshot = Trainer::snapshot(self);
+        let snapshot = Trainer::snapshot(self)?;
         let state = serde_json::to_value(&snapshot.progress)
             .map_err(|error| DriveError::Failed(error.to_string()))?;
         Ok(Checkpoint {
