@@ -392,3 +392,26 @@ impl ModelConfig {
         }
     }
 }
+
+impl RunConfig {
+    /// Keys in which `other` describes another run: with these a run, and its checkpoints, stay the same for as long as they live.
+    pub fn another_run(&self, other: &RunConfig) -> Vec<&'static str> {
+        let same = [
+            ("model", self.model == other.model),
+            ("tokenizer", self.tokenizer == other.tokenizer),
+            ("corpus", self.corpus == other.corpus),
+            ("train.seed", self.train.seed == other.train.seed),
+            (
+                "train.batching",
+                self.train.batching == other.train.batching,
+            ),
+            (
+                "optimizer.kind",
+                self.optimizer.kind == other.optimizer.kind,
+            ),
+        ];
+        same.into_iter()
+            .filter_map(|(key, same)| (!same).then_some(key))
+            .collect()
+    }
+}

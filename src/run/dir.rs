@@ -85,6 +85,8 @@ pub struct RunDir {
     notices: JsonLog,
     /// Made by [`RunDir::create`] in this process: may be taken away again if nothing comes of the run.
     fresh: bool,
+    /// Half-written checkpoints that [`RunDir::open`] cleared away.
+    swept: usize,
     _lock: Lock,
 }
 
@@ -147,9 +149,11 @@ impl RunDir {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let header = read_header(&path)?;
         let lock = lock::acquire(&path, &path.join(RunFile::Lock.name()))?;
-        super::checkpoint::sweep(&path);
+        let swept = super::checkpoint::sweep(&path);
         let summary = Summary::read(&path).unwrap_or_default();
-        Self::with_lock(path, header, summary, lock)
+        let mut run = Self::with_lock(path, header, summary, lock)?;
+        run.swept = swept;
+        Ok(run)
     }
 
     fn with_lock(
@@ -168,12 +172,18 @@ impl RunDir {
             header,
             summary,
             fresh: false,
+            swept: 0,
             _lock: lock,
         })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Half-written checkpoints that were cleared away when the run was opened.
+    pub fn swept(&self) -> usize {
+        self.swept
     }
 
     pub fn file(&self, file: RunFile) -> PathBuf {

@@ -10,12 +10,14 @@
 //!   notices.jsonl   what the run said      run.log       the program's log
 //!   summary.json    the last numbers, so that a list of runs need not read the log
 //!   lock            held (advisory) by the process that trains the run; names its process id
-//!   checkpoints/step-00000200/   model, optimizer, carried: .safetensors; state.json; manifest.json
+//!   checkpoints/step-00000200/   model, optimizer, carried: .safetensors; state.json; copies of config.toml and
+//!                                tokenizer.json; manifest.json
 //! ```
 //!
 //! The `.jsonl` files are only ever appended to. A torn last line is skipped; a `resumed` line takes back
 //! what came before it beyond its step. A checkpoint is written beside its place, synced and renamed, so
-//! that it is whole or not there; its manifest says size and SHA-256 of each file.
+//! that it is whole or not there; its manifest says size and SHA-256 of each file. Every file is held against it before
+//! a checkpoint is used; one that is damaged, of a newer format or of another run is passed over, named and left alone.
 
 pub mod checkpoint;
 mod dir;

@@ -1,5 +1,6 @@
 //! Why a step, an evaluation or a restore did not happen.
 
+use super::SEED_SCHEME;
 use crate::device::DeviceFailure;
 use crate::state::StateError;
 
@@ -27,6 +28,12 @@ pub enum TrainError {
     /// A snapshot does not belong to this configuration.
     #[error("the snapshot does not fit this run: {0}")]
     State(#[from] StateError),
+    /// A snapshot of a version that drew its batches and masks in another way.
+    #[error(
+        "its random numbers follow scheme {found}, this version's scheme {SEED_SCHEME}: going on would not repeat the run. \
+         Start a new run from its weights with `fireside train --from`"
+    )]
+    SeedScheme { found: u32 },
     /// The device failed: lost, or out of memory.
     #[error(transparent)]
     Device(#[from] DeviceFailure),

@@ -21,7 +21,7 @@ mod trainer;
 pub use batch::{Batch, BatchSource, Position};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
-pub use snapshot::{Progress, Snapshot};
+pub use snapshot::{Progress, SEED_SCHEME, Snapshot};
 pub use trainer::{Trainer, TrainerSetup};
 
 #[cfg(test)]

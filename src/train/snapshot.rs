@@ -16,10 +16,16 @@ pub struct Snapshot {
     pub progress: Progress,
 }
 
+/// How random numbers follow from a run's seed: windows from (seed, step, micro-batch, row), dropout from (seed, step,
+/// micro-batch, layer, element), initial weights from (seed, name), all by SplitMix64. A change to any of it is another scheme.
+pub const SEED_SCHEME: u32 = 1;
+
 /// How far a run is. A snapshot without its tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Progress {
+    /// [`SEED_SCHEME`] of the version that trained it: another one would not repeat its batches.
+    pub seed_scheme: u32,
     /// Optimizer steps done.
     pub step: u64,
     /// Tokens seen.
@@ -41,6 +47,7 @@ pub struct Progress {
 impl Default for Progress {
     fn default() -> Self {
         Self {
+            seed_scheme: SEED_SCHEME,
             step: 0,
             tokens: 0,
             seconds: 0.0,

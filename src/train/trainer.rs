@@ -10,7 +10,7 @@ use burn::tensor::{Device, Tensor};
 use super::batch::BatchSource;
 use super::evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
 use super::health::layer_health;
-use super::{Progress, Snapshot, TrainError};
+use super::{Progress, SEED_SCHEME, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
 use crate::data::Dataset;
 use crate::device::{DeviceFailure, guarded};
@@ -490,6 +490,10 @@ impl Trainer {
     /// # Errors
     /// The snapshot belongs to another configuration: the trainer is then as it was. Or the device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
+        let found = snapshot.progress.seed_scheme;
+        if found != SEED_SCHEME {
+            return Err(TrainError::SeedScheme { found });
+        }
         let device = self.device.clone();
         guarded(&device, || self.put_back(snapshot))
     }

@@ -271,25 +271,7 @@ fn resume(context: &mut Context, dir: &RunDir, config: &RunConfig) -> Result<Loa
         NoStart::Failed(format!("config.toml of the run cannot be read: {error}"))
     })?;
     let stored = RunConfig::from_toml(RunFile::Config.name(), &stored).map_err(NoStart::failed)?;
-    let mut changed = Vec::new();
-    if stored.model != config.model {
-        changed.push("model");
-    }
-    if stored.tokenizer != config.tokenizer {
-        changed.push("tokenizer");
-    }
-    if stored.corpus != config.corpus {
-        changed.push("corpus");
-    }
-    if stored.train.seed != config.train.seed {
-        changed.push("train.seed");
-    }
-    if stored.train.batching != config.train.batching {
-        changed.push("train.batching");
-    }
-    if stored.optimizer.kind != config.optimizer.kind {
-        changed.push("optimizer.kind");
-    }
+    let changed = stored.another_run(config);
     if !changed.is_empty() {
         return Err(NoStart::Failed(format!(
             "a run cannot go on with another {}: start a new run instead",
@@ -309,7 +291,28 @@ fn resume(context: &mut Context, dir: &RunDir, config: &RunConfig) -> Result<Loa
             format!("{sentence}; going on from step {}", loaded.entry.step),
         );
     }
+    say_what_was_lost(context, dir, loaded.entry.step);
     Ok(loaded)
+}
+
+/// What a run that ended without a last word loses: a checkpoint half written, and the steps after the newest whole one.
+fn say_what_was_lost(context: &mut Context, dir: &RunDir, step: u64) {
+    if dir.swept() > 0 {
+        context.notice(
+            NoticeLevel::Info,
+            "a checkpoint that was only half written when the run ended has been cleared away",
+        );
+    }
+    let reached = crate::run::summarize(dir.path()).map_or(0, |summary| summary.step);
+    if reached > step {
+        context.notice(
+            NoticeLevel::Info,
+            format!(
+                "the run had reached step {reached}, its newest whole checkpoint is of step {step}: what lies between is \
+                 trained again"
+            ),
+        );
+    }
 }
 
 fn restore(driver: &mut dyn Driver, loaded: Loaded) -> Result<SessionState, NoStart> {
