@@ -1,12 +1,12 @@
 //! The commands a run obeys. What only steers is obeyed when it is heard, also in the middle of an evaluation or
-//! a sample; what needs the trainer waits for the next step boundary.
+//! a sample, which a pause cuts short; what needs the trainer waits for the next step boundary.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::session::{Mode, Session, WhenEnding};
 use crate::config::SampleConfig;
-use crate::protocol::{CheckpointReason, Command, Edit, EventKind, NoticeLevel, Phase};
+use crate::protocol::{CheckpointReason, Command, Edit, EventKind, NoticeLevel};
 use crate::run::{EditRecord, Record};
 
 /// What waits for the next step boundary.
@@ -43,7 +43,7 @@ impl Session<'_> {
         }
     }
 
-    fn hear(&mut self, command: Command) {
+    pub(super) fn hear(&mut self, command: Command) {
         match command {
             Command::Start { run, .. } => self.context.refuse_start(run),
             Command::Stop => {
@@ -80,11 +80,7 @@ impl Session<'_> {
         if mode != Mode::Paused && self.diverged.take().is_some() {
             self.notice(NoticeLevel::Info, "trying the step again that went wrong");
         }
-        if mode == Mode::Paused
-            && matches!(self.shown, Some(Phase::Evaluating { .. } | Phase::Sampling))
-        {
-            self.notice(NoticeLevel::Info, "pausing when this is done");
-        }
+        self.pause_heard |= mode == Mode::Paused;
         self.mode = mode;
     }
 
@@ -96,8 +92,15 @@ impl Session<'_> {
             }
             match request {
                 Request::Set(edit) => self.edit(edit),
-                Request::Evaluate => self.evaluate(),
-                Request::Sample(settings) => self.sample(&settings),
+                Request::Evaluate => {
+                    if !self.evaluate() && !self.ending() {
+                        self.notice(NoticeLevel::Info, "the evaluation was cut short");
+                    }
+                }
+                Request::Sample(settings) => {
+                    // What was said until then is recorded.
+                    self.sample(&settings);
+                }
                 Request::Save => self.save(CheckpointReason::User, false),
             }
         }

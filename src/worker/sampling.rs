@@ -9,18 +9,20 @@ use crate::protocol::{EventKind, NoticeLevel, Phase, SamplePiece, SampleRecord};
 use crate::run::Record;
 
 impl Session<'_> {
-    /// Generates one text for each prompt. A stop cuts it short; what was said so far is still recorded.
-    pub(super) fn sample(&mut self, config: &SampleConfig) {
+    /// Generates one text for each prompt. A stop or a pause cuts it short (false); what was said so far is still
+    /// recorded.
+    pub(super) fn sample(&mut self, config: &SampleConfig) -> bool {
         self.show(Phase::Sampling);
+        self.pause_heard = false;
         for (index, prompt) in config.prompts.iter().enumerate() {
-            if self.ending() {
-                return;
+            if self.sample_is_cut() {
+                return false;
             }
             match self.sample_prompt(config, index, prompt) {
                 Ok(()) => {}
                 Err(GenerateError::Device(failure)) => {
                     self.failed = Some(failure.to_string());
-                    return;
+                    return false;
                 }
                 Err(error) => self.notice(
                     NoticeLevel::Warning,
@@ -28,6 +30,11 @@ impl Session<'_> {
                 ),
             }
         }
+        !self.sample_is_cut()
+    }
+
+    fn sample_is_cut(&self) -> bool {
+        self.ending() || self.pause_heard
     }
 
     fn sample_prompt(
@@ -48,7 +55,7 @@ impl Session<'_> {
         let began = Instant::now();
         let mut text = String::new();
         let mut tokens = 0;
-        while tokens < config.length && !self.ending() {
+        while tokens < config.length && !self.sample_is_cut() {
             let Some(pick) = generator.next().transpose()? else {
                 break;
             };

@@ -2,7 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use super::requests::Request;
 use super::saver::{Job, Outcome, Saver};
 use crate::config::RunConfig;
 use crate::protocol::{
-    CheckpointReason, EvalReport, EventKind, FinishReason, FinishReport, Notice, NoticeLevel, Phase,
+    CheckpointReason, Command, EvalReport, EventKind, FinishReason, FinishReport, Notice,
+    NoticeLevel, Phase,
 };
 use crate::run::checkpoint::{self, CheckpointMeta};
 use crate::run::{EditRecord, Record, RunDir};
@@ -78,6 +79,10 @@ pub struct Session<'a> {
     pub(super) diverged: Option<Phase>,
     /// The phase last published.
     pub(super) shown: Option<Phase>,
+    /// A pause was heard since the evaluation or the sample in progress began, and cuts it short.
+    pub(super) pause_heard: bool,
+    /// What the present step asks for was cut short by a pause, and is done when training goes on.
+    pub(super) unfinished: bool,
     /// Something changed since the last snapshot.
     pub(super) dirty: bool,
     pub(super) edits: Vec<EditRecord>,
@@ -114,7 +119,7 @@ impl Session<'_> {
             if self.ending() || self.failed.is_some() {
                 continue;
             }
-            if self.diverged.is_none() {
+            if self.diverged.is_none() && !self.unfinished {
                 if self.step >= self.config.train.steps {
                     return FinishReason::Completed;
                 }
@@ -142,6 +147,7 @@ impl Session<'_> {
                     self.flush_log();
                     self.wait_for_command();
                 }
+                (None, _) if std::mem::take(&mut self.unfinished) => self.cadence(),
                 (None, Mode::Running | Mode::Until(_)) => self.train_step(),
             }
         }
@@ -183,22 +189,24 @@ impl Session<'_> {
         let step = self.step;
         let last = step >= self.config.train.steps;
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        if (due(self.config.eval.every) || last) && self.state.evaluated_at != step {
-            self.evaluate();
+        if (due(self.config.eval.every) || last)
+            && self.state.evaluated_at != step
+            && !self.evaluate()
+        {
+            self.unfinished = true;
+            return;
         }
         if self.ending() || self.diverged.is_some() || self.failed.is_some() {
             return;
         }
         let sample = self.config.sample.clone();
         if (due(sample.every) || (last && sample.every > 0)) && self.state.sampled_at != step {
-            self.sample(&sample);
-            if self.failed.is_some() {
+            if !self.sample(&sample) {
+                self.unfinished = true;
                 return;
             }
-            if !self.ending() {
-                self.state.sampled_at = step;
-                self.dirty = true;
-            }
+            self.state.sampled_at = step;
+            self.dirty = true;
         }
         let best = self.state.best_step == Some(step);
         if due(self.config.checkpoint.every) && !last {
@@ -208,19 +216,34 @@ impl Session<'_> {
         }
     }
 
-    pub(super) fn evaluate(&mut self) {
+    /// False when a stop or a pause cut it short; nothing is known then.
+    pub(super) fn evaluate(&mut self) -> bool {
         self.show(Phase::Evaluating { done: 0, total: 0 });
-        let stop = Arc::clone(&self.context.stop);
-        let outbox = &mut self.context.outbox;
-        let result = self.driver.evaluate(&stop, &mut |done, total| {
+        self.pause_heard = false;
+        let Context {
+            commands,
+            stop,
+            outbox,
+            ..
+        } = &mut *self.context;
+        let cut = AtomicBool::new(false);
+        let mut heard = Vec::new();
+        let result = self.driver.evaluate(&cut, &mut |done, total| {
+            heard.extend(commands.try_iter());
+            if stop.load(Ordering::Relaxed) || heard.contains(&Command::Pause) {
+                cut.store(true, Ordering::Relaxed);
+            }
             outbox.emit(EventKind::Phase(Phase::Evaluating { done, total }));
         });
+        for command in heard {
+            self.hear(command);
+        }
         match result {
-            // Cut short: the command that did it is heard at the next boundary.
-            Ok(None) => {}
+            Ok(None) => return false,
             Ok(Some(report)) => self.evaluated(report),
             Err(error) => self.trouble(error),
         }
+        true
     }
 
     fn evaluated(&mut self, mut report: EvalReport) {

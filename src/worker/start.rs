@@ -163,6 +163,8 @@ impl Parts {
             end: None,
             diverged: None,
             shown: None,
+            pause_heard: false,
+            unfinished: false,
             dirty: false,
             edits: self.state.edits.clone(),
             prompts_warned: HashSet::new(),
@@ -207,6 +209,8 @@ fn load(
     config: &RunConfig,
     origin: &Origin,
 ) -> Result<Parts, NoStart> {
+    // Before anything is read or counted in parallel: the first use fixes the number for the process.
+    device::set_threads(config.train.threads).map_err(NoStart::failed)?;
     let resumed = match origin {
         Origin::New { .. } | Origin::From { .. } => None,
         Origin::Resume { .. } => Some(resume(context, dir, config)?),
@@ -405,7 +409,6 @@ fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, No
     if let Some(notice) = &chosen.notice {
         context.notice(NoticeLevel::Warning, notice.clone());
     }
-    device::set_threads(config.train.threads).map_err(NoStart::failed)?;
     Ok(chosen)
 }
 

@@ -307,6 +307,53 @@ fn a_stop_cuts_a_sample_and_a_load() {
 }
 
 #[test]
+fn a_pause_cuts_an_evaluation_and_a_sample_which_are_done_when_training_goes_on() {
+    let mut front = Front::new();
+    front.start(
+        1,
+        config(&[
+            "corpus.bytes=200000",
+            "train.steps=10",
+            "eval.every=10",
+            "eval.batches=4000",
+            "sample.every=10",
+            "sample.length=3000",
+            "sample.prompts=[\"Once\"]",
+        ]),
+    );
+    front.until(
+        "half an evaluation",
+        |event| matches!(event.kind, EventKind::Phase(Phase::Evaluating { done, .. }) if done > 0),
+    );
+    front.send(Command::Pause);
+    front.until_phase(Phase::Paused);
+    let evaluated = |event: &Event| matches!(event.kind, EventKind::Evaluated(_));
+    assert!(!front.seen.iter().any(evaluated), "the pause waited");
+    // The last step: the run must not end before its evaluation and its sample are there.
+    front.send(Command::Resume);
+    front.until("the evaluation", evaluated);
+    front.until("some words", |event| {
+        matches!(event.kind, EventKind::SamplePiece { .. })
+    });
+    front.send(Command::Pause);
+    front.until_phase(Phase::Paused);
+    let texts = |front: &Front| -> Vec<bool> {
+        let done = front.seen.iter().filter_map(|event| match &event.kind {
+            EventKind::SampleDone(record) => Some(record.complete),
+            _ => None,
+        });
+        done.collect()
+    };
+    assert_eq!(texts(&front), [false]);
+    front.send(Command::Resume);
+    let report = front.finish();
+    assert_eq!(report.reason, FinishReason::Completed);
+    assert_eq!(texts(&front), [false, true]);
+    assert_eq!(front.seen.iter().filter(|e| evaluated(e)).count(), 1);
+    front.end();
+}
+
+#[test]
 fn a_preview_describes_and_the_latest_wins() {
     let mut front = Front::new();
     for request in 1..=20 {
