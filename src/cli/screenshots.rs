@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use super::{CliError, Exit};
 use crate::config::{self, RunConfig, Source};
 use crate::protocol::{Command, Engine, EventKind, Origin};
+use crate::ui::app::{App, Effect, Message, Setup};
 use crate::ui::picture::{Picture, pictures, png};
-use crate::ui::screens::train::TrainScreen;
 use crate::worker;
 
 /// Draw the screens of a short real run as SVG and PNG
@@ -36,6 +36,8 @@ pub struct Args {
 
 /// Pixels of the PNG to a unit of the SVG.
 const SCALE: f32 = 1.5;
+/// So long without any event, and something is wrong.
+const SILENCE: Duration = Duration::from_secs(600);
 
 pub fn run(args: Args) -> Result<Exit, CliError> {
     let source = Source::from_argument(&args.config);
@@ -47,60 +49,102 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         runs_root: folder.0.clone(),
     })
     .map_err(|error| CliError::failed(format!("the training thread could not start: {error}")))?;
-    eprintln!("training {} for {} s", args.config, args.seconds);
-    let screen = train(&engine, config, Duration::from_secs(args.seconds));
+    let taken = take(&engine, config, &args);
     end(&engine);
-    let screen = screen?;
-    for picture in pictures(&screen) {
+    for picture in taken? {
         write(&args.out, &picture)?;
     }
     Ok(Exit::Success)
 }
 
-/// Trains for `time`, or until the run ends, and gives back the dashboard as it then stands.
-fn train(engine: &Engine, config: RunConfig, time: Duration) -> Result<TrainScreen, CliError> {
-    const RUN: u64 = 1;
-    let gone = || CliError::failed("the training thread ended by itself");
-    let mut screen = TrainScreen::new(RUN, config.clone());
-    let start = Command::Start {
-        run: RUN,
-        config: Box::new(config),
-        origin: Origin::New { dir: None },
-    };
-    if !engine.commands.send(start) {
-        return Err(gone());
-    }
+fn take(engine: &Engine, config: RunConfig, args: &Args) -> Result<Vec<Picture>, CliError> {
+    let mut home = Stage::open(engine, None)?;
+    home.play("the preview", |seen| match seen {
+        EventKind::Previewed { preview, .. } => Some(preview.clone().map(|_| ())),
+        _ => None,
+    })?;
+    eprintln!("training {} for {} s", args.config, args.seconds);
+    let mut train = Stage::open(engine, Some((config, Origin::New { dir: None })))?;
+    let time = Duration::from_secs(args.seconds);
     let mut deadline = None;
-    loop {
-        let wait = match deadline {
-            None => Duration::from_secs(600),
-            Some(deadline) => match Instant::checked_duration_since(&deadline, Instant::now()) {
-                Some(rest) => rest,
-                None => return Ok(screen),
-            },
-        };
-        match engine.events.recv_timeout(wait) {
-            Ok(event) => {
-                if let EventKind::Failed { message } = &event.kind {
-                    return Err(CliError::failed(message));
+    train.play("training", |seen| match seen {
+        EventKind::Failed { message } => Some(Err(message.clone())),
+        EventKind::Finished(_) => Some(Ok(())),
+        // Reading and tokenising do not count.
+        EventKind::Started(_) => {
+            deadline = Some(Instant::now() + time);
+            None
+        }
+        // Between a step and its evaluation is no moment for a picture.
+        EventKind::Steps(_) => deadline.filter(|at| Instant::now() >= *at).map(|_| Ok(())),
+        _ => None,
+    })?;
+    Ok(pictures(&mut home.app, &mut train.app))
+}
+
+/// The application, with the training thread behind it and nobody in front of it.
+struct Stage<'a> {
+    app: App,
+    engine: &'a Engine,
+}
+
+impl<'a> Stage<'a> {
+    fn open(engine: &'a Engine, start: Option<(RunConfig, Origin)>) -> Result<Self, CliError> {
+        let (app, effects) = App::new(Setup {
+            start,
+            ..Setup::default()
+        });
+        let mut stage = Stage { app, engine };
+        stage.carry_out(effects)?;
+        Ok(stage)
+    }
+
+    /// Commands are sent, timers are due at once (so that no notice lies over the picture).
+    fn carry_out(&mut self, effects: Vec<Effect>) -> Result<(), CliError> {
+        for effect in effects {
+            match effect {
+                Effect::Send(command) => {
+                    let heard = self.engine.commands.send(command);
+                    heard.then_some(()).ok_or_else(gone)?;
                 }
-                // Reading and tokenising do not count.
-                if matches!(event.kind, EventKind::Started(_)) {
-                    deadline = Some(Instant::now() + time);
+                Effect::After(_, timer) => {
+                    let effects = self.app.update(Message::Timer(timer));
+                    self.carry_out(effects)?;
                 }
-                let ended = matches!(event.kind, EventKind::Finished(_));
-                screen.on_event(event.kind);
-                if ended {
-                    return Ok(screen);
-                }
+                // No terminal, and no other runs in the folder.
+                _ => {}
             }
-            Err(RecvTimeoutError::Timeout) if deadline.is_some() => return Ok(screen),
-            Err(RecvTimeoutError::Timeout) => {
-                return Err(CliError::failed("nothing happened for ten minutes"));
+        }
+        Ok(())
+    }
+
+    /// Passes on events until `end` says that it is enough, or what went wrong.
+    fn play(
+        &mut self,
+        what: &str,
+        mut end: impl FnMut(&EventKind) -> Option<Result<(), String>>,
+    ) -> Result<(), CliError> {
+        loop {
+            let event = match self.engine.events.recv_timeout(SILENCE) {
+                Ok(event) => event,
+                Err(RecvTimeoutError::Timeout) => {
+                    let text = format!("{what}: nothing happened for ten minutes");
+                    return Err(CliError::failed(text));
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(gone()),
+            };
+            let ended = end(&event.kind);
+            let effects = self.app.update(Message::Engine(event));
+            self.carry_out(effects)?;
+            if let Some(result) = ended {
+                return result.map_err(CliError::failed);
             }
-            Err(RecvTimeoutError::Disconnected) => return Err(gone()),
         }
     }
+}
+
+fn gone() -> CliError {
+    CliError::failed("the training thread ended by itself")
 }
 
 /// Ends the training thread and waits for it, so that nothing writes into the folder any more.

@@ -1,6 +1,6 @@
 //! `fireside train`: Train a model, with or without screens
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -57,10 +57,7 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit, CliError> {
     let root = super::tui::runs_root();
     let (config, origin, notes) = plan(&args, &root)?;
-    let screens = !args.headless
-        && !args.json
-        && std::io::stdout().is_terminal()
-        && std::io::stdin().is_terminal();
+    let screens = !args.headless && !args.json && super::tui::can_show().is_ok();
     let engine = worker::spawn(WorkerOptions {
         runs_root: root.clone(),
     })

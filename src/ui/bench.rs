@@ -13,7 +13,10 @@ use super::screens::train::TrainScreen;
 use super::series::{Metric, RunSeries, XAxis};
 use super::theme::Theme;
 use crate::config::RunConfig;
-use crate::protocol::{EvalReport, EventKind, LayerHealth, Phase, SchedulePoint, StepReport};
+use crate::protocol::{
+    CheckpointInfo, CheckpointReason, EvalReport, EventKind, LayerHealth, Phase, SamplePiece,
+    SampleRecord, SchedulePoint, StepReport,
+};
 
 /// One measured number beside what is wanted of it.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +63,36 @@ pub fn step_report(step: u64) -> StepReport {
     }
 }
 
-/// A dashboard in the middle of a run of `steps` steps.
+/// A text of 200 tokens, streamed and done.
+fn say_sample(screen: &mut TrainScreen, step: u64) {
+    let words = ["the ", "old ", "mill", "er ", "said"];
+    let mut text = String::new();
+    for at in 0..200 {
+        let piece = words[(step as usize + at) % words.len()];
+        text.push_str(piece);
+        screen.on_event(EventKind::SamplePiece {
+            step,
+            prompt: 0,
+            piece: SamplePiece {
+                text: piece.to_string(),
+                probability: 0.5,
+            },
+        });
+    }
+    screen.on_event(EventKind::SampleDone(SampleRecord {
+        step,
+        prompt_index: 0,
+        prompt: "Once upon a time".to_string(),
+        text,
+        temperature: 0.8,
+        top_k: 40,
+        top_p: 1.0,
+        tokens_per_second: 2_000.0,
+        complete: true,
+    }));
+}
+
+/// A dashboard in the middle of a run of `steps` steps, with some thousand evaluations, samples and checkpoints.
 pub fn dashboard(steps: u64) -> TrainScreen {
     let mut screen = TrainScreen::new(1, RunConfig::defaults());
     screen.on_event(EventKind::Phase(Phase::Training));
@@ -72,7 +104,7 @@ pub fn dashboard(steps: u64) -> TrainScreen {
             })
             .collect(),
     ));
-    let every = (steps / 1_000).max(50);
+    let every = (steps / 5_000).max(50);
     for step in 1..=steps {
         screen.on_event(EventKind::Steps(vec![step_report(step)]));
         if step % every == 0 {
@@ -87,6 +119,15 @@ pub fn dashboard(steps: u64) -> TrainScreen {
                 bits_per_byte: val_loss / 3.0,
                 unknown_fraction: 0.0,
                 best: true,
+            }));
+            say_sample(&mut screen, step);
+            screen.on_event(EventKind::Checkpointed(CheckpointInfo {
+                step,
+                path: format!("runs/gpt-stories-1/checkpoints/step-{step:06}").into(),
+                bytes: 10_400_000,
+                total_bytes: 31_200_000,
+                reason: CheckpointReason::Cadence,
+                val_loss: Some(val_loss),
             }));
         }
     }
@@ -125,8 +166,35 @@ fn timed<T>(rounds: usize, mut work: impl FnMut() -> T) -> f64 {
     median(times.collect())
 }
 
+/// What of this process is in memory, from Linux's `/proc`; `None` elsewhere.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
+
 /// Everything, with a run of `steps` steps. Takes some seconds for a million.
 pub fn measure(steps: u64) -> Vec<Measurement> {
+    const MIB: f64 = (1u64 << 20) as f64;
+    let one = |name, value, unit, limit| Measurement {
+        name,
+        value,
+        unit,
+        limit,
+    };
+    let millions = steps as f64 / 1e6;
+    // First, so that no memory is there to be used again.
+    let before = resident_bytes();
+    let screen = dashboard(steps);
+    let frame = timed(51, || draw(&screen, 200, 60));
+    let small = timed(51, || draw(&screen, 80, 24));
+    let whole = before
+        .zip(resident_bytes())
+        .map(|(before, after)| after.saturating_sub(before) as f64 / MIB);
+    let series_memory = screen.view.series.bytes() as f64 / MIB;
+    drop(screen);
+
     let mut series = RunSeries::default();
     series.set_smoothing(Metric::Loss, 0.9);
     let start = Instant::now();
@@ -141,29 +209,26 @@ pub fn measure(steps: u64) -> Vec<Measurement> {
         weight = 1.89 - weight;
         series.set_smoothing(Metric::Loss, weight);
     });
-    drop(series);
-
-    let screen = dashboard(steps);
-    let frame = timed(51, || draw(&screen, 200, 60));
-    let small = timed(51, || draw(&screen, 80, 24));
-    let memory = screen.view.series.bytes() as f64 / (1u64 << 20) as f64;
-    let one = |name, value, unit, limit| Measurement {
-        name,
-        value,
-        unit,
-        limit,
-    };
-    vec![
+    let mut all = vec![
         one("frame at 200×60", frame, "ms", 8.0),
         one("frame at 80×24", small, "ms", 8.0),
         one("one metric cut to 400 columns", view, "ms", 1.0),
-        one("all steps taken in", push, "ms", 250.0 * steps as f64 / 1e6),
+        one("all steps taken in", push, "ms", 250.0 * millions),
         one("another smoothing, one metric", smooth, "ms", 50.0),
         one(
             "memory of the series",
+            series_memory,
+            "MiB",
+            50.0 * millions.max(0.1),
+        ),
+    ];
+    all.extend(whole.map(|memory| {
+        one(
+            "memory of the dashboard, resident",
             memory,
             "MiB",
-            50.0 * (steps as f64 / 1e6).max(0.1),
-        ),
-    ]
+            50.0 * millions.max(0.4),
+        )
+    }));
+    all
 }

@@ -4,16 +4,18 @@
 //! files. A frame follows a key at once; anything else waits for the next of at most `frame_rate` frames a
 //! second.
 
+use std::any::Any;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
 
 use crate::config::{self, Source};
-use crate::protocol::{CommandSender, Engine, Event};
+use crate::protocol::{Command, CommandSender, Engine, Event};
 use crate::run;
 
 use super::app::{App, Effect, Message, Setup, Timer};
@@ -25,6 +27,8 @@ use super::{Outcome, UiError, UiOptions};
 const IDLE: Duration = Duration::from_secs(3600);
 /// At most this many messages are taken before the next frame, so that a flood cannot hold up a key.
 const BURST: usize = 512;
+/// How long a run may take to be saved after the screens broke down.
+const LAST_SAVE: Duration = Duration::from_secs(60);
 
 struct Loop {
     app: App,
@@ -42,40 +46,73 @@ struct Loop {
 
 pub(super) fn run(engine: Engine, options: UiOptions) -> Result<Outcome, UiError> {
     let Engine { commands, events } = engine;
-    let terminal = TerminalGuard::new(options.settings.mouse)?;
-    let (width, height) = terminal.size()?;
-    let frame_rate = options.settings.frame_rate.max(1);
-    let (app, effects) = App::new(Setup {
-        settings: options.settings,
-        problems: options.problems,
-        environment: Environment::read(),
-        width,
-        height,
-        start: options.start,
-    });
     let (sender, messages) = mpsc::channel();
-    let mut it = Loop {
-        app,
-        terminal,
-        commands,
-        sender: sender.clone(),
-        messages,
-        timers: Vec::new(),
-        runs_root: options.runs_root,
-        frame_time: Duration::from_secs(1) / frame_rate,
-        outcome: None,
-        blind: false,
+    let engine_end = pass_on_events(events, sender.clone())?;
+    let last_words = commands.clone();
+    // The loop is dropped inside, which gives the terminal back, however it ends.
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        Loop::start(commands, sender, messages, options)?.turn()
+    }));
+    let trouble = match ended {
+        Ok(Ok(outcome)) => return Ok(outcome),
+        Ok(Err(error)) => error,
+        Err(panic) => UiError::Defect(words(&*panic)),
     };
-    it.draw()?;
-    read_terminal(sender.clone())?;
-    pass_on_events(events, sender.clone())?;
-    #[cfg(unix)]
-    watch_signals(sender)?;
-    it.carry_out(effects)?;
-    it.turn()
+    // Nothing is lost by screens that broke: the run is saved before the process ends.
+    last_words.send(Command::Shutdown);
+    let deadline = Instant::now() + LAST_SAVE;
+    while !engine_end.is_finished() && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(10));
+    }
+    Err(trouble)
+}
+
+/// The words of a panic.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without words".to_string())
 }
 
 impl Loop {
+    /// Takes the terminal over and draws the first frame.
+    fn start(
+        commands: CommandSender,
+        sender: Sender<Message>,
+        messages: Receiver<Message>,
+        options: UiOptions,
+    ) -> Result<Self, UiError> {
+        let terminal = TerminalGuard::new(options.settings.mouse)?;
+        let (width, height) = terminal.size()?;
+        let frame_rate = options.settings.frame_rate.max(1);
+        let (app, effects) = App::new(Setup {
+            settings: options.settings,
+            problems: options.problems,
+            environment: Environment::read(),
+            width,
+            height,
+            start: options.start,
+        });
+        let mut it = Self {
+            app,
+            terminal,
+            commands,
+            sender: sender.clone(),
+            messages,
+            timers: Vec::new(),
+            runs_root: options.runs_root,
+            frame_time: Duration::from_secs(1) / frame_rate,
+            outcome: None,
+            blind: false,
+        };
+        it.draw()?;
+        read_terminal(sender.clone())?;
+        #[cfg(unix)]
+        watch_signals(sender)?;
+        it.carry_out(effects)?;
+        Ok(it)
+    }
+
     fn turn(&mut self) -> Result<Outcome, UiError> {
         let mut changed = true;
         let mut last_frame = Instant::now();
@@ -124,6 +161,8 @@ impl Loop {
 
     /// True when the answer must be on screen at once.
     fn take(&mut self, message: Message) -> Result<bool, UiError> {
+        #[cfg(debug_assertions)]
+        panic_when_asked(&message);
         let at_once = matches!(
             message,
             Message::Input(Input::Key(_) | Input::Mouse(_) | Input::Paste(_) | Input::Resize(..))
@@ -262,18 +301,28 @@ fn read_terminal(sender: Sender<Message>) -> io::Result<()> {
     Ok(())
 }
 
-fn pass_on_events(events: Receiver<Event>, sender: Sender<Message>) -> io::Result<()> {
+/// Ends when the training thread has. It reads to the end even where nobody listens any more.
+fn pass_on_events(events: Receiver<Event>, sender: Sender<Message>) -> io::Result<JoinHandle<()>> {
     thread::Builder::new()
         .name("ui-events".into())
         .spawn(move || {
             for event in events {
-                if sender.send(Message::Engine(event)).is_err() {
-                    return;
-                }
+                let _ = sender.send(Message::Engine(event));
             }
             let _ = sender.send(Message::EngineGone);
-        })?;
-    Ok(())
+        })
+}
+
+/// For the test of what a defect leaves behind: in builds with debug assertions, F12 is one where the environment
+/// says so.
+#[cfg(debug_assertions)]
+fn panic_when_asked(message: &Message) {
+    if let Message::Input(Input::Key(key)) = message
+        && key.code == crossterm::event::KeyCode::F(12)
+        && std::env::var_os("FIRESIDE_TEST_PANIC").is_some()
+    {
+        panic!("FIRESIDE_TEST_PANIC is set and F12 was pressed");
+    }
 }
 
 #[cfg(unix)]

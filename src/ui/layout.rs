@@ -207,16 +207,13 @@ pub fn too_small(theme: &Theme, area: Rect, buffer: &mut Buffer) {
         "{}x{} is too small; fireside needs {}x{}",
         area.width, area.height, SMALLEST.0, SMALLEST.1
     );
-    let middle = Rect::new(area.x, area.y + area.height / 2, area.width, 1);
-    let pad = usize::from(area.width).saturating_sub(text.width()) / 2;
-    let line = format!("{}{text}", " ".repeat(pad));
-    write(
-        buffer,
-        middle,
-        0,
-        &fit(&line, area.width.into(), "~"),
-        theme.text,
-    );
+    let lines = wrap(&text, area.width.into());
+    let top = usize::from(area.height).saturating_sub(lines.len()) / 2;
+    for (row, line) in lines.iter().enumerate() {
+        let pad = usize::from(area.width).saturating_sub(line.width()) / 2;
+        let line = format!("{}{line}", " ".repeat(pad));
+        write(buffer, area, (top + row) as u16, &line, theme.text);
+    }
 }
 
 #[cfg(test)]

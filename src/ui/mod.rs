@@ -47,6 +47,8 @@ pub enum Outcome {
     Done,
     /// The user chose to quit without saving: do not wait for the training thread.
     Abandoned,
+    /// The run in this folder was saved and is to go on without screens, in a process of its own.
+    Background(PathBuf),
     /// A signal or Ctrl-C ended a run, after saving.
     Interrupted,
 }
@@ -56,15 +58,19 @@ pub enum Outcome {
 pub enum UiError {
     #[error("the terminal could not be used: {0}")]
     Terminal(#[from] std::io::Error),
+    /// A panic on the thread of the screens; it was printed, and a run in progress was saved.
+    #[error("the screens ended by a defect: {0}")]
+    Defect(String),
 }
 
 /// Shows the screens until the user quits.
 ///
-/// With [`Outcome::Done`] and [`Outcome::Interrupted`] the training thread was told to shut down (and, where a
-/// run was in progress, has saved it and ended); with [`Outcome::Abandoned`] it was not.
+/// But for [`Outcome::Abandoned`], the training thread was told to shut down (and, where a
+/// run was in progress, has saved it and ended).
 ///
 /// # Errors
-/// The terminal cannot be used, or went away. It is given back in every case.
+/// The terminal cannot be used, went away, or a defect ended the screens. The terminal is given back in every case,
+/// and a run in progress is saved before this returns.
 pub fn run(engine: Engine, options: UiOptions) -> Result<Outcome, UiError> {
     event_loop::run(engine, options)
 }

@@ -1,7 +1,9 @@
 //! The terminal, taken over and given back: on exit, on error, on panic and for Ctrl-Z.
 
 use std::io::{self, BufWriter, Stdout, Write};
+use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crossterm::event::{
@@ -23,7 +25,9 @@ type PanicHook = dyn Fn(&std::panic::PanicHookInfo<'_>) + Send + Sync;
 
 /// Holds the terminal while the screens are shown; dropping it gives it back.
 pub struct TerminalGuard {
-    terminal: Terminal<CrosstermBackend<Output>>,
+    /// Never dropped: ratatui would complain on standard error when the terminal is gone, and panic when that is
+    /// gone with it. [`give_back`] does what is to be done.
+    terminal: ManuallyDrop<Terminal<CrosstermBackend<Output>>>,
     mouse: bool,
     previous_hook: Arc<PanicHook>,
 }
@@ -52,7 +56,7 @@ impl TerminalGuard {
         });
         match result {
             Ok(terminal) => Ok(Self {
-                terminal,
+                terminal: ManuallyDrop::new(terminal),
                 mouse,
                 previous_hook,
             }),
@@ -141,7 +145,11 @@ impl Drop for TerminalGuard {
     }
 }
 
+/// Whether there is something to give back.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 fn take(mouse: bool) -> io::Result<()> {
+    TAKEN.store(true, Ordering::SeqCst);
     enable_raw_mode()?;
     let mut out = io::stdout();
     queue!(
@@ -157,8 +165,12 @@ fn take(mouse: bool) -> io::Result<()> {
     out.flush()
 }
 
-/// Undoes everything that [`take`] did. A terminal that is gone cannot be told, so errors are passed over.
+/// Undoes everything that [`take`] did, once: leaving the alternate screen a second time would move the cursor back
+/// over what was said since. A terminal that is gone cannot be told, so errors are passed over.
 fn give_back() {
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
+    }
     let mut out = io::stdout();
     let _ = queue!(
         out,

@@ -45,6 +45,11 @@ impl Dialog {
                 "Writes a checkpoint first; the run can go on later. Ctrl-C does the same.",
             ),
             choice(
+                'b',
+                "go on in the background",
+                "Saves, closes the screens, and trains on in a process of its own.",
+            ),
+            choice(
                 'x',
                 "quit without saving",
                 format!("Leaves at once. {lost}"),
@@ -183,7 +188,8 @@ impl App {
         };
         match (dialog.about, dialog.modal.selected) {
             (About::Quit, 0) => self.leave(Outcome::Done, effects),
-            (About::Quit, 1) => effects.push(Effect::Quit(Outcome::Abandoned)),
+            (About::Quit, 1) => self.leave_for_the_background(effects),
+            (About::Quit, 2) => effects.push(Effect::Quit(Outcome::Abandoned)),
             (About::Stop, 0) => effects.push(Effect::Send(Command::Stop)),
             (About::Replace(config, origin), 0) => {
                 effects.push(Effect::Send(Command::Stop));

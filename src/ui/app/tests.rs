@@ -9,8 +9,8 @@ use ratatui::backend::TestBackend;
 use super::*;
 use crate::config::ModelKind;
 use crate::protocol::{
-    CheckpointInfo, CheckpointReason, Edit, FinishReason, FinishReport, Preview, SchedulePoint,
-    StepReport,
+    CheckpointInfo, CheckpointReason, Edit, FinishReason, FinishReport, Preview, RunInfo,
+    SchedulePoint, StepReport,
 };
 use crate::run::RunStatus;
 use crate::ui::keymap::KeyPress;
@@ -136,6 +136,28 @@ fn step(step: u64) -> StepReport {
         backward_ms: 12.0,
         optimizer_ms: 3.0,
         seconds: step as f64 * 0.025,
+    }
+}
+
+fn info() -> RunInfo {
+    RunInfo {
+        dir: PathBuf::from("runs/gpt-stories"),
+        name: "gpt-stories".into(),
+        model: ModelKind::Gpt,
+        config: RunConfig::defaults(),
+        device: "CPU, 2 threads, burn-flex".into(),
+        parameters: 809_729,
+        vocab_size: 65,
+        train_tokens: 1_003_854,
+        validation_tokens: 111_540,
+        bytes_per_token: 1.0,
+        uniform_loss: 4.17,
+        unigram_loss: 3.3,
+        source_entropy: None,
+        tokens_per_step: 768,
+        start_step: 0,
+        total_steps: 2_000,
+        program_version: "0".into(),
     }
 }
 
@@ -387,6 +409,44 @@ fn quitting_while_training_asks_and_saves() {
 }
 
 #[test]
+fn a_run_can_go_on_in_the_background() {
+    let mut journey = Journey::training();
+    journey.keys("q b");
+    journey.sees("still loading");
+    journey.event(EventKind::Started(Box::new(info())));
+    journey.sees("gpt · stories · CPU ─");
+    journey.keys("q");
+    journey.sees("go on in the background");
+    journey.keys("b");
+    assert_eq!(journey.sent().last(), Some(&Command::Shutdown));
+    journey.sees("Saving the run");
+    journey.tell(Message::EngineGone);
+    let dir = PathBuf::from("runs/gpt-stories");
+    assert_eq!(journey.quit(), Some(&Outcome::Background(dir)));
+}
+
+#[test]
+fn checkpoints_are_marks_on_the_curves_and_say_what_they_take() {
+    let mut journey = Journey::training();
+    journey.event(EventKind::Steps((13..=100).map(step).collect()));
+    let before = journey.screen().matches('◆').count();
+    for (step, total_bytes) in [(40, 10_400_000), (80, 20_800_000)] {
+        journey.event(EventKind::Checkpointed(CheckpointInfo {
+            step,
+            path: "runs/gpt-stories/checkpoints/step".into(),
+            bytes: 10_400_000,
+            total_bytes,
+            reason: CheckpointReason::Cadence,
+            val_loss: None,
+        }));
+    }
+    // On the loss, the learning rate and the gradient norm.
+    assert_eq!(journey.screen().matches('◆').count(), before + 6);
+    journey.sees("checkpoint of step 80 (10 MB)");
+    journey.sees("checkpoints 21 MB on disk");
+}
+
+#[test]
 fn quitting_without_saving_says_what_is_lost() {
     let mut journey = Journey::training();
     journey.event(EventKind::Checkpointed(CheckpointInfo {
@@ -397,7 +457,7 @@ fn quitting_without_saving_says_what_is_lost() {
         reason: CheckpointReason::Cadence,
         val_loss: None,
     }));
-    journey.keys("q down");
+    journey.keys("q down down");
     journey.sees("The 2 steps since the");
     journey.sees("checkpoint of step 10 are lost.");
     journey.keys("enter");
@@ -462,6 +522,10 @@ fn a_finished_run_is_said_and_quits_without_asking() {
         best_step: Some(2_000),
         seconds: 60.0,
     }));
+    // The training thread is free again.
+    journey.event(EventKind::Phase(Phase::Idle));
+    journey.sees("finished");
+    journey.sees("All steps are done after 1:00");
     journey.sees("all steps are done at step 2000");
     journey.keys("esc q");
     assert_eq!(journey.quit(), Some(&Outcome::Done));
@@ -473,6 +537,8 @@ fn failures_stay_on_screen_until_esc() {
     journey.event(EventKind::Failed {
         message: "the disk is full".to_string(),
     });
+    journey.event(EventKind::Phase(Phase::Idle));
+    journey.sees("failed");
     journey.sees("the disk is full");
     let timers = journey
         .effects

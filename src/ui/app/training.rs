@@ -262,6 +262,18 @@ impl App {
         }
     }
 
+    /// Saves and ends the run here; whoever shows the screens starts it again without them.
+    pub(super) fn leave_for_the_background(&mut self, effects: &mut Vec<Effect>) {
+        let info = self.active().and_then(|train| train.view.info.as_ref());
+        match info.map(|info| info.dir.clone()) {
+            Some(dir) => self.leave(Outcome::Background(dir), effects),
+            None => {
+                let text = "the run is still loading; ask again when it trains".to_string();
+                self.notify(NoticeLevel::Warning, text, effects);
+            }
+        }
+    }
+
     /// Ends the run after saving, then the program.
     pub(super) fn leave(&mut self, outcome: Outcome, effects: &mut Vec<Effect>) {
         if self.leaving.is_some() {

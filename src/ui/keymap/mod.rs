@@ -6,7 +6,7 @@ mod table;
 
 pub use action::Action;
 pub use key::{KeyPress, KeyProblem};
-pub use table::{Row, TABLE};
+pub use table::{Row, rows};
 
 use std::collections::BTreeMap;
 
@@ -139,7 +139,7 @@ pub struct KeyMap {
 impl Default for KeyMap {
     fn default() -> Self {
         Self {
-            bindings: TABLE.iter().map(default_binding).collect(),
+            bindings: rows().map(default_binding).collect(),
         }
     }
 }
@@ -331,7 +331,7 @@ mod tests {
 
     #[test]
     fn every_key_of_the_table_can_be_read() {
-        for row in TABLE {
+        for row in rows() {
             for key in row.keys {
                 let sequence = parse_sequence(key).unwrap_or_else(|e| panic!("{e}"));
                 assert_eq!(
@@ -391,7 +391,7 @@ mod tests {
     fn every_action_is_reached_by_a_key_or_the_palette() {
         for action in Action::ALL {
             assert!(
-                TABLE.iter().any(|row| row.action == *action),
+                rows().any(|row| row.action == *action),
                 "{} is nowhere",
                 action.name()
             );
@@ -404,7 +404,7 @@ mod tests {
         let map = KeyMap::default();
         for pane in [Context::Chart, Context::Samples, Context::List] {
             let stack = [pane, Context::Train, Context::Global];
-            for row in TABLE.iter().filter(|r| r.context == Context::Train) {
+            for row in rows().filter(|r| r.context == Context::Train) {
                 for key in row.keys {
                     let sequence = parse_sequence(key).unwrap_or_else(|e| panic!("{e}"));
                     let found = map.lookup(&stack, &sequence);

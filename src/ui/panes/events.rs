@@ -1,10 +1,10 @@
 //! What happened, newest last.
 //!
 //! ```text
-//! ┌ 8 Events ───────────────────────────────────────┐
-//! │   0:12    200 evaluated: validation 3.1, …      │  time of training, step, words
-//! │   0:12    200 checkpoint of step 200 (3.2MB)    │
-//! └─────────────────────────────────────────────────┘
+//! ┌ 8 Events ───────────── checkpoints 31 MB on disk ┐
+//! │   0:12    200 evaluated: validation 3.1, …       │  time of training, step, words
+//! │   0:12    200 checkpoint of step 200 (3.2 MB)    │
+//! └──────────────────────────────────────────────────┘
 //! ```
 
 use ratatui::buffer::Buffer;
@@ -16,6 +16,7 @@ use super::frame::{frame, say};
 use super::list::Scroll;
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::protocol::NoticeLevel;
+use crate::ui::format;
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 
@@ -23,7 +24,8 @@ pub const SPEC: PaneSpec = PaneSpec {
     id: "events",
     title: "Events",
     help: "Evaluations, checkpoints, edits, pauses and notices with the training time and the step at which they came. \
-           The newest is at the bottom and is followed until you scroll up.",
+           The newest is at the bottom and is followed until you scroll up. Above: what all checkpoints of the run \
+           take on disk.",
     context: Context::List,
     importance: 45,
 };
@@ -52,7 +54,12 @@ impl Pane for Events {
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = context.theme;
-        let inner = frame(&context, SPEC.title, Vec::new(), Vec::new(), area, buffer);
+        let disk = run.checkpoints.last().map(|newest| {
+            let size = format::bytes(newest.total_bytes);
+            Span::styled(format!("checkpoints {size} on disk"), theme.dim)
+        });
+        let right = disk.into_iter().collect();
+        let inner = frame(&context, SPEC.title, Vec::new(), right, area, buffer);
         if run.log.is_empty() {
             say(buffer, inner, "nothing has happened yet", theme.dim);
             return;

@@ -10,7 +10,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::PaneContext;
 
 /// Draws the border with the pane's number and title, `legend` after it, `right` at the right end as far as
-/// there is room; gives back the inside.
+/// there is room; gives back the inside. The first of the legend must not be missed: `right` gives way to it.
 pub fn frame(
     context: &PaneContext<'_>,
     title: &str,
@@ -46,7 +46,8 @@ pub fn frame(
     spans.push(Span::raw(" "));
     let mut used: usize = spans.iter().map(|span| span.content.width()).sum();
     let wanted: usize = right.iter().map(|span| span.content.width()).sum::<usize>() + 2;
-    let right_fits = !right.is_empty() && used + wanted <= room;
+    let first = legend.first().map_or(0, |span| span.content.width());
+    let right_fits = !right.is_empty() && used + first + wanted <= room;
     let left_room = if right_fits { room - wanted } else { room };
     for span in legend {
         let width = span.content.width();

@@ -13,6 +13,7 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::frame::frame;
+use super::loss::markers;
 use super::plot::{Curve, PlotState, empty, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::ui::keymap::{Action, Context};
@@ -76,6 +77,7 @@ impl GradNorm {
                 style: theme.chart.reference,
             });
         }
+        chart.markers = markers(run, axis, theme);
         chart.crosshair = self.plot.under_crosshair(run).and_then(|index| {
             let report = run.series.report(index)?;
             let text = format!("step {}: {}", report.step, reading(report.grad_norm));
@@ -104,7 +106,7 @@ impl Pane for GradNorm {
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = context.theme;
-        let legend = vec![Span::styled(self.plot.words(), theme.dim)];
+        let legend = vec![Span::styled(self.plot.words(), theme.info)];
         let now = run
             .series
             .last()

@@ -177,6 +177,7 @@ impl Pane for LearningRate {
             ("- -", ".")
         };
         let mut legend = vec![
+            Span::styled(self.plot.words(), theme.info),
             Span::styled(
                 format!("past {} ", theme.symbols.dash),
                 theme.chart.learning_rate,
@@ -186,7 +187,6 @@ impl Pane for LearningRate {
         if run.pending_multiplier.is_some() {
             legend.push(Span::styled(format!("pending {dot} "), theme.chart.pending));
         }
-        legend.push(Span::styled(self.plot.words(), theme.info));
         let now = run.series.last().map(|last| {
             let text = format!("now {}", reading(last.learning_rate));
             Span::styled(text, theme.chart.learning_rate)

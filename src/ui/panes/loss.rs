@@ -303,6 +303,7 @@ impl Pane for Loss {
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = context.theme;
         let mut legend = vec![
+            Span::styled(self.plot.words(), theme.info),
             Span::styled(format!("{} ", self.unit.label()), theme.dim),
             Span::styled(format!("train {} ", theme.symbols.dash), theme.chart.train),
             Span::styled(
@@ -316,7 +317,6 @@ impl Pane for Loss {
                 theme.dim,
             ));
         }
-        legend.push(Span::styled(self.plot.words(), theme.info));
         let inner = frame(
             &context,
             SPEC.title,

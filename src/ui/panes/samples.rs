@@ -5,6 +5,8 @@
 //! │ Once upon a time there was a small fox who    │  the prompt stands out
 //! │ lived near the old mill …                     │
 //! │                                               │
+//! │ step 1 000 ────────────────────────────────── │  earlier ones where there is room
+//! │ Once upon a time there was a smal fax who …   │
 //! │ ◂ step 1 000 │ 1 200 ▸  prompt 1/2  temp 0.8  │
 //! └───────────────────────────────────────────────┘
 //! ```
@@ -27,7 +29,7 @@ pub const SPEC: PaneSpec = PaneSpec {
     id: "samples",
     title: "Samples",
     help: "The same prompts, continued by the model at every cadence, so that you can see it learn: first noise, then \
-           letters that go together, words, sentences. Left and right go through the steps; the newest is followed \
+           letters that go together, words, sentences. Earlier texts stand below it where there is room. Left and right go through the steps; the newest is followed \
            until you go back. With probabilities shown, underlined tokens surprised the model itself (less \
            than one in ten), bold ones it was nearly sure of. Temperature below 1 makes it more careful, above 1 bolder.",
     context: Context::Samples,
@@ -157,6 +159,7 @@ impl Samples {
         wrap(parts, width as usize)
     }
 
+    /// Gives back how many rows it took.
     fn draw(
         &self,
         shown: Option<Shown<'_>>,
@@ -164,14 +167,16 @@ impl Samples {
         theme: &Theme,
         area: Rect,
         buffer: &mut Buffer,
-    ) {
-        let Some(shown) = shown else { return };
+    ) -> u16 {
+        let Some(shown) = shown else { return 0 };
         let mut area = area;
+        let mut rows = 0;
         if head && area.height > 1 {
             let text = format!("step {}", grouped(shown.step));
             write(buffer, area, area.y, &text, theme.dim);
             area.y += 1;
             area.height -= 1;
+            rows = 1;
         }
         let lines = self.lines(&shown, theme, area.width);
         let most = lines.len().saturating_sub(area.height as usize);
@@ -181,20 +186,55 @@ impl Samples {
         } else {
             (self.scroll as usize).min(most)
         };
-        for (row, line) in lines
-            .into_iter()
-            .skip(skip)
-            .take(area.height as usize)
-            .enumerate()
-        {
-            line.render(
-                Rect {
-                    y: area.y + row as u16,
-                    height: 1,
-                    ..area
-                },
-                buffer,
-            );
+        for line in lines.into_iter().skip(skip).take(area.height as usize) {
+            line.render(Rect { height: 1, ..area }, buffer);
+            area.y += 1;
+            rows += 1;
+        }
+        rows
+    }
+
+    /// The texts of the steps before, newest first, in the rows that the present one leaves free.
+    fn draw_earlier(
+        &self,
+        run: &RunView,
+        steps: &[u64],
+        theme: &Theme,
+        mut area: Rect,
+        buffer: &mut Buffer,
+    ) {
+        for step in steps.iter().rev() {
+            let Some(shown) = self.shown(run, *step) else {
+                continue;
+            };
+            // A rule with the step, and at least two rows of text.
+            if area.height < 4 {
+                return;
+            }
+            area.y += 1;
+            area.height -= 1;
+            let title = format!("step {} ", grouped(*step));
+            let rule = usize::from(area.width).saturating_sub(title.len());
+            let line = Line::from(vec![
+                Span::styled(title, theme.dim),
+                Span::styled(theme.symbols.dash.repeat(rule), theme.border),
+            ]);
+            line.render(Rect { height: 1, ..area }, buffer);
+            area.y += 1;
+            area.height -= 1;
+            for mut line in self.lines(&shown, theme, area.width) {
+                if area.height == 0 {
+                    return;
+                }
+                if !self.probabilities {
+                    line.spans
+                        .iter_mut()
+                        .for_each(|span| span.style = theme.dim);
+                }
+                line.render(Rect { height: 1, ..area }, buffer);
+                area.y += 1;
+                area.height -= 1;
+            }
         }
     }
 
@@ -384,7 +424,13 @@ impl Pane for Samples {
             self.draw(self.shown(run, steps[first]), true, theme, left, buffer);
             self.draw(self.shown(run, steps[second]), true, theme, rest, buffer);
         } else {
-            self.draw(self.shown(run, steps[at]), false, theme, body, buffer);
+            let rows = self.draw(self.shown(run, steps[at]), false, theme, body, buffer);
+            let below = Rect {
+                y: body.y + rows,
+                height: body.height - rows,
+                ..body
+            };
+            self.draw_earlier(run, &steps[..at], theme, below, buffer);
         }
         if foot == 1 {
             let row = Rect {

@@ -164,7 +164,7 @@ impl Pane for Throughput {
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = context.theme;
-        let legend = vec![Span::styled(self.plot.words(), theme.dim)];
+        let legend = vec![Span::styled(self.plot.words(), theme.info)];
         let now = run
             .series
             .last()

@@ -9,13 +9,14 @@ mod shapes;
 
 use std::fmt::Write;
 
+use crossterm::event::Event as Input;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
-use super::keymap::KeyMap;
-use super::screens::train::TrainScreen;
+use super::app::{App, Message};
+use super::keymap::Action;
 use super::theme::{ColorDepth, Symbols, Theme};
 
 /// Size of a cell in user units; a font of [`FONT_SIZE`] fits it.
@@ -80,29 +81,44 @@ pub struct Picture {
     pub svg: String,
 }
 
-/// The dashboard at several sizes and in several themes.
-pub fn pictures(screen: &TrainScreen) -> Vec<Picture> {
-    // Name, theme, width and height in cells.
-    const PICTURES: [(&str, &str, u16, u16); 5] = [
+/// What the project shows of itself: Home, the dashboard of a run and its help, at several sizes and in several
+/// themes. Drawn by the application itself, footer and all.
+pub fn pictures(home: &mut App, train: &mut App) -> Vec<Picture> {
+    const HOME: &[(&str, &str, u16, u16)] = &[
+        ("home-120x40", "dark", 120, 40),
+        ("home-80x24", "dark", 80, 24),
+    ];
+    const TRAIN: &[(&str, &str, u16, u16)] = &[
         ("train-120x40", "dark", 120, 40),
         ("train-80x24", "dark", 80, 24),
         ("train-200x60", "dark", 200, 60),
         ("train-light-120x40", "light", 120, 40),
         ("train-okabe-ito-120x40", "okabe-ito", 120, 40),
     ];
-    PICTURES
-        .into_iter()
-        .map(|(name, theme, width, height)| {
-            let theme = Theme::new(theme, ColorDepth::TrueColor, Symbols::unicode());
-            let area = Rect::new(0, 0, width, height);
-            let mut buffer = Buffer::empty(area);
-            screen.render(&theme, &KeyMap::default(), area, &mut buffer);
-            Picture {
-                name,
-                svg: svg(&buffer, Paper::of(&theme)),
-            }
-        })
-        .collect()
+    const HELP: &[(&str, &str, u16, u16)] = &[("help-120x40", "dark", 120, 40)];
+    let mut pictures = Vec::new();
+    pictures.extend(HOME.iter().map(|shot| picture(home, *shot)));
+    pictures.extend(TRAIN.iter().map(|shot| picture(train, *shot)));
+    // A key does nothing here but open and close the overlay.
+    train.act(Action::Help, &mut Vec::new());
+    pictures.extend(HELP.iter().map(|shot| picture(train, *shot)));
+    train.act(Action::Close, &mut Vec::new());
+    pictures
+}
+
+/// The application as it stands, by name, theme, width and height in cells.
+fn picture(app: &mut App, (name, theme, width, height): (&'static str, &str, u16, u16)) -> Picture {
+    let theme = Theme::new(theme, ColorDepth::TrueColor, Symbols::unicode());
+    let paper = Paper::of(&theme);
+    app.set_theme(theme);
+    app.update(Message::Input(Input::Resize(width, height)));
+    let area = Rect::new(0, 0, width, height);
+    let mut buffer = Buffer::empty(area);
+    app.render(area, &mut buffer);
+    Picture {
+        name,
+        svg: svg(&buffer, paper),
+    }
 }
 
 /// A colour as `0xRRGGBB`; `None` for the terminal's own.

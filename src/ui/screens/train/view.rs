@@ -8,6 +8,7 @@ use crate::protocol::{
     NoticeLevel, Phase, RunId, RunInfo, SamplePiece, SampleRecord, SchedulePoint,
 };
 use crate::run::History;
+use crate::ui::format;
 use crate::ui::series::{Metric, RunSeries, XAxis};
 use crate::ui::widgets::chart::{clock, reading, short};
 
@@ -114,6 +115,11 @@ impl RunView {
             EventKind::Phase(phase) => self.enter(phase),
             EventKind::Started(info) => {
                 self.step = self.step.max(info.start_step);
+                let parameters = reading(info.parameters as f64);
+                self.say(
+                    NoticeLevel::Info,
+                    format!("{parameters} parameters on {}", info.device),
+                );
                 if info.start_step > 0 {
                     self.saved_step = self.saved_step.max(Some(info.start_step));
                     self.resumed.push(info.start_step);
@@ -140,10 +146,10 @@ impl RunView {
             EventKind::SampleDone(record) => self.sampled(record),
             EventKind::Checkpointed(info) => {
                 self.saved_step = self.saved_step.max(Some(info.step));
-                let size = reading(info.bytes as f64);
+                let size = format::bytes(info.bytes);
                 self.say(
                     NoticeLevel::Info,
-                    format!("checkpoint of step {} ({size}B)", info.step),
+                    format!("checkpoint of step {} ({size})", info.step),
                 );
                 self.checkpoints.push(info);
             }
@@ -312,6 +318,10 @@ impl RunView {
 
     fn enter(&mut self, phase: Phase) {
         use NoticeLevel::{Error, Info};
+        // The training thread is free again; how the run ended is what there is to say.
+        if phase == Phase::Idle && (self.finish.is_some() || self.failure.is_some()) {
+            return;
+        }
         let line = match (&self.phase, &phase) {
             (Phase::Loading { .. }, Phase::Loading { .. }) => None,
             (_, Phase::Loading { what, .. }) => Some((Info, format!("loading: {what}"))),

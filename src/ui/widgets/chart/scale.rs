@@ -219,7 +219,7 @@ fn number(value: f64, step: f64) -> String {
         s if s >= 1e4 => (1e3, "k"),
         _ => (1.0, ""),
     };
-    let digits = decimals(step.abs() / factor).min(4);
+    let digits = decimals(step.abs() / factor).min(5);
     let text = format!("{:.digits$}", value / factor);
     format!("{text}{suffix}")
 }
@@ -274,7 +274,8 @@ pub fn reading(value: f64) -> String {
     let magnitude = if size >= 1e4 {
         // The suffix takes the thousands away.
         10f64.powf((size.log10().floor() / 3.0).floor() * 3.0 - 1.0)
-    } else if size < 1e-3 {
+    } else if size < 0.1 {
+        // Three digits that say something: a learning rate falls from 0.00198 on.
         10f64.powf(size.log10().floor() - 2.0)
     } else if size < 10.0 {
         1e-3
@@ -342,6 +343,8 @@ mod tests {
             (1.98765, "1.988"),
             (31_234.0, "31.2k"),
             (3e-4, "3e-4"),
+            (0.001_984, "0.00198"),
+            (0.0512, "0.0512"),
             (123.46, "123.5"),
             (f64::NAN, "NaN"),
             (0.0, "0"),
@@ -350,6 +353,7 @@ mod tests {
             assert_eq!(reading(value), text);
         }
         assert_eq!(short(0.8), "0.8");
+        assert_eq!(short(0.002), "0.002");
         assert_eq!(short(40.0), "40");
         assert_eq!(short(250_000.0), "250k");
         assert_eq!(clock(125.0), "2:05");

@@ -1,0 +1,200 @@
+//! Keys, pastes and the mouse: to whatever lies on top, and what they come to.
+
+use super::*;
+
+impl App {
+    pub(super) fn input(&mut self, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Key(key) if key.kind != KeyEventKind::Release => self.key(key, effects),
+            Input::Mouse(mouse) => self.mouse_event(mouse, effects),
+            Input::Paste(text) => self.paste(&text, effects),
+            Input::Resize(width, height) => {
+                self.size = Rect::new(0, 0, width, height);
+            }
+            Input::Key(_) | Input::FocusGained | Input::FocusLost => {}
+        }
+    }
+
+    fn key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
+        let press = KeyPress::from_event(key);
+        let contexts = self.contexts();
+        let typing = contexts.first().is_some_and(|c| c.is_text_entry());
+        self.typed.push(press);
+        let mut lookup = self.keymap.lookup(&contexts, &self.typed);
+        if lookup == Lookup::None && self.typed.len() > 1 {
+            // The sequence led nowhere: the last key stands for itself.
+            self.typed = vec![press];
+            lookup = self.keymap.lookup(&contexts, &self.typed);
+        }
+        if lookup == Lookup::Pending {
+            return;
+        }
+        self.typed.clear();
+        let action = match lookup {
+            Lookup::Action(action) => Some(action),
+            _ => None,
+        };
+        if typing || matches!(self.overlay, Some(Overlay::Dialog(_))) {
+            if self.overlay_or_field_key(key, action, effects) == Handled::Yes {
+                return;
+            }
+            // Ctrl-C, Ctrl-Z and the like keep their meaning while typing.
+            let control = key
+                .modifiers
+                .contains(crossterm::event::KeyModifiers::CONTROL);
+            if control
+                && let Lookup::Action(action) = self.keymap.lookup(&[Context::Global], &[press])
+            {
+                self.act(action, effects);
+            }
+            return;
+        }
+        if let Some(action) = action {
+            self.act(action, effects);
+        }
+    }
+
+    fn overlay_or_field_key(
+        &mut self,
+        key: KeyEvent,
+        action: Option<Action>,
+        effects: &mut Vec<Effect>,
+    ) -> Handled {
+        match &mut self.overlay {
+            Some(Overlay::Dialog(_)) => self.dialog_key(key, action, effects),
+            Some(Overlay::Palette(_)) => self.palette_key(key, action, effects),
+            _ => {
+                let mut requests = Vec::new();
+                let handled = self.home.type_key(key, action, &mut requests);
+                self.carry_out(requests, effects);
+                handled
+            }
+        }
+    }
+
+    fn palette_key(
+        &mut self,
+        key: KeyEvent,
+        action: Option<Action>,
+        effects: &mut Vec<Effect>,
+    ) -> Handled {
+        let contexts = self.screen_contexts();
+        let Some(Overlay::Palette(palette)) = &mut self.overlay else {
+            return Handled::No;
+        };
+        let found = palette::entries(palette.input.text(), &self.keymap, &contexts);
+        let last = found.len().saturating_sub(1);
+        palette.cursor = palette.cursor.min(last);
+        match action {
+            Some(Action::Close) => self.overlay = None,
+            Some(Action::Up) => palette.cursor = palette.cursor.saturating_sub(1),
+            Some(Action::Down) => palette.cursor = (palette.cursor + 1).min(last),
+            Some(Action::PageUp) => palette.cursor = palette.cursor.saturating_sub(10),
+            Some(Action::PageDown) => palette.cursor = (palette.cursor + 10).min(last),
+            Some(Action::Accept) => {
+                let chosen = found.into_iter().nth(palette.cursor);
+                if let Some(entry) = chosen {
+                    self.overlay = None;
+                    self.choose(entry, effects);
+                }
+            }
+            _ => {
+                if !palette.input.key(key) {
+                    return Handled::No;
+                }
+                palette.cursor = 0;
+            }
+        }
+        Handled::Yes
+    }
+
+    fn choose(&mut self, entry: palette::Entry, effects: &mut Vec<Effect>) {
+        match entry.chosen {
+            Chosen::Theme(name) => {
+                self.theme = Theme::new(name, self.theme.depth, self.theme.symbols);
+            }
+            _ if !entry.here => {
+                let text = format!("`{}` belongs to: {}", entry.name.trim(), entry.place);
+                self.notify(NoticeLevel::Info, text, effects);
+            }
+            Chosen::Action(action) => self.act(action, effects),
+            Chosen::Set { key, value } => {
+                let mut requests = Vec::new();
+                self.home.set_field(&key, &value, &mut requests);
+                self.carry_out(requests, effects);
+            }
+        }
+    }
+
+    fn paste(&mut self, text: &str, effects: &mut Vec<Effect>) {
+        match &mut self.overlay {
+            Some(Overlay::Palette(palette)) => palette.input.insert(text),
+            Some(Overlay::Dialog(dialog)) => dialog.paste(text),
+            Some(Overlay::Help(_)) => {}
+            None => {
+                let mut requests = Vec::new();
+                self.home.paste(text, &mut requests);
+                self.carry_out(requests, effects);
+            }
+        }
+    }
+
+    fn mouse_event(&mut self, mouse: MouseEvent, effects: &mut Vec<Effect>) {
+        let at = Position::new(mouse.column, mouse.row);
+        let event = match mouse.kind {
+            MouseEventKind::Down(MouseButton::Left) => ScreenMouse::Click(at),
+            MouseEventKind::Drag(MouseButton::Left) => ScreenMouse::Drag(at),
+            MouseEventKind::Up(MouseButton::Left) => ScreenMouse::Release(at),
+            MouseEventKind::ScrollUp => ScreenMouse::Wheel { at, lines: -1 },
+            MouseEventKind::ScrollDown => ScreenMouse::Wheel { at, lines: 1 },
+            _ => return,
+        };
+        match &mut self.overlay {
+            Some(Overlay::Help(_)) => {
+                if let ScreenMouse::Wheel { lines, .. } = event {
+                    let action = if lines < 0 { Action::Up } else { Action::Down };
+                    self.act_help(action);
+                } else if matches!(event, ScreenMouse::Click(at) if !Help::area(self.size).contains(at))
+                {
+                    self.overlay = None;
+                }
+                return;
+            }
+            Some(Overlay::Palette(palette)) => {
+                match event {
+                    ScreenMouse::Wheel { lines, .. } => {
+                        palette.cursor = palette.cursor.saturating_add_signed(lines as isize);
+                    }
+                    ScreenMouse::Click(at) if !Palette::area(self.size).contains(at) => {
+                        self.overlay = None
+                    }
+                    _ => {}
+                }
+                return;
+            }
+            Some(Overlay::Dialog(_)) => {
+                if let ScreenMouse::Click(at) = event {
+                    self.dialog_click(at, effects);
+                }
+                return;
+            }
+            None => {}
+        }
+        let body = render::body(self.size);
+        match self.screen {
+            Screen::Home => {
+                let mut requests = Vec::new();
+                self.home.mouse(event, &self.theme, body, &mut requests);
+                self.carry_out(requests, effects);
+            }
+            Screen::Train => {
+                if let Some(train) = &mut self.train {
+                    train.mouse(event, body);
+                }
+            }
+            Screen::Runs => {
+                self.runs.mouse(event, body);
+            }
+        }
+    }
+}
