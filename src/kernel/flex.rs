@@ -5,9 +5,7 @@ use burn::backend::TensorData;
 use burn::backend::flex::FlexTensor;
 
 use super::cpu::attention::Sizes;
-use super::cpu::{
-    activation, additive, attention, cross_entropy, embedding, layer_norm, linear, recurrent,
-};
+use super::cpu::{activation, additive, attention, embedding, head, layer_norm, linear, recurrent};
 use super::ops::{Fused, FusedOps, Kernels};
 
 /// What the backward pass of an operation needs.
@@ -95,6 +93,27 @@ fn wanted_gradients<const N: usize>(
         .collect()
 }
 
+/// The output layer among the operands x, weight and perhaps bias.
+fn head(inputs: &[FlexTensor], transposed: bool) -> head::Head<'_> {
+    let weight = &inputs[1];
+    let [rows, columns] = [dims(weight)[0], dims(weight)[1]];
+    let (d, vocab) = match transposed {
+        true => (columns, rows),
+        false => (rows, columns),
+    };
+    head::Head {
+        weight: slice(weight),
+        transposed,
+        bias: inputs.get(2).map(slice),
+        d,
+        vocab,
+    }
+}
+
+fn mean(sum: f64, count: usize) -> FlexTensor {
+    tensor(vec![(sum / count as f64) as f32], [1])
+}
+
 fn additive_sizes(inputs: &[FlexTensor], span: usize) -> additive::Sizes {
     let (queries, values) = (dims(&inputs[0]), dims(&inputs[3]));
     additive::Sizes {
@@ -120,10 +139,13 @@ impl Kernels for Flex {
 
     fn forward(op: &Fused, inputs: Vec<FlexTensor>) -> FlexTensor {
         match op {
-            Fused::CrossEntropy { targets } => {
-                let logits = contiguous(inputs.into_iter().next().expect("one operand"));
-                let sum = cross_entropy::loss(slice(&logits), targets, last(&logits));
-                tensor(vec![(sum / targets.len() as f64) as f32], [1])
+            Fused::HeadLoss {
+                targets,
+                transposed,
+            } => {
+                let inputs: Vec<FlexTensor> = inputs.into_iter().map(contiguous).collect();
+                let sum = head(&inputs, *transposed).loss(slice(&inputs[0]), targets);
+                mean(sum, targets.len())
             }
             _ => Self::forward_saving(op, inputs).0,
         }
@@ -179,17 +201,19 @@ impl Kernels for Flex {
                 activation::dropout(&mut x, *mask);
                 (tensor(x, shape), Saved::inputs(inputs))
             }
-            Fused::CrossEntropy { targets } => {
-                let (mut logits, shape) = take(inputs.remove(0));
-                let vocab = shape.last().copied().unwrap_or(1);
-                let count = targets.len();
-                let scale = 1.0 / count as f32;
-                let sum = cross_entropy::loss_and_gradient(&mut logits, targets, vocab, scale);
-                let saved = Saved {
-                    tensor: Some(tensor(logits, shape)),
-                    ..Saved::inputs(inputs)
-                };
-                (tensor(vec![(sum / count as f64) as f32], [1]), saved)
+            Fused::HeadLoss {
+                targets,
+                transposed,
+            } => {
+                let scale = 1.0 / targets.len() as f32;
+                let head = head(&inputs, *transposed);
+                let found = head.loss_and_gradients(slice(&inputs[0]), targets, scale);
+                // What is kept are the gradients, not the operands.
+                let parts = [found.dx, found.dweight, found.dbias];
+                let pairs = parts.into_iter().zip(&inputs);
+                let gradients = pairs.map(|(part, input)| tensor(part, dims(input)));
+                let saved = Saved::inputs(gradients.collect());
+                (mean(found.sum, targets.len()), saved)
             }
             Fused::Embedding { ids, shape } => {
                 let d = last(&inputs[0]);
@@ -305,17 +329,22 @@ impl Kernels for Flex {
                 activation::dropout(&mut dx, *mask);
                 vec![Some(tensor(dx, shape))]
             }
-            Fused::CrossEntropy { .. } => {
-                let gradient = kept.expect("cross-entropy keeps its gradient");
+            Fused::HeadLoss { .. } => {
                 let upstream = slice(&grad)[0];
-                if upstream == 1.0 {
-                    return vec![Some(gradient)];
-                }
-                let (mut values, shape) = take(gradient);
-                for v in &mut values {
-                    *v *= upstream;
-                }
-                vec![Some(tensor(values, shape))]
+                let scaled = |gradient: FlexTensor| {
+                    if upstream == 1.0 {
+                        return gradient;
+                    }
+                    let (mut values, shape) = take(gradient);
+                    for v in &mut values {
+                        *v *= upstream;
+                    }
+                    tensor(values, shape)
+                };
+                let pairs = inputs.into_iter().zip(wanted);
+                pairs
+                    .map(|(gradient, wanted)| wanted.then(|| scaled(gradient)))
+                    .collect()
             }
             Fused::Embedding { ids, .. } => {
                 let shape = [dims(&inputs[0])[0], dims(&inputs[0])[1]];

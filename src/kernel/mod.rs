@@ -115,14 +115,28 @@ pub fn dropout<const D: usize>(x: Tensor<D>, mask: Mask) -> Tensor<D> {
     unary(Fused::Dropout(mask), x)
 }
 
-/// Mean negative log-likelihood, nats.
+/// Mean negative log-likelihood, nats, of the output layer x·W + b: the logits never exist together.
 ///
 /// # Shapes
-/// - logits: `[batch, seq, vocab]`, targets: `[batch, seq]`
+/// - x: `[batch, seq, d]`, weight: `[d, vocab]`, or `[vocab, d]` when `transposed`, bias: `[vocab]`
+/// - targets: `[batch, seq]`
 /// - output: `[1]`
-pub fn cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
-    let targets = ids(targets);
-    unary(Fused::CrossEntropy { targets }, logits)
+pub fn head_loss(
+    x: Tensor<3>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    targets: Tensor<2, Int>,
+    transposed: bool,
+) -> Tensor<1> {
+    let op = Fused::HeadLoss {
+        targets: ids(targets),
+        transposed,
+    };
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    Tensor::from_dispatch(match bias {
+        Some(bias) => Dispatch::fused3(op, x, weight, bias.into_dispatch()),
+        None => Dispatch::fused2(op, x, weight),
+    })
 }
 
 /// # Shapes

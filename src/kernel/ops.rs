@@ -30,8 +30,11 @@ pub enum Fused {
     Activation(Activation),
     /// Any shape.
     Dropout(Mask),
-    /// logits `[.., vocab]` → mean loss `[1]`
-    CrossEntropy { targets: Arc<[i64]> },
+    /// x `[.., d]`, weight `[d, vocab]` (`[vocab, d]` when transposed), optionally bias `[vocab]` → mean loss `[1]`
+    HeadLoss {
+        targets: Arc<[i64]>,
+        transposed: bool,
+    },
     /// weight `[vocab, d]` → `[batch, seq, d]`
     Embedding { ids: Arc<[i64]>, shape: [usize; 2] },
     /// x `[.., n_in]`, weight `[n_out, n_in]` → `[.., n_out]`

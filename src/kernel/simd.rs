@@ -1,14 +1,27 @@
 //! Vectorised element-wise mathematics, chosen for the machine at run time.
 //!
-//! Every function here is branch-free scalar code marked `#[inline(always)]`: called inside [`vectorize`],
+//! Every function here is branch-free scalar code marked `#[inline(always)]`: called inside [`vectorize!`],
 //! the compiler turns loops over it into AVX-512, AVX2 or baseline instructions, whichever the machine has.
 //! Errors are stated for float32 against correctly rounded values and are tested.
 
-/// Runs `body` compiled for the widest vector instructions that this machine has.
+/// `vectorize!({ .. })` runs a block compiled for the widest vector instructions that this machine has.
 ///
-/// Loops inside must be plain loops over slices, and everything they call `#[inline(always)]`.
+/// Loops inside must be plain loops over slices, and everything they call `#[inline(always)]`: what is not inlined into the
+/// function with the wide instructions is compiled for the oldest machine of the architecture. The block itself becomes a
+/// closure that is always inlined, which a plain closure handed to [`dispatch`] would only be at the compiler's discretion.
+macro_rules! vectorize {
+    ($body:block) => {
+        $crate::kernel::simd::dispatch(
+            #[inline(always)]
+            || $body,
+        )
+    };
+}
+pub(crate) use vectorize;
+
+/// Runs `body`, which must be `#[inline(always)]`, with the widest vector instructions: see [`vectorize!`].
 #[inline(always)]
-pub fn vectorize<R>(body: impl FnOnce() -> R) -> R {
+pub fn dispatch<R>(body: impl FnOnce() -> R) -> R {
     struct Body<F>(F);
     impl<R, F: FnOnce() -> R> pulp::WithSimd for Body<F> {
         type Output = R;
@@ -157,7 +170,7 @@ mod tests {
     fn vectorised_loops_give_the_scalar_values() {
         let input = sweep(-5.0, 5.0);
         let mut output = vec![0.0; input.len()];
-        vectorize(|| {
+        vectorize!({
             for (o, x) in output.iter_mut().zip(&input) {
                 *o = exp(*x);
             }

@@ -10,6 +10,7 @@ use super::layers::feed_forward::FeedForwardSpec;
 use super::layers::init::{Builder, Initial, fan_in};
 use super::layers::layer_norm::LayerNorm;
 use super::layers::linear::Linear;
+use super::layers::loss::Head;
 use super::layers::positions::sinusoids;
 use super::layers::transformer_block::{BlockSpec, TransformerBlock};
 use crate::config::{InitKind, NormKind, PositionKind, TransformerConfig};
@@ -118,17 +119,27 @@ impl Decoder {
         self.context_length
     }
 
+    /// What the output layer reads.
+    ///
     /// # Shapes
     /// - tokens: `[batch, seq]` with `seq <= context_length`
-    /// - output: logits `[batch, seq, vocab]`
-    pub fn forward(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+    /// - output: `[batch, seq, d_model]`
+    pub fn hidden(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
         let [_, seq] = tokens.dims();
         let mut hidden = self.embed(tokens, 0); // [batch, seq, d_model]
         let mask = causal_mask(seq, seq, &hidden.device());
         for block in &self.blocks {
             hidden = block.forward(hidden, mask.clone());
         }
-        self.unembed(hidden)
+        self.normalize(hidden)
+    }
+
+    /// The output layer.
+    pub fn head(&self) -> Head<'_> {
+        match &self.head {
+            Some(head) => Head::Own(head),
+            None => Head::Tied(&self.token_embedding),
+        }
     }
 
     /// An empty cache for sequences of up to `context_length`.
@@ -157,7 +168,7 @@ impl Decoder {
         }
         cache.length += seq;
         let last = hidden.slice(s![.., seq - 1..seq, ..]); // [batch, 1, d_model]
-        let logits = self.unembed(last); // [batch, 1, vocab]
+        let logits = self.head().logits(self.normalize(last)); // [batch, 1, vocab]
         let [_, _, vocab] = logits.dims();
         logits.reshape([batch, vocab])
     }
@@ -181,15 +192,11 @@ impl Decoder {
         dropout(vectors, self.dropout)
     }
 
-    fn unembed(&self, hidden: Tensor<3>) -> Tensor<3> {
-        let hidden = match &self.final_norm {
+    fn normalize(&self, hidden: Tensor<3>) -> Tensor<3> {
+        match &self.final_norm {
             Some(norm) => norm.forward(hidden),
             None => hidden,
-        };
-        match &self.head {
-            Some(head) => head.forward(hidden),
-            None => self.token_embedding.unembed(hidden),
-        } // [batch, seq, vocab]
+        } // [batch, seq, d_model]
     }
 }
 

@@ -10,6 +10,7 @@ use super::carried::CarriedState;
 use super::layers::embedding::Embedding;
 use super::layers::init::{Builder, fan_in};
 use super::layers::linear::Linear;
+use super::layers::loss::Head;
 use super::layers::past_attention::PastAttention;
 use super::layers::recurrent::Recurrent;
 use super::layers::recurrent_stack::{self, StackSpec};
@@ -61,14 +62,12 @@ impl LstmAttention {
         }
     }
 
+    /// What the output layer reads.
+    ///
     /// # Shapes
     /// - tokens: `[batch, seq]`
-    /// - output: logits `[batch, seq, vocab]`
-    pub fn forward(
-        &self,
-        tokens: Tensor<2, Int>,
-        state: CarriedState,
-    ) -> (Tensor<3>, CarriedState) {
+    /// - output: `[batch, seq, hidden]`
+    pub fn hidden(&self, tokens: Tensor<2, Int>, state: CarriedState) -> (Tensor<3>, CarriedState) {
         let (hidden, layers) = recurrent_stack::run(
             self.embedding.as_ref(),
             &self.layers,
@@ -77,6 +76,11 @@ impl LstmAttention {
             state.layers,
         ); // [batch, seq, hidden]
         let (attended, memory) = self.attention.forward(hidden, state.memory); // [batch, seq, hidden]
-        (self.head.forward(attended), CarriedState { layers, memory })
+        (attended, CarriedState { layers, memory })
+    }
+
+    /// The output layer.
+    pub fn head(&self) -> Head<'_> {
+        Head::Own(&self.head)
     }
 }

@@ -28,7 +28,7 @@ use char_rnn::CharRnn;
 use decoder::KeyValueCache;
 use gpt::Gpt;
 use layers::init::Builder;
-use layers::loss::cross_entropy;
+use layers::loss::Head;
 use lstm_attention::LstmAttention;
 use transformer::Transformer;
 use word_gru::WordGru;
@@ -131,15 +131,33 @@ impl LanguageModel {
         tokens: Tensor<2, Int>,
         state: Option<CarriedState>,
     ) -> (Tensor<3>, CarriedState) {
+        let (hidden, state) = self.hidden(tokens, state);
+        (self.head().logits(hidden), state)
+    }
+
+    /// What the output layer reads, `[batch, seq, width]`, and the state after the last position.
+    fn hidden(
+        &self,
+        tokens: Tensor<2, Int>,
+        state: Option<CarriedState>,
+    ) -> (Tensor<3>, CarriedState) {
         let state = state.unwrap_or_default();
         match self {
             LanguageModel::CharRnn(model) | LanguageModel::WordGru(model) => {
-                model.forward(tokens, state)
+                model.hidden(tokens, state)
             }
-            LanguageModel::LstmAttention(model) => model.forward(tokens, state),
+            LanguageModel::LstmAttention(model) => model.hidden(tokens, state),
             LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
-                (model.forward(tokens), CarriedState::default())
+                (model.hidden(tokens), CarriedState::default())
             }
+        }
+    }
+
+    fn head(&self) -> Head<'_> {
+        match self {
+            LanguageModel::CharRnn(model) | LanguageModel::WordGru(model) => model.head(),
+            LanguageModel::LstmAttention(model) => model.head(),
+            LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => model.head(),
         }
     }
 
@@ -154,8 +172,8 @@ impl LanguageModel {
         targets: Tensor<2, Int>,
         state: Option<CarriedState>,
     ) -> (Tensor<1>, CarriedState) {
-        let (logits, state) = self.forward(tokens, state);
-        (cross_entropy(logits, targets), state)
+        let (hidden, state) = self.hidden(tokens, state);
+        (self.head().loss(hidden, targets), state)
     }
 
     /// An empty memory for `batch` sequences. Meant for a model made by `valid()`.

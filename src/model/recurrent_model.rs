@@ -7,6 +7,7 @@ use super::carried::CarriedState;
 use super::layers::embedding::Embedding;
 use super::layers::init::{Builder, fan_in};
 use super::layers::linear::Linear;
+use super::layers::loss::Head;
 use super::layers::recurrent::Recurrent;
 use super::layers::recurrent_stack::{self, StackSpec};
 use crate::config::RecurrentConfig;
@@ -49,14 +50,12 @@ impl RecurrentModel {
         }
     }
 
+    /// What the output layer reads.
+    ///
     /// # Shapes
     /// - tokens: `[batch, seq]`
-    /// - output: logits `[batch, seq, vocab]`
-    pub fn forward(
-        &self,
-        tokens: Tensor<2, Int>,
-        state: CarriedState,
-    ) -> (Tensor<3>, CarriedState) {
+    /// - output: `[batch, seq, hidden]`
+    pub fn hidden(&self, tokens: Tensor<2, Int>, state: CarriedState) -> (Tensor<3>, CarriedState) {
         let (hidden, layers) = recurrent_stack::run(
             self.embedding.as_ref(),
             &self.layers,
@@ -68,6 +67,11 @@ impl RecurrentModel {
             layers,
             memory: None,
         };
-        (self.head.forward(hidden), carried)
+        (hidden, carried)
+    }
+
+    /// The output layer.
+    pub fn head(&self) -> Head<'_> {
+        Head::Own(&self.head)
     }
 }

@@ -73,7 +73,7 @@ pub fn forward(kind: Activation, x: &[f32]) -> Vec<f32> {
 
 #[inline(always)]
 fn map(y: &mut [f32], x: &[f32], f: impl Fn(f32) -> f32) {
-    vectorize(|| {
+    vectorize!({
         for (y, x) in y.iter_mut().zip(x) {
             *y = f(*x);
         }
@@ -93,7 +93,7 @@ pub fn backward(kind: Activation, x: &[f32], dy: &mut [f32]) {
 
 #[inline(always)]
 fn scale(dy: &mut [f32], x: &[f32], f: impl Fn(f32) -> f32) {
-    vectorize(|| {
+    vectorize!({
         for (dy, x) in dy.iter_mut().zip(x) {
             *dy *= f(*x);
         }
@@ -138,7 +138,7 @@ impl Mask {
 pub fn dropout(x: &mut [f32], mask: Mask) {
     x.par_chunks_mut(PIECE).enumerate().for_each(|(piece, x)| {
         let start = (piece * PIECE) as u64;
-        vectorize(|| {
+        vectorize!({
             for (i, x) in x.iter_mut().enumerate() {
                 *x *= mask.factor(start + i as u64);
             }

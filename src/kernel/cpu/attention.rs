@@ -15,6 +15,8 @@ use crate::kernel::simd::{exp, vectorize};
 
 /// Queries per block.
 const BLOCK: usize = 64;
+/// Float32 values in the widest vectors there are.
+const LANES: usize = 16;
 
 /// The sizes of an attention layer's input `[batch, seq, 3·d_model]`, whose last dimension holds the
 /// queries, the keys and the values of all heads, in this order.
@@ -96,19 +98,11 @@ pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<
                 let scores = &mut scores[..rows * visible];
                 score(scores, [q, k], first, rows, visible, sizes);
                 for (i, row) in scores.chunks_exact_mut(visible).enumerate() {
-                    let (seen, future) = row.split_at_mut(first + i + 1);
-                    let (max, sum) = exponentiate(seen);
-                    logs[first + i] = max + sum.ln();
-                    let factor = 1.0 / sum;
-                    vectorize(|| {
-                        for p in seen.iter_mut() {
-                            *p *= factor;
-                        }
-                    });
-                    future.fill(0.0);
+                    logs[first + i] = softmax(row, first + i + 1);
                     if let Some(mask) = mask {
                         let start = ((task * seq + first + i) * seq) as u64;
-                        vectorize(|| {
+                        let seen = &mut row[..first + i + 1];
+                        vectorize!({
                             for (j, p) in seen.iter_mut().enumerate() {
                                 *p *= mask.factor(start + j as u64);
                             }
@@ -129,6 +123,23 @@ pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<
             }
         });
     (out, log_denominators)
+}
+
+/// Scores become probabilities: those of the first `visible` positions, and 0 for the rest. Gives the logarithm of the denominator.
+fn softmax(row: &mut [f32], visible: usize) -> f32 {
+    // Whole vectors are faster than a ragged end; e^-∞ is the 0 that the future gets anyway.
+    let padded = visible.next_multiple_of(LANES).min(row.len());
+    let (seen, future) = row.split_at_mut(padded);
+    seen[visible..].fill(f32::NEG_INFINITY);
+    future.fill(0.0);
+    let (max, sum) = exponentiate(seen);
+    let factor = 1.0 / sum;
+    vectorize!({
+        for p in seen.iter_mut() {
+            *p *= factor;
+        }
+    });
+    max + sum.ln()
 }
 
 /// scale·Q·Kᵀ for a block of queries and the keys it may see; the future is left as computed.
@@ -261,7 +272,7 @@ fn backward_row(
     future_p.fill(0.0);
     future_ds.fill(0.0);
     match mask {
-        Some((mask, start)) => vectorize(|| {
+        Some((mask, start)) => vectorize!({
             for (j, (p, ds)) in p.iter_mut().zip(ds).enumerate() {
                 let probability = exp(*p - log_denominator);
                 let factor = mask.factor(start + j as u64);
@@ -269,7 +280,7 @@ fn backward_row(
                 *p = probability * factor;
             }
         }),
-        None => vectorize(|| {
+        None => vectorize!({
             for (p, ds) in p.iter_mut().zip(ds) {
                 *p = exp(*p - log_denominator);
                 *ds = *p * (*ds - dot);

@@ -1,58 +1,66 @@
-//! Softmax cross-entropy straight from logits, its gradient in the same pass.
+//! Softmax cross-entropy of one token straight from its logits, its gradient in the same pass.
 
-use rayon::prelude::*;
-
-use super::rows_per_piece;
 use crate::kernel::simd::{exp, vectorize};
 
-/// The sum over rows of -ln softmax(logits)`[target]`, nats.
-pub fn loss(logits: &[f32], targets: &[i64], vocab: usize) -> f64 {
-    let piece = rows_per_piece(vocab);
-    let partial: Vec<f64> = logits
-        .par_chunks(piece * vocab)
-        .zip(targets.par_chunks(piece))
-        .map(|(logits, targets)| {
-            let rows = logits.chunks_exact(vocab).zip(targets);
-            rows.map(|(row, target)| {
-                let (max, sum) = log_sum_parts(row);
-                f64::from(max) + f64::from(sum).ln() - f64::from(row[*target as usize])
-            })
-            .sum()
-        })
-        .collect();
-    partial.iter().sum()
+/// The logits of one token, to which a bias may have to be added, and its target.
+pub(super) struct Row<'a> {
+    pub logits: &'a mut [f32],
+    pub bias: Option<&'a [f32]>,
+    pub target: usize,
 }
 
-/// As [`loss`]; the logits become the gradient of `scale` times the sum.
-pub fn loss_and_gradient(logits: &mut [f32], targets: &[i64], vocab: usize, scale: f32) -> f64 {
-    let piece = rows_per_piece(vocab);
-    let partial: Vec<f64> = logits
-        .par_chunks_mut(piece * vocab)
-        .zip(targets.par_chunks(piece))
-        .map(|(logits, targets)| {
-            let rows = logits.chunks_exact_mut(vocab).zip(targets);
-            rows.map(|(row, target)| {
-                let target = *target as usize;
-                let at_target = row[target];
-                let (max, sum) = exponentiate(row);
-                let factor = scale / sum;
-                vectorize(|| {
-                    for v in row.iter_mut() {
-                        *v *= factor;
-                    }
-                });
-                row[target] -= scale;
-                f64::from(max) + f64::from(sum).ln() - f64::from(at_target)
-            })
-            .sum()
-        })
-        .collect();
-    partial.iter().sum()
+/// -ln softmax(logits + bias)`[target]`, nats.
+pub(super) fn row_loss(row: Row) -> f64 {
+    let Row {
+        logits,
+        bias,
+        target,
+    } = row;
+    add(logits, bias);
+    let (max, sum) = log_sum_parts(logits);
+    f64::from(max) + f64::from(sum).ln() - f64::from(logits[target])
+}
+
+/// As [`row_loss`]; the logits become the gradient of `scale` times the loss, which is also added to `columns` unless that is empty.
+pub(super) fn row_gradient(row: Row, scale: f32, columns: &mut [f32]) -> f64 {
+    let Row {
+        logits,
+        bias,
+        target,
+    } = row;
+    add(logits, bias);
+    let at_target = logits[target];
+    let (max, sum) = exponentiate(logits);
+    let factor = scale / sum;
+    // The target's own share of the gradient: (p - 1)·scale.
+    let own = logits[target] * factor - scale;
+    vectorize!({
+        for v in logits.iter_mut() {
+            *v *= factor;
+        }
+    });
+    logits[target] = own;
+    vectorize!({
+        for (total, v) in columns.iter_mut().zip(logits.iter()) {
+            *total += v;
+        }
+    });
+    f64::from(max) + f64::from(sum).ln() - f64::from(at_target)
+}
+
+fn add(logits: &mut [f32], bias: Option<&[f32]>) {
+    if let Some(bias) = bias {
+        vectorize!({
+            for (v, b) in logits.iter_mut().zip(bias) {
+                *v += b;
+            }
+        });
+    }
 }
 
 /// The row's maximum and the sum of e^(v - max).
 fn log_sum_parts(row: &[f32]) -> (f32, f32) {
-    vectorize(|| {
+    vectorize!({
         let max = maximum(row);
         let mut lanes = [0.0f32; 16];
         let mut chunks = row.chunks_exact(16);
@@ -66,10 +74,11 @@ fn log_sum_parts(row: &[f32]) -> (f32, f32) {
     })
 }
 
-/// Replaces each value by e^(v - max); gives the maximum and the sum.
+/// Replaces each value by e^(v - max); gives the maximum and the sum. The sum is NaN where any value is NaN or infinite, so that a broken
+/// row stays visible.
 #[inline(always)]
 pub(crate) fn exponentiate(row: &mut [f32]) -> (f32, f32) {
-    vectorize(|| {
+    vectorize!({
         let max = maximum(row);
         let mut lanes = [0.0f32; 16];
         let mut chunks = row.chunks_exact_mut(16);
@@ -88,28 +97,19 @@ pub(crate) fn exponentiate(row: &mut [f32]) -> (f32, f32) {
     })
 }
 
-/// The largest value; NaN where any value is NaN, so that a broken row stays visible.
+/// The largest value; NaN is passed over (e^(NaN - max) shows it).
 #[inline(always)]
 pub(crate) fn maximum(row: &[f32]) -> f32 {
     let mut lanes = [f32::NEG_INFINITY; 16];
-    let mut broken = [false; 16];
     let mut chunks = row.chunks_exact(16);
     for chunk in &mut chunks {
-        for ((lane, broken), v) in lanes.iter_mut().zip(&mut broken).zip(chunk) {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
             *lane = if *v > *lane { *v } else { *lane };
-            *broken |= v.is_nan();
         }
     }
     let mut max = f32::NEG_INFINITY;
     for v in lanes.iter().chain(chunks.remainder()) {
-        if v.is_nan() {
-            return f32::NAN;
-        }
-        max = max.max(*v);
+        max = if *v > max { *v } else { max };
     }
-    if broken.contains(&true) {
-        f32::NAN
-    } else {
-        max
-    }
+    max
 }

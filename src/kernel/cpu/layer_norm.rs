@@ -32,7 +32,7 @@ pub fn forward(
                 .zip(inverse_deviation.par_chunks_mut(piece)),
         )
         .for_each(|((y, x), (means, inverses))| {
-            vectorize(|| {
+            vectorize!({
                 let rows = y.chunks_exact_mut(d).zip(x.chunks_exact(d));
                 for ((y, x), (mean, inverse)) in rows.zip(means.iter_mut().zip(inverses)) {
                     (*mean, *inverse) = moments(x, epsilon);
@@ -118,7 +118,7 @@ pub fn backward(
             let (mut dgamma, mut dbeta) = (vec![0.0; d], vec![0.0; d]);
             let mut normalised = vec![0.0; d];
             let mut scaled = vec![0.0; d];
-            vectorize(|| {
+            vectorize!({
                 let rows = dx
                     .chunks_exact_mut(d)
                     .zip(x.chunks_exact(d).zip(dy.chunks_exact(d)));

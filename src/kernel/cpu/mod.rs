@@ -8,6 +8,7 @@ pub mod additive;
 pub mod attention;
 pub mod cross_entropy;
 pub mod embedding;
+pub mod head;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;

@@ -108,7 +108,7 @@ pub fn forward(
                     Output::Accumulate,
                     Threads::One,
                 );
-                vectorize(|| {
+                vectorize!({
                     for row in 0..rows {
                         let at = row * seq + t;
                         let x = &projected[at * width..][..width];
@@ -236,7 +236,7 @@ pub fn backward(
             let mut dc = vec![0.0; rows * hidden];
             let mut da = vec![0.0; rows * width];
             for t in (0..seq).rev() {
-                vectorize(|| {
+                vectorize!({
                     for row in 0..rows {
                         let (local, at) = (row * seq + t, (first + row) * seq + t);
                         let da = &mut da[row * width..][..width];

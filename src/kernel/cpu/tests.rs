@@ -2,7 +2,7 @@
 
 use super::activation::{self, Activation, Mask};
 use super::attention::{self, Sizes};
-use super::{cross_entropy, embedding, layer_norm, linear};
+use super::{embedding, layer_norm, linear};
 
 /// Reproducible values in about `[-1.5, 1.5]`.
 pub(super) fn values(len: usize, salt: u64) -> Vec<f32> {
@@ -246,39 +246,6 @@ fn dropout_keeps_the_stated_share_and_the_mean() {
         (kept - 0.75).abs() < 0.005 && (mean - 1.0).abs() < 0.007,
         "{kept} {mean}"
     );
-}
-
-#[test]
-fn cross_entropy_matches_its_definition_and_its_gradient() {
-    for (rows, vocab) in [(1, 2), (5, 17), (3, 65)] {
-        let logits = values(rows * vocab, 1);
-        let targets: Vec<i64> = (0..rows as i64).map(|i| (i * 7) % vocab as i64).collect();
-        let definition = |x: &[f64]| -> Vec<f64> {
-            let rows = x.chunks(vocab).zip(&targets);
-            vec![
-                rows.map(|(r, t)| r.iter().map(|v| v.exp()).sum::<f64>().ln() - r[*t as usize])
-                    .sum(),
-            ]
-        };
-        let expected = definition(&wide(&logits))[0];
-        assert!((cross_entropy::loss(&logits, &targets, vocab) - expected).abs() < 1e-5);
-        let mut gradient = logits.clone();
-        let loss = cross_entropy::loss_and_gradient(&mut gradient, &targets, vocab, 0.5);
-        assert!((loss - expected).abs() < 1e-5);
-        assert_close(
-            &gradient,
-            &numeric_gradient(&logits, &[0.5], &definition),
-            1e-5,
-            "gradient",
-        );
-    }
-}
-
-#[test]
-fn cross_entropy_of_a_broken_row_is_not_a_number() {
-    let mut logits = vec![0.0; 40];
-    logits[33] = f32::NAN;
-    assert!(cross_entropy::loss(&logits, &[0], 40).is_nan());
 }
 
 #[test]

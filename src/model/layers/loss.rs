@@ -1,8 +1,49 @@
-//! Softmax cross-entropy straight from logits.
+//! The output layer, and softmax cross-entropy straight from what it reads.
 
+use burn::module::Param;
 use burn::tensor::{Int, Tensor};
 
+use super::embedding::Embedding;
+use super::linear::Linear;
 use crate::kernel;
+
+/// What turns hidden vectors into logits.
+#[derive(Debug, Clone, Copy)]
+pub enum Head<'a> {
+    /// A layer of its own.
+    Own(&'a Linear),
+    /// The token embedding the other way round.
+    Tied(&'a Embedding),
+}
+
+impl Head<'_> {
+    /// # Shapes
+    /// - hidden: `[batch, seq, width]`
+    /// - output: `[batch, seq, vocab]`
+    pub fn logits(self, hidden: Tensor<3>) -> Tensor<3> {
+        match self {
+            Head::Own(head) => head.forward(hidden),
+            Head::Tied(embedding) => embedding.unembed(hidden),
+        }
+    }
+
+    /// Mean negative log-likelihood of the targets, in nats per token. Where the kernels run, logits exist only in pieces.
+    ///
+    /// # Shapes
+    /// - hidden: `[batch, seq, width]`
+    /// - targets: `[batch, seq]`
+    /// - output: `[1]`
+    pub fn loss(self, hidden: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
+        if !kernel::takes(&hidden) {
+            return cross_entropy(self.logits(hidden), targets);
+        }
+        let (weight, bias, transposed) = match self {
+            Head::Own(head) => (head.weight.val(), head.bias.as_ref().map(Param::val), false),
+            Head::Tied(embedding) => (embedding.weight.val(), None, true),
+        };
+        kernel::head_loss(hidden, weight, bias, targets, transposed)
+    }
+}
 
 /// Mean negative log-likelihood of the targets, in nats per token: `mean(logsumexp(logits) - logits[target])`.
 ///
@@ -11,9 +52,6 @@ use crate::kernel;
 /// - targets: `[batch, seq]`
 /// - output: `[1]`
 pub fn cross_entropy(logits: Tensor<3>, targets: Tensor<2, Int>) -> Tensor<1> {
-    if kernel::takes(&logits) {
-        return kernel::cross_entropy(logits, targets);
-    }
     let [batch, seq, vocab] = logits.dims();
     let logits = logits.reshape([batch * seq, vocab]);
     let targets = targets.reshape([batch * seq, 1]);

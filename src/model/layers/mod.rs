@@ -1,7 +1,7 @@
 //! Blocks that the five models share.
 //!
 //! Each operation that a hand-written kernel may replace stands behind one function: [`causal_attention::attend`],
-//! [`layer_norm::normalize`], [`loss::cross_entropy`], [`recurrent::run_sequence`],
+//! [`layer_norm::normalize`], [`loss::Head::loss`], [`recurrent::run_sequence`],
 //! [`activation::bias_activation`], [`past_attention::additive_scores`].
 
 pub mod activation;
