@@ -1,5 +1,8 @@
 //! A run that goes on from a snapshot repeats the uninterrupted run bit for bit: every model, optimizer and way of batching,
-//! with dropout, accumulation and the plateau schedule.
+//! with dropout, accumulation and the plateau schedule. Then the same through the command line, by processes that are stopped,
+//! interrupted and killed, with every schedule besides.
+
+mod process;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,6 +11,8 @@ use burn::tensor::Device;
 use fireside::config::{RunConfig, Source, load};
 use fireside::data::{Dataset, TokenIds};
 use fireside::train::{Snapshot, Trainer, TrainerSetup};
+use process::{Place, assert_same, kill, reached, signal, wait_for_step};
+use rustix::process::Signal;
 
 const VOCAB: usize = 17;
 const STEPS: usize = 20;
@@ -139,4 +144,193 @@ fn resumed_equals_uninterrupted() {
             }
         }
     }
+}
+
+const TINY: &str = r#"
+device = "flex"
+[corpus]
+bytes = 30000
+[model]
+kind = "KIND"
+context_length = 8
+n_layers = 2
+dropout = 0.2
+[train]
+batch_size = 3
+[eval]
+every = 20
+batches = 1
+[sample]
+every = 30
+length = 6
+prompts = ["Once"]
+[checkpoint]
+every = 10
+keep = 2
+"#;
+
+/// Trains in three pieces that end by SIGTERM, Ctrl-C and `kill -9`, and a fourth to the end; then once more without a stop.
+/// How many steps it is follows from where the kill came, so that no piece can be done before its signal.
+fn pieces_equal_the_whole(kind: &str, sets: &[&str]) {
+    let place = Place::new(&TINY.replace("KIND", kind));
+    let sizes: &[&str] = match kind {
+        "transformer" | "gpt" => &["model.d_model=12", "model.n_heads=2"],
+        _ => &["model.hidden_size=10"],
+    };
+    let sets: Vec<&str> = sizes
+        .iter()
+        .chain(sets)
+        .flat_map(|set| ["--set", set])
+        .collect();
+    let run = place.path("pieces");
+    let new = |name: &'static str, steps: &'static str| -> Vec<&str> {
+        let mut all = vec![
+            "train",
+            "tiny.toml",
+            "--json",
+            "--run",
+            name,
+            "--steps",
+            steps,
+        ];
+        all.extend(&sets);
+        all
+    };
+    let resume = ["train", "--resume", "pieces", "--json"];
+
+    let child = place.spawn(&new("pieces", "1000000"));
+    wait_for_step(&run, 15);
+    signal(&child, Signal::TERM);
+    assert_eq!(process::ended(child), Some(130));
+    let child = place.spawn(&resume);
+    let stopped = reached(&run);
+    wait_for_step(&run, stopped + 15);
+    signal(&child, Signal::INT);
+    assert_eq!(process::ended(child), Some(130));
+    let child = place.spawn(&resume);
+    let stopped = reached(&run);
+    wait_for_step(&run, stopped + 25);
+    kill(child);
+    let steps = (reached(&run) + 15).to_string();
+    let events = place.succeed(&[&resume[..], &["--steps", &steps]].concat());
+    assert!(process::start_step(&events) >= stopped, "{kind} {sets:?}");
+
+    let mut whole = new("whole", "1000000");
+    whole[6] = &steps;
+    place.succeed(&whole);
+    assert_same(&format!("{kind} {sets:?}"), &place.path("whole"), &run);
+}
+
+#[test]
+fn char_rnn_in_pieces() {
+    pieces_equal_the_whole(
+        "char-rnn",
+        &[
+            "optimizer.kind=sgd",
+            "optimizer.momentum=0.9",
+            "optimizer.nesterov=true",
+            "optimizer.learning_rate=0.05",
+            "schedule.kind=constant",
+            "train.batching=stream",
+        ],
+    );
+    pieces_equal_the_whole(
+        "char-rnn",
+        &[
+            "optimizer.kind=adam",
+            "schedule.kind=plateau",
+            "schedule.patience=0",
+            "train.batching=random",
+            "model.cell=lstm",
+        ],
+    );
+}
+
+#[test]
+fn word_gru_in_pieces() {
+    pieces_equal_the_whole(
+        "word-gru",
+        &[
+            "optimizer.kind=adam",
+            "optimizer.weight_decay=0.1",
+            "schedule.kind=exponential",
+            "train.batching=stream",
+            "train.gradient_accumulation=2",
+        ],
+    );
+}
+
+#[test]
+fn lstm_attention_in_pieces() {
+    pieces_equal_the_whole(
+        "lstm-attention",
+        &[
+            "optimizer.kind=adamw",
+            "schedule.kind=step",
+            "schedule.step_size=20",
+            "schedule.gamma=0.7",
+            "train.batching=stream",
+        ],
+    );
+    pieces_equal_the_whole(
+        "lstm-attention",
+        &[
+            "optimizer.kind=sgd",
+            "schedule.kind=linear",
+            "schedule.decay_steps=80",
+            "train.batching=random",
+        ],
+    );
+}
+
+#[test]
+fn transformer_in_pieces() {
+    pieces_equal_the_whole(
+        "transformer",
+        &[
+            "optimizer.kind=adamw",
+            "schedule.kind=warmup-linear",
+            "schedule.warmup=20",
+            "schedule.decay_steps=80",
+            "train.batching=random",
+        ],
+    );
+    pieces_equal_the_whole(
+        "transformer",
+        &[
+            "optimizer.kind=sgd",
+            "schedule.kind=cosine",
+            "schedule.decay_steps=80",
+            "train.batching=stream",
+            "schedule.warmup=0",
+        ],
+    );
+}
+
+#[test]
+fn gpt_in_pieces() {
+    pieces_equal_the_whole(
+        "gpt",
+        &[
+            "optimizer.kind=adamw",
+            "schedule.kind=warmup-cosine",
+            "schedule.warmup=20",
+            "schedule.decay_steps=80",
+            "train.batching=random",
+            "tokenizer.kind=bpe",
+            "tokenizer.vocab_size=300",
+        ],
+    );
+    pieces_equal_the_whole(
+        "gpt",
+        &[
+            "optimizer.kind=adam",
+            "schedule.kind=plateau",
+            "schedule.patience=0",
+            "schedule.warmup=10",
+            "train.batching=stream",
+            "train.gradient_accumulation=2",
+            "tokenizer.kind=char",
+        ],
+    );
 }

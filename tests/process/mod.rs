@@ -1,0 +1,215 @@
+//! `fireside` as a process in a folder of its own: what several tests need.
+
+#![allow(dead_code)] // every test takes what it needs
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use fireside::run::{History, checkpoint, read_history};
+use serde_json::Value;
+
+pub struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    /// A folder with `tiny.toml` in it.
+    pub fn new(toml: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("tiny.toml"), toml).unwrap();
+        Place { dir }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
+        self.prepare(command.args(arguments));
+        command
+    }
+
+    /// The same by way of a line of shell, in which `"$@"` is the program with its arguments.
+    pub fn through_shell(&self, line: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", line, "sh", env!("CARGO_BIN_EXE_fireside")])
+            .args(arguments);
+        self.prepare(&mut command);
+        command
+    }
+
+    fn prepare(&self, command: &mut Command) {
+        command
+            .current_dir(self.dir.path())
+            .env_remove("FIRESIDE_RUNS")
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_DATA_HOME", self.path("data"))
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+    }
+
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Nobody reads what it says.
+    pub fn spawn(&self, arguments: &[&str]) -> Child {
+        self.command(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// Runs, and wants it to go well.
+    pub fn succeed(&self, arguments: &[&str]) -> Vec<Value> {
+        let output = self.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", errors(&output));
+        lines(&output)
+    }
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap_or(-1)
+}
+
+pub fn errors(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+pub fn lines(output: &Output) -> Vec<Value> {
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
+        .collect()
+}
+
+/// The messages of all notices.
+pub fn notices(events: &[Value]) -> Vec<String> {
+    events
+        .iter()
+        .filter(|event| event["event"] == "notice")
+        .map(|event| event["message"].as_str().unwrap().to_string())
+        .collect()
+}
+
+/// The step that a run with these lines began after.
+pub fn start_step(events: &[Value]) -> u64 {
+    let started = events.iter().find(|event| event["event"] == "started");
+    started.unwrap()["start_step"].as_u64().unwrap()
+}
+
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "waiting for {what}"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The last step in the log of a run, as its reader sees it; 0 where there is none yet.
+pub fn reached(run: &Path) -> u64 {
+    match read_history(run) {
+        Ok(history) => history.steps.last().map_or(0, |report| report.step),
+        Err(_) => 0,
+    }
+}
+
+pub fn wait_for_step(run: &Path, step: u64) {
+    wait_for("a step", || reached(run) >= step);
+}
+
+pub fn signal(child: &Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(pid, signal).unwrap();
+}
+
+/// Waits for a process that was told to end.
+pub fn ended(mut child: Child) -> Option<i32> {
+    child.wait().unwrap().code()
+}
+
+/// `kill -9`.
+pub fn kill(mut child: Child) {
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap().flatten() {
+        let target = to.join(item.file_name());
+        match item.file_type().unwrap().is_dir() {
+            true => copy_folder(&item.path(), &target),
+            false => drop(std::fs::copy(item.path(), target).unwrap()),
+        }
+    }
+}
+
+/// Everything of a run that does not depend on the clock, bit for bit.
+#[derive(Debug, PartialEq)]
+pub struct Trace {
+    /// Step, tokens, and the bits of loss, gradient norm and learning rate.
+    pub steps: Vec<(u64, u64, [u64; 3])>,
+    /// Step, and the bits of both losses.
+    evaluations: Vec<(u64, [u64; 2])>,
+    samples: Vec<(u64, String)>,
+}
+
+pub fn trace(run: &Path) -> Trace {
+    let History {
+        steps,
+        evaluations,
+        samples,
+        ..
+    } = read_history(run).unwrap();
+    Trace {
+        steps: steps
+            .iter()
+            .map(|r| {
+                let bits = [r.loss, r.grad_norm, r.learning_rate].map(f64::to_bits);
+                (r.step, r.tokens, bits)
+            })
+            .collect(),
+        evaluations: evaluations
+            .iter()
+            .map(|r| (r.step, [r.train_loss, r.val_loss].map(f64::to_bits)))
+            .collect(),
+        samples: samples.into_iter().map(|s| (s.step, s.text)).collect(),
+    }
+}
+
+/// The files of the newest checkpoint that do not depend on the clock; its state without the seconds.
+fn end_of(run: &Path) -> Vec<Vec<u8>> {
+    let newest = checkpoint::load_newest(run).unwrap();
+    let mut state = newest.checkpoint.state;
+    state["trainer"]["seconds"].take();
+    let mut files = vec![state.to_string().into_bytes()];
+    for name in ["model", "optimizer", "carried"] {
+        let path = newest.entry.path.join(format!("{name}.safetensors"));
+        files.push(std::fs::read(path).unwrap());
+    }
+    files
+}
+
+/// Two runs that made the same steps are the same: losses, samples, weights, everything.
+pub fn assert_same(label: &str, whole: &Path, pieces: &Path) {
+    let (expected, found) = (trace(whole), trace(pieces));
+    for (expected, found) in expected.steps.iter().zip(&found.steps) {
+        assert_eq!(found, expected, "{label}: the first step that differs");
+    }
+    assert_eq!(found, expected, "{label}");
+    assert!(
+        end_of(whole) == end_of(pieces),
+        "{label}: the last checkpoints differ"
+    );
+}
