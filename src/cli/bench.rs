@@ -1,5 +1,7 @@
 //! `fireside bench`: what training and the screens cost on this machine.
 
+mod checkpoint;
+
 use serde::Serialize;
 
 use super::{CliError, Exit};
@@ -19,6 +21,8 @@ pub struct Args {
 pub enum What {
     /// Milliseconds a step and tokens a second, by phase, for presets or config files
     Train(TrainArgs),
+    /// How long training stands still for a checkpoint, and how much slower it is while one is written
+    Checkpoint(checkpoint::Args),
     /// The cost of a frame, and the memory of the screens, with a run of a million steps
     Ui {
         /// Print one JSON array instead of a table
@@ -68,6 +72,7 @@ struct Row {
 pub fn run(args: Args) -> Result<Exit, CliError> {
     match args.what {
         What::Train(args) => train(&args),
+        What::Checkpoint(args) => checkpoint::run(&args),
         What::Ui { json } => screens(json),
     }
 }
@@ -127,22 +132,43 @@ fn train(args: &TrainArgs) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-fn measure(name: &str, config: RunConfig, steps: u64) -> Result<Row, CliError> {
+/// A trainer at its first step, and what it trains with.
+struct Prepared {
+    trainer: Trainer,
+    device: String,
+    vocab_size: usize,
+}
+
+fn prepare(config: RunConfig) -> Result<Prepared, CliError> {
     let threads = device::set_threads(config.train.threads).map_err(CliError::failed)?;
     let chosen = device::resolve(&config.device).map_err(CliError::usage)?;
     let prepared = data::prepare(&config, None, &mut progress::ignore).map_err(CliError::failed)?;
     let vocab_size = prepared.tokenizer.vocab_size();
-    let parameters = parameter_count(&config.model, vocab_size);
-    let tokens_per_step = (config.train.batch_size
-        * config.model.context_length()
-        * config.train.gradient_accumulation.max(1)) as u64;
-    let mut trainer = Trainer::new(TrainerSetup {
+    let trainer = Trainer::new(TrainerSetup {
         config,
         dataset: prepared.dataset,
         vocab_size,
         device: chosen.device,
     })
     .map_err(CliError::failed)?;
+    Ok(Prepared {
+        trainer,
+        device: format!("{}, {threads} threads", chosen.name),
+        vocab_size,
+    })
+}
+
+fn measure(name: &str, config: RunConfig, steps: u64) -> Result<Row, CliError> {
+    let tokens_per_step = (config.train.batch_size
+        * config.model.context_length()
+        * config.train.gradient_accumulation.max(1)) as u64;
+    let model = config.model.clone();
+    let Prepared {
+        mut trainer,
+        device,
+        vocab_size,
+    } = prepare(config)?;
+    let parameters = parameter_count(&model, vocab_size);
     for _ in 0..(steps / 5).max(2) {
         trainer.step().map_err(CliError::failed)?;
     }
@@ -158,7 +184,7 @@ fn measure(name: &str, config: RunConfig, steps: u64) -> Result<Row, CliError> {
     let ms = share(0.5, |r| r.ms);
     Ok(Row {
         config: name.to_string(),
-        device: format!("{}, {threads} threads", chosen.name),
+        device,
         parameters,
         vocab_size,
         tokens_per_step,

@@ -5,7 +5,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::{Record, RunError};
-use crate::protocol::StepReport;
+use crate::protocol::{SampleRecord, StepReport};
 
 /// Lines are kept back up to this many bytes while the disk refuses them; then new ones are dropped.
 const LARGEST_BACKLOG: usize = 8 << 20;
@@ -80,7 +80,8 @@ impl JsonLog {
     }
 }
 
-/// What a log holds once every `resumed` line has taken back what it takes back.
+/// What a log holds once every `resumed` line has taken back what it takes back, and what was done again at the very step of one
+/// has taken the place of what was there.
 #[derive(Debug, Default)]
 pub struct Lines {
     pub records: Vec<Record>,
@@ -96,6 +97,8 @@ pub fn read(path: &Path) -> Result<Lines, RunError> {
         Err(error) => return Err(RunError::io("read", path)(error)),
     };
     let mut lines = Lines::default();
+    // The last border, as its step and how many records lie before it.
+    let mut border: Option<(u64, usize)> = None;
     for line in bytes.split(|byte| *byte == b'\n') {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
@@ -103,9 +106,18 @@ pub fn read(path: &Path) -> Result<Lines, RunError> {
         match parse(line) {
             Some(Record::Resumed { step }) => {
                 lines.records.retain(|record| !taken_back(record, step));
+                border = Some((step, lines.records.len()));
                 lines.records.push(Record::Resumed { step });
             }
-            Some(record) => lines.records.push(record),
+            Some(record) => {
+                if let Some((step, before)) = &mut border
+                    && let Some(at) = replaced(&lines.records[..*before], &record, *step)
+                {
+                    lines.records.remove(at);
+                    *before -= 1;
+                }
+                lines.records.push(record);
+            }
             None => lines.skipped += 1,
         }
     }
@@ -120,6 +132,28 @@ pub fn parse(line: &[u8]) -> Option<Record> {
             .map(Record::Step);
     }
     serde_json::from_slice(line).ok()
+}
+
+/// Which of the records before a resume from `step` is done again by this one. A run that was stopped in the middle of the
+/// evaluation or the samples of a step does them when it goes on, each time it goes on from there.
+fn replaced(before: &[Record], record: &Record, step: u64) -> Option<usize> {
+    let now = match record {
+        Record::Eval(report) => report.step,
+        Record::Sample(sample) => sample.step,
+        _ => return None,
+    };
+    if now != step {
+        return None;
+    }
+    let key = |sample: &SampleRecord| (sample.step, sample.prompt_index, sample.prompt.clone());
+    let same = |old: &Record| match (old, record) {
+        (Record::Eval(old), Record::Eval(_)) => old.step == step,
+        (Record::Sample(old), Record::Sample(new)) => key(old) == key(new),
+        _ => false,
+    };
+    let earlier = |old: &Record| matches!(old, Record::Step(report) if report.step < step);
+    let at = before.iter().rposition(|old| same(old) || earlier(old))?;
+    same(&before[at]).then_some(at)
 }
 
 /// Whether going on from `step` makes this record one of a future that did not happen. Ends always are: the
@@ -206,6 +240,47 @@ mod tests {
                 .iter()
                 .any(|r| matches!(r, Record::Notice { .. }))
         );
+    }
+
+    /// A kill after the evaluation of step 3, before a checkpoint knew of it: it comes again, and again.
+    #[test]
+    fn what_is_done_again_replaces_what_was_there() {
+        let sample = |step: u64, prompt: &str, text: &str| {
+            Record::Sample(SampleRecord {
+                step,
+                prompt_index: 0,
+                prompt: prompt.into(),
+                text: text.into(),
+                temperature: 1.0,
+                top_k: 0,
+                top_p: 1.0,
+                tokens_per_second: 1.0,
+                complete: true,
+            })
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let mut log = JsonLog::open(path.clone()).unwrap();
+        log.push(&sample(2, "a", "of step 2"));
+        log.push(&sample(3, "a", "cut sh"));
+        log.push(&sample(3, "asked for", "by hand"));
+        for text in ["cut short", "whole"] {
+            log.push(&Record::Resumed { step: 3 });
+            log.push(&sample(3, "a", text));
+        }
+        // Not beside a border: two of one step stay two.
+        log.push(&sample(4, "a", "once"));
+        log.push(&sample(4, "a", "twice"));
+        log.sync().unwrap();
+        let records = read(&path).unwrap().records;
+        let texts: Vec<&str> = records
+            .iter()
+            .filter_map(|record| match record {
+                Record::Sample(sample) => Some(sample.text.as_str()),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(texts, ["of step 2", "by hand", "whole", "once", "twice"]);
     }
 
     #[test]

@@ -207,7 +207,9 @@ pub fn assert_same(label: &str, whole: &Path, pieces: &Path) {
     for (expected, found) in expected.steps.iter().zip(&found.steps) {
         assert_eq!(found, expected, "{label}: the first step that differs");
     }
-    assert_eq!(found, expected, "{label}");
+    assert_eq!(found.steps.len(), expected.steps.len(), "{label}");
+    assert_eq!(found.evaluations, expected.evaluations, "{label}");
+    assert_eq!(found.samples, expected.samples, "{label}");
     assert!(
         end_of(whole) == end_of(pieces),
         "{label}: the last checkpoints differ"
