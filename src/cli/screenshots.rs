@@ -34,8 +34,11 @@ pub struct Args {
     pub sets: Vec<String>,
 }
 
-/// Pixels of the PNG to a unit of the SVG.
-const SCALE: f32 = 1.5;
+/// Pixels of the PNG to a unit of the SVG; fewer for a wide screen, to keep the file small.
+fn scale(picture: &Picture) -> f32 {
+    if picture.columns > 150 { 1.2 } else { 1.5 }
+}
+
 /// So long without any event, and something is wrong.
 const SILENCE: Duration = Duration::from_secs(600);
 
@@ -161,7 +164,7 @@ fn end(engine: &Engine) {
 
 /// Writes `name.svg` and `name.png`.
 fn write(out: &Path, picture: &Picture) -> Result<(), CliError> {
-    let pixels = png(&picture.svg, SCALE).map_err(CliError::failed)?;
+    let pixels = png(&picture.svg, scale(picture)).map_err(CliError::failed)?;
     for (kind, bytes) in [("svg", picture.svg.as_bytes()), ("png", &pixels)] {
         let path = out.join(format!("{}.{kind}", picture.name));
         std::fs::write(&path, bytes)

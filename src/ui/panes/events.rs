@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! ┌ 8 Events ───────────── checkpoints 31 MB on disk ┐
-//! │   0:12    200 evaluated: validation 3.1, …       │  time of training, step, words
+//! │   0:12    200 val 3.1, perplexity 22.2, best     │  time of training, step, words
 //! │   0:12    200 checkpoint of step 200 (3.2 MB)    │
 //! └──────────────────────────────────────────────────┘
 //! ```

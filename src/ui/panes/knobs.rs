@@ -13,11 +13,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
+use unicode_width::UnicodeWidthStr;
 
 use super::frame::frame;
 use super::list::Scroll;
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::ui::keymap::{Action, Context};
+use crate::ui::layout::fit;
 use crate::ui::screens::train::RunView;
 use crate::ui::widgets::chart::{reading, short};
 
@@ -152,11 +154,12 @@ impl Pane for Knobs {
             } else {
                 name
             };
-            let name: String = name
-                .chars()
-                .take(width.saturating_sub(value.len() + 1))
-                .collect();
-            let room = width.saturating_sub(name.len());
+            let name = fit(
+                name,
+                width.saturating_sub(value.len() + 1),
+                theme.symbols.ellipsis,
+            );
+            let room = width.saturating_sub(name.width());
             let line = Line::from(vec![
                 Span::styled(name, theme.dim),
                 Span::styled(format!("{value:>room$}"), theme.text),

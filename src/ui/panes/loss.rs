@@ -129,7 +129,7 @@ impl Loss {
         chart.layers = curve.layers(run, theme.chart.train, theme);
         chart.layers.push(Layer::Points {
             points,
-            symbol: theme.symbols.bullet.chars().next().unwrap_or('*'),
+            symbol: validation_mark(theme),
             style: theme.chart.validation,
         });
         chart.references = references;
@@ -234,6 +234,11 @@ impl Loss {
     }
 }
 
+/// Unlike anything that a curve of plain characters is drawn with.
+fn validation_mark(theme: &Theme) -> char {
+    if theme.symbols.unicode { '●' } else { 'o' }
+}
+
 /// The range, stretched to a reference that is less than a quarter of it away.
 fn with_near(range: (f64, f64), references: &[Reference]) -> (f64, f64) {
     let (low, high) = range;
@@ -307,7 +312,7 @@ impl Pane for Loss {
             Span::styled(format!("{} ", self.unit.label()), theme.dim),
             Span::styled(format!("train {} ", theme.symbols.dash), theme.chart.train),
             Span::styled(
-                format!("val {} ", theme.symbols.bullet),
+                format!("val {} ", validation_mark(theme)),
                 theme.chart.validation,
             ),
         ];

@@ -78,6 +78,8 @@ impl Paper {
 pub struct Picture {
     /// File name without its ending.
     pub name: &'static str,
+    /// Width in cells.
+    pub columns: u16,
     pub svg: String,
 }
 
@@ -117,6 +119,7 @@ fn picture(app: &mut App, (name, theme, width, height): (&'static str, &str, u16
     app.render(area, &mut buffer);
     Picture {
         name,
+        columns: width,
         svg: svg(&buffer, paper),
     }
 }

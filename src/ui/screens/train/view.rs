@@ -341,11 +341,11 @@ impl RunView {
     }
 
     fn evaluated(&mut self, report: EvalReport) {
-        let best = if report.best { ", the best so far" } else { "" };
+        let best = if report.best { ", best" } else { "" };
         self.say(
             NoticeLevel::Info,
             format!(
-                "evaluated: validation {}, perplexity {}{best}",
+                "val {}, perplexity {}{best}",
                 reading(report.val_loss),
                 reading(report.perplexity)
             ),
