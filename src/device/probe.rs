@@ -145,10 +145,10 @@ fn adapters(
     let mut rest = devices;
     let mut found = Vec::new();
     let mut take = |kind: DeviceKind, name: String, software: bool| {
+        let main_memory = matches!(kind, DeviceKind::IntegratedGpu(_) | DeviceKind::Cpu);
         let device = make(kind);
         if let Some(place) = rest.iter().position(|other| *other == device) {
             rest.remove(place);
-            let main_memory = matches!(kind, DeviceKind::IntegratedGpu(_) | DeviceKind::Cpu);
             found.push(Found {
                 device,
                 name,
