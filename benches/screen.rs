@@ -2,7 +2,8 @@
 //!
 //! - from the start of the process to the first frame;
 //! - from a key to its frame, while training has every core;
-//! - bytes a second to the terminal meanwhile (what an ssh line carries);
+//! - bytes a second to the terminal meanwhile (what an ssh line carries), and the time that the threads of the
+//!   screens computed, which tells their cost on a busy machine too (Linux);
 //! - tokens a second with the screens, beside the same run without: pairs that take turns, so that whatever else
 //!   the machine does falls on both.
 //!
@@ -96,7 +97,11 @@ fn keys_and_bytes(program: &str, dir: &Path) -> bool {
     terminal.wait_for("tok/s ──");
 
     let before = terminal.shown().bytes.len();
+    let process = terminal.id().as_raw_nonzero().get();
+    let computed_before = screens_computed(process);
     std::thread::sleep(QUIET);
+    let computed = screens_computed(process).zip(computed_before);
+    let computed = computed.map(|(after, before)| 100.0 * (after - before) / QUIET.as_secs_f64());
     let shown = terminal.shown();
     let written = &shown.bytes[before..];
     let a_second = written.len() as f64 / QUIET.as_secs_f64() / 1e3;
@@ -108,6 +113,17 @@ fn keys_and_bytes(program: &str, dir: &Path) -> bool {
         "{:44} {frames:9.1}",
         "frames a second while training, 120×40"
     );
+    let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    let frugal = computed.is_none_or(|share| {
+        let share = share / cores;
+        say(
+            "computed by the screens, of all cores",
+            share,
+            "%",
+            "≤ 3",
+            share <= 3.0,
+        )
+    });
 
     let mut times = Vec::new();
     for _ in 0..KEYS {
@@ -145,6 +161,26 @@ fn keys_and_bytes(program: &str, dir: &Path) -> bool {
         "≤ 100",
         a_second <= 100.0,
     ) && good
+        && frugal
+}
+
+/// Seconds that the main thread and those named `ui-…` have computed, in hundredths; `None` without `/proc`.
+fn screens_computed(process: i32) -> Option<f64> {
+    let mut ticks = 0;
+    for task in std::fs::read_dir(format!("/proc/{process}/task")).ok()? {
+        let task = task.ok()?;
+        let stat = std::fs::read_to_string(task.path().join("stat")).ok()?;
+        // `id (name) state …`; user and system time are the 12th and 13th after the name.
+        let (head, rest) = stat.rsplit_once(')')?;
+        let (id, name) = head.split_once(" (")?;
+        if id == process.to_string() || name.starts_with("ui-") {
+            let mut fields = rest.split_whitespace().skip(11);
+            for _ in 0..2 {
+                ticks += fields.next()?.parse::<u64>().ok()?;
+            }
+        }
+    }
+    Some(ticks as f64 / 100.0)
 }
 
 fn speed(program: &str, dir: &Path, pairs: usize) -> bool {

@@ -166,10 +166,10 @@ fn timed<T>(rounds: usize, mut work: impl FnMut() -> T) -> f64 {
     median(times.collect())
 }
 
-/// What of this process is in memory, from Linux's `/proc`; `None` elsewhere.
+/// What of this process is in memory, its program file left out, from Linux's `/proc`; `None` elsewhere.
 fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;
+    let line = status.lines().find(|line| line.starts_with("RssAnon:"))?;
     let kilobytes: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
     Some(kilobytes * 1024)
 }

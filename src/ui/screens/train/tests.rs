@@ -383,6 +383,14 @@ fn a_splitter_can_be_dragged() {
 fn lists_of_a_long_run_stay_bounded() {
     let mut screen = TrainScreen::new(1, RunConfig::defaults());
     for step in 0..3_000 {
+        screen.on_event(EventKind::SamplePiece {
+            step,
+            prompt: 0,
+            piece: SamplePiece {
+                text: "x".into(),
+                probability: 0.5,
+            },
+        });
         screen.on_event(EventKind::SampleDone(record(step, "x")));
         screen.on_event(EventKind::Notice(Notice {
             level: NoticeLevel::Info,
@@ -390,7 +398,11 @@ fn lists_of_a_long_run_stay_bounded() {
         }));
     }
     assert!(screen.view.samples.len() <= 600 && screen.view.log.len() <= 1000);
-    let steps: Vec<u64> = screen.view.samples.iter().map(|s| s.record.step).collect();
+    let samples = &screen.view.samples;
+    let with_pieces = samples.iter().filter(|s| !s.pieces.is_empty());
+    assert_eq!(with_pieces.count(), 64);
+    assert!(!samples[samples.len() - 1].pieces.is_empty());
+    let steps: Vec<u64> = samples.iter().map(|s| s.record.step).collect();
     assert_eq!(
         (steps[0], steps[steps.len() - 1]),
         (0, 2_999),

@@ -16,6 +16,8 @@ use crate::ui::widgets::chart::{clock, reading, short};
 const LOG_LINES: usize = 1000;
 /// Samples kept; when there are more, every second of the older half goes.
 const SAMPLES: usize = 600;
+/// Of so many of the newest samples the probabilities of the tokens are kept.
+const WITH_PIECES: usize = 64;
 /// Bytes of one text that are kept while it streams in.
 const LIVE_BYTES: usize = 64 * 1024;
 /// The weight of the past in smoothed lines, as `s` goes through them.
@@ -31,7 +33,7 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// A generated text; `pieces` is empty for one that was read from disk.
+/// A generated text; `pieces` is empty for one that was read from disk or is not among the newest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sampled {
     pub record: SampleRecord,
@@ -382,6 +384,9 @@ impl RunView {
             .take_if(|live| live.step == record.step && live.prompt == record.prompt_index);
         let pieces = matching.map_or_else(Vec::new, |live| live.pieces);
         self.samples.push(Sampled { record, pieces });
+        if let Some(old) = self.samples.len().checked_sub(WITH_PIECES + 1) {
+            self.samples[old].pieces = Vec::new();
+        }
         self.thin_samples();
     }
 
