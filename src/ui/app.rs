@@ -400,7 +400,11 @@ impl App {
 
     /// Esc: never more than one thing at a time, and never the program.
     fn close(&mut self, effects: &mut Vec<Effect>) {
-        if self.notices.pop_back().is_some() {
+        // An error stays until it is closed; what else is said goes by itself and must not stand in the way.
+        let error = |(_, notice): &(u64, Notice)| notice.level == NoticeLevel::Error;
+        let closed = self.notices.iter().any(error);
+        self.notices.clear();
+        if closed {
             return;
         }
         match self.screen {

@@ -565,6 +565,13 @@ fn runs_on_disk_are_offered_and_resumed() {
     journey.keys("g g");
     journey.sees("700 of 2 000");
     journey.sees("2 h ago");
+    // It brings its own config, which cannot be changed here; what asks for a field turns to a new run.
+    journey.sees("keeps the configuration it was");
+    journey.keys("tab right x");
+    journey.does_not_see("changed");
+    journey.keys("c");
+    journey.sees("Config: gpt");
+    journey.keys("1 g g");
     journey.keys("enter");
     let dir = PathBuf::from("runs/gpt-stories");
     assert!(

@@ -30,7 +30,7 @@ pub const SPEC: PaneSpec = PaneSpec {
     title: "Samples",
     help: "The same prompts, continued by the model at every cadence, so that you can see it learn: first noise, then \
            letters that go together, words, sentences. Earlier texts stand below it where there is room. Left and right go through the steps; the newest is followed \
-           until you go back. With probabilities shown, underlined tokens surprised the model itself (less \
+           until you go back. With probabilities shown (of the newest texts), underlined tokens surprised the model itself (less \
            than one in ten), bold ones it was nearly sure of. Temperature below 1 makes it more careful, above 1 bolder.",
     context: Context::Samples,
     importance: 90,

@@ -31,7 +31,7 @@ pub struct Table<'a> {
 impl Table<'_> {
     /// The columns that fit, with their widths.
     fn fitting(&self, width: u16) -> Vec<(usize, u16)> {
-        const FLEXIBLE: u16 = 12;
+        const FLEXIBLE: u16 = 18;
         let mut kept: Vec<usize> = (0..self.columns.len()).collect();
         let needed = |kept: &[usize]| -> u16 {
             kept.iter()
@@ -148,8 +148,8 @@ mod tests {
                 .collect::<String>()
         };
         assert!(text(40).contains("3 MB"));
-        assert!(!text(26).contains("3 MB"));
-        assert!(text(26).contains("120"));
+        assert!(!text(30).contains("3 MB"));
+        assert!(text(30).contains("120"));
         assert_eq!(text(0), "");
     }
 

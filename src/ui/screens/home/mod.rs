@@ -8,9 +8,9 @@
 //! └────────────────┘└───────────────────────────────────┘└────────────────────────────────┘
 //! ```
 
+mod act;
 mod ladder;
 mod preview;
-
 mod view;
 
 pub use ladder::Entry;
@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 
-use crate::config::{Draft, FieldKind, ModelKind, RunConfig};
+use crate::config::{Draft, ModelKind, RunConfig};
 use crate::protocol::{NoticeLevel, Origin, Preview};
 use crate::run::RunSummary;
 use crate::ui::help::PaneHelp;
@@ -205,11 +205,17 @@ impl HomeScreen {
             Action::Close => return self.close(),
             Action::Train | Action::Accept => self.start(requests),
             Action::Filter => {
+                self.leave_the_runs(requests);
                 self.focus = HomePane::Form;
                 self.typing = Some(Typing::Filter(TextInput::new(self.filter.clone())));
             }
-            Action::JumpCorpus => self.jump("corpus.name"),
-            Action::JumpDevice => self.jump("device"),
+            Action::JumpCorpus | Action::JumpDevice => {
+                self.leave_the_runs(requests);
+                self.jump(match action {
+                    Action::JumpCorpus => "corpus.name",
+                    _ => "device",
+                });
+            }
             _ => {
                 return match self.focus {
                     HomePane::Ladder => self.act_ladder(action, requests),
@@ -276,6 +282,7 @@ impl HomeScreen {
 
     /// `set KEY VALUE` from the palette.
     pub fn set_field(&mut self, key: &str, value: &str, requests: &mut Vec<Request>) {
+        self.leave_the_runs(requests);
         let Some(draft) = self.draft_mut() else {
             return;
         };
@@ -335,7 +342,7 @@ impl HomeScreen {
                 Some(Target::Preset(at)) => self.choose_preset(at, requests),
                 None => {}
             },
-            (HomePane::Form, Some(line)) => {
+            (HomePane::Form, Some(line)) if matches!(self.cursor, Entry::Rung(_)) => {
                 let fields = self.form_fields();
                 let inner = self.form_body(inner);
                 let line = line.checked_sub(inner.y - view::inside(places.of(pane)).y);
@@ -435,154 +442,6 @@ impl HomeScreen {
             }
             None => {}
         }
-    }
-
-    fn go_to(&mut self, entry: Entry, requests: &mut Vec<Request>) {
-        if self.cursor != entry {
-            self.cursor = entry;
-            self.prepare_draft();
-            self.preview.shown = None;
-            self.preview.scroll = 0;
-            requests.push(self.changed());
-        }
-    }
-
-    fn choose_preset(&mut self, at: usize, requests: &mut Vec<Request>) {
-        if let Entry::Rung(rung) = self.cursor
-            && self.chosen[rung] != at
-        {
-            self.chosen[rung] = at;
-            self.prepare_draft();
-            self.preview.shown = None;
-            requests.push(self.changed());
-        }
-    }
-
-    fn act_ladder(&mut self, action: Action, requests: &mut Vec<Request>) -> Handled {
-        let runs = self.runs.len();
-        let all = runs + ModelKind::ALL.len();
-        let at = match self.cursor {
-            Entry::Run(at) => at,
-            Entry::Rung(at) => runs + at,
-        };
-        let to = match action {
-            Action::Up => at.saturating_sub(1),
-            Action::Down => (at + 1).min(all - 1),
-            Action::Top => 0,
-            Action::Bottom => all - 1,
-            Action::Left | Action::Right => {
-                if let Entry::Rung(rung) = self.cursor {
-                    let n = ladder::presets_of(self.kind()).len().max(1);
-                    let by = if action == Action::Right { 1 } else { n - 1 };
-                    self.choose_preset((self.chosen[rung] + by) % n, requests);
-                }
-                return Handled::Yes;
-            }
-            _ => return Handled::No,
-        };
-        let entry = if to < runs {
-            Entry::Run(to)
-        } else {
-            Entry::Rung(to - runs)
-        };
-        self.go_to(entry, requests);
-        Handled::Yes
-    }
-
-    fn act_form(&mut self, action: Action, requests: &mut Vec<Request>) -> Handled {
-        let fields = self.form_fields();
-        let Some(at) = fields.iter().position(|field| field.key == self.field) else {
-            return Handled::No;
-        };
-        let last = fields.len() - 1;
-        let section_end = |at: usize, back: bool| {
-            let section = fields[at].section;
-            if back {
-                let start = fields
-                    .iter()
-                    .position(|f| f.section == section)
-                    .unwrap_or(0);
-                let before = if start == at {
-                    start.saturating_sub(1)
-                } else {
-                    start
-                };
-                fields
-                    .iter()
-                    .position(|f| f.section == fields[before].section)
-                    .unwrap_or(0)
-            } else {
-                fields
-                    .iter()
-                    .skip(at)
-                    .position(|f| f.section != section)
-                    .map_or(last, |n| at + n)
-            }
-        };
-        match action {
-            Action::Up => self.field = fields[at.saturating_sub(1)].key,
-            Action::Down => self.field = fields[(at + 1).min(last)].key,
-            Action::Top => self.field = fields[0].key,
-            Action::Bottom => self.field = fields[last].key,
-            Action::PageUp => self.field = fields[section_end(at, true)].key,
-            Action::PageDown => self.field = fields[section_end(at, false)].key,
-            Action::Increase | Action::Decrease => {
-                let key = self.field;
-                if let Some(draft) = self.draft_mut() {
-                    // A problem is kept by the draft and shown at the field.
-                    let _ = draft.nudge(key, action == Action::Increase);
-                }
-                requests.push(self.changed());
-            }
-            Action::Edit => return self.edit(requests),
-            Action::ResetField => {
-                let key = self.field;
-                if let Some(draft) = self.draft_mut() {
-                    draft.reset(key);
-                }
-                requests.push(self.changed());
-            }
-            Action::ResetAll => {
-                if let Some(name) = self.preset_name() {
-                    self.drafts.remove(name);
-                }
-                self.prepare_draft();
-                requests.push(self.changed());
-            }
-            _ => return Handled::No,
-        }
-        self.keep_field_visible();
-        Handled::Yes
-    }
-
-    fn edit(&mut self, requests: &mut Vec<Request>) -> Handled {
-        let key = self.field;
-        let steps = crate::config::field(key)
-            .is_some_and(|field| matches!(field.kind, FieldKind::Bool | FieldKind::Choice(_)));
-        if steps {
-            return self.act_form(Action::Increase, requests);
-        }
-        let Some(draft) = self.draft() else {
-            return Handled::No;
-        };
-        let text = field_text(draft, key);
-        let before = (draft.changed(key) || draft.problem(key).is_some()).then(|| text.clone());
-        self.typing = Some(Typing::Field {
-            key,
-            input: TextInput::new(text),
-            before,
-        });
-        Handled::Yes
-    }
-
-    fn act_preview(&mut self, action: Action) -> Handled {
-        match action {
-            Action::Up => self.preview.scroll = self.preview.scroll.saturating_sub(1),
-            Action::Down => self.preview.scroll = (self.preview.scroll + 1).min(500),
-            Action::Top => self.preview.scroll = 0,
-            _ => return Handled::No,
-        }
-        Handled::Yes
     }
 
     fn jump(&mut self, key: &'static str) {

@@ -8,6 +8,8 @@ use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use crate::config::Draft;
+use crate::run::RunSummary;
+use crate::ui::format;
 use crate::ui::layout::{pane, wrap, write_line};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::form::{Form, FormField};
@@ -165,7 +167,35 @@ impl HomeScreen {
         write_line(buffer, area, 0, &Line::from(spans));
     }
 
+    /// A run brings its own config: what stands in the form would mislead.
+    fn render_run_config(&self, run: &RunSummary, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let inner = pane(
+            theme,
+            "Config",
+            2,
+            self.focus == HomePane::Form,
+            area,
+            buffer,
+        );
+        let config = run.dir.join("config.toml");
+        let text = format!(
+            "{} keeps the configuration it was started with:\n{}\n\nEnter goes on with it from step {}. For a new run \
+             choose one of the models: its settings stand here then.",
+            run.name,
+            config.display(),
+            format::grouped(run.step)
+        );
+        for (row, line) in wrap(&text, inner.width.into()).into_iter().enumerate() {
+            write_line(buffer, inner, row as u16, &Line::styled(line, theme.dim));
+        }
+    }
+
     fn render_form(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        if let Entry::Run(at) = self.cursor
+            && let Some(run) = self.runs.get(at)
+        {
+            return self.render_run_config(run, theme, area, buffer);
+        }
         let fields = self.form_fields();
         let all = self.draft().map(|draft| (draft.visible(), draft));
         let changed = all.map_or(0, |(fields, draft)| {
