@@ -124,3 +124,27 @@ fn kernels_and_composed_operations_agree() {
         }
     }
 }
+
+#[test]
+fn the_square_sum_and_its_gradient() {
+    let device = Device::flex().autodiff();
+    let values: Vec<f32> = (0..1003)
+        .map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0)
+        .collect();
+    let x = Tensor::<2>::from_data(TensorData::new(values, [17, 59]), &device).require_grad();
+    // A factor, so that the gradient of the sum is not 1.
+    let fused = kernel::square_sum(x.clone()).mul_scalar(3.0);
+    let composed = x.clone().square().sum().mul_scalar(3.0);
+    let (a, b) = (
+        fused.clone().into_scalar::<f32>(),
+        composed.clone().into_scalar::<f32>(),
+    );
+    assert!((a - b).abs() < 1e-5 * b);
+    let gradient = |loss: Tensor<1>| -> Vec<f32> {
+        let gradient = x.grad(&loss.backward()).expect("x is tracked");
+        gradient.into_data().try_into_vec().expect("float32")
+    };
+    for (a, b) in gradient(fused).iter().zip(gradient(composed)) {
+        assert!((a - b).abs() < 1e-6, "{a} {b}");
+    }
+}

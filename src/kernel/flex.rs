@@ -5,7 +5,9 @@ use burn::backend::TensorData;
 use burn::backend::flex::FlexTensor;
 
 use super::cpu::attention::Sizes;
-use super::cpu::{activation, additive, attention, embedding, head, layer_norm, linear, recurrent};
+use super::cpu::{
+    activation, additive, attention, embedding, head, layer_norm, linear, recurrent, sums,
+};
 use super::ops::{Fused, FusedOps, Kernels};
 
 /// What the backward pass of an operation needs.
@@ -226,6 +228,10 @@ impl Kernels for Flex {
                 let y = linear::transposed_forward(slice(x), slice(weight), n_in, n_out);
                 (tensor(y, with_last(x, n_out)), Saved::inputs(inputs))
             }
+            Fused::SquareSum => {
+                let sum = sums::square_sum(slice(&inputs[0]));
+                (tensor(vec![sum as f32], [1]), Saved::inputs(inputs))
+            }
             Fused::AdditiveAttention { span } => {
                 let sizes = additive_sizes(&inputs, *span);
                 let operands = [0, 1, 2, 3].map(|i| slice(&inputs[i]));
@@ -361,6 +367,11 @@ impl Kernels for Flex {
                     wanted[0].then(|| tensor(dx(), dims(&inputs[0]))),
                     wanted[1].then(|| tensor(dw(), [n_out, n_in])),
                 ]
+            }
+            Fused::SquareSum => {
+                let factor = 2.0 * slice(&grad)[0];
+                let dx = slice(&inputs[0]).iter().map(|x| factor * x).collect();
+                vec![Some(tensor(dx, dims(&inputs[0])))]
             }
             Fused::AdditiveAttention { span } => {
                 let sizes = additive_sizes(&inputs, *span);

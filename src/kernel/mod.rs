@@ -230,6 +230,15 @@ pub fn additive_attention(
     ))
 }
 
+/// The sum of all squares: its gradient is 2·x.
+///
+/// # Shapes
+/// - x: any
+/// - output: `[1]`
+pub fn square_sum<const D: usize>(x: Tensor<D>) -> Tensor<1> {
+    unary(Fused::SquareSum, x)
+}
+
 /// On the CPU this copies a few kilobytes.
 fn ids(tokens: Tensor<2, Int>) -> Arc<[i64]> {
     tokens.into_data().iter::<i64>().collect()

@@ -39,6 +39,8 @@ pub enum Fused {
     Embedding { ids: Arc<[i64]>, shape: [usize; 2] },
     /// x `[.., n_in]`, weight `[n_out, n_in]` → `[.., n_out]`
     LinearTransposed,
+    /// Any shape → the sum of all squares `[1]`
+    SquareSum,
     /// queries `[batch, queries, d]`, keys `[batch, keys, d]`, v `[d, 1]`, values `[batch, keys, width]` → `[batch, queries, width]`
     AdditiveAttention { span: usize },
     /// projected `[batch, seq, gates·hidden]`, weight `[hidden, gates·hidden]`, bias `[gates·hidden]` → `[batch, seq, hidden]`

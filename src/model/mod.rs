@@ -10,6 +10,7 @@ pub mod gpt;
 pub mod layers;
 pub mod lstm_attention;
 mod named;
+mod operations;
 pub mod random;
 pub mod recurrent_model;
 mod size;
@@ -22,6 +23,7 @@ use burn::tensor::{Device, Int, Tensor, s};
 pub use carried::CarriedState;
 pub use layers::dropout::seed as seed_dropout;
 pub use named::{layer_group, load_named_tensors, named_tensors};
+pub use operations::training_operations;
 pub use size::{memory_estimate, parameter_count};
 
 use char_rnn::CharRnn;

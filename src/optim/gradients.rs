@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{ExecutionError, Gradients, Tensor};
 
+use crate::kernel;
 use crate::state::NamedTensor;
 
 /// The gradient of every parameter that has one, in the order of the model's definition.
@@ -80,7 +81,10 @@ impl ParameterGradients {
         let sums: Vec<_> = self
             .entries
             .iter()
-            .map(|(_, tensor)| tensor.clone().square().sum())
+            .map(|(_, tensor)| match kernel::takes(tensor) {
+                true => kernel::square_sum(tensor.clone()),
+                false => tensor.clone().square().sum(),
+            })
             .collect();
         (!sums.is_empty()).then(|| Tensor::cat(sums, 0))
     }

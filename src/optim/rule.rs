@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use super::{Update, decay_form};
 use crate::config::{DecayForm, OptimizerConfig, OptimizerKind};
+use crate::kernel::simd::vectorize;
 
 /// Elements that one task of the fused pass updates.
 const CHUNK: usize = 1 << 15;
@@ -123,10 +124,12 @@ impl Rule {
                 w.par_chunks_mut(CHUNK)
                     .zip(g.par_chunks(CHUNK))
                     .for_each(|(w, g)| {
-                        for (w, g) in w.iter_mut().zip(g) {
-                            let g = scale * g + l2 * *w;
-                            *w = keep * *w - lr * g;
-                        }
+                        vectorize!({
+                            for (w, g) in w.iter_mut().zip(g) {
+                                let g = scale * g + l2 * *w;
+                                *w = keep * *w - lr * g;
+                            }
+                        });
                     });
                 None
             }
@@ -142,12 +145,14 @@ impl Rule {
                     .zip(g.par_chunks(CHUNK))
                     .zip(first.par_chunks_mut(CHUNK))
                     .for_each(|((w, g), b)| {
-                        for ((w, g), b) in w.iter_mut().zip(g).zip(b) {
-                            let g = scale * g + l2 * *w;
-                            *b = momentum * *b + g;
-                            let step = if nesterov { g + momentum * *b } else { *b };
-                            *w = keep * *w - lr * step;
-                        }
+                        vectorize!({
+                            for ((w, g), b) in w.iter_mut().zip(g).zip(b) {
+                                let g = scale * g + l2 * *w;
+                                *b = momentum * *b + g;
+                                let step = if nesterov { g + momentum * *b } else { *b };
+                                *w = keep * *w - lr * step;
+                            }
+                        });
                     });
                 Some(Moments::Host {
                     first,
@@ -171,12 +176,14 @@ impl Rule {
                     .zip(first.par_chunks_mut(CHUNK))
                     .zip(second.par_chunks_mut(CHUNK))
                     .for_each(|(((w, g), m), v)| {
-                        for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                            let g = scale * g + l2 * *w;
-                            *m = b1 * *m + c1 * g;
-                            *v = b2 * *v + c2 * g * g;
-                            *w = keep * *w - rate * (*m / (v.sqrt() * root + eps));
-                        }
+                        vectorize!({
+                            for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                                let g = scale * g + l2 * *w;
+                                *m = b1 * *m + c1 * g;
+                                *v = b2 * *v + c2 * g * g;
+                                *w = keep * *w - rate * (*m / (v.sqrt() * root + eps));
+                            }
+                        });
                     });
                 Some(Moments::Host {
                     first,

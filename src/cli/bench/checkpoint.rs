@@ -111,7 +111,7 @@ pub fn run(args: &Args) -> Result<Exit, CliError> {
 fn measure(name: &str, config: RunConfig, folder: &Path) -> Result<Row, CliError> {
     let every = config.checkpoint.every;
     let keep = config.checkpoint.keep;
-    let mut trainer = super::prepare(config)?.trainer;
+    let mut trainer = super::train::prepare(config, None)?.trainer;
     for _ in 0..10 {
         trainer.step().map_err(CliError::failed)?;
     }

@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{Output, Threads, View, ViewMut, matmul};
-use super::{buffer, rows_per_piece};
+use super::matmul::{Output, Threads, View, ViewMut, matmul, product};
+use super::rows_per_piece;
+use crate::kernel::simd::vectorize;
 
 /// `x` `[rows, n_in]`, `weight` `[n_in, n_out]`, `bias` `[n_out]` → `[rows, n_out]`.
 pub fn forward(
@@ -14,23 +15,20 @@ pub fn forward(
     n_out: usize,
 ) -> Vec<f32> {
     let rows = x.len() / n_in;
-    let mut y = buffer(rows * n_out);
-    let mode = match bias {
-        Some(bias) => {
-            for row in y.chunks_exact_mut(n_out) {
-                row.copy_from_slice(bias);
-            }
-            Output::Accumulate
-        }
-        None => Output::Replace,
-    };
     let (x, weight) = (View::new(x, rows, n_in), View::new(weight, n_in, n_out));
+    let Some(bias) = bias else {
+        return product(x, weight);
+    };
+    let mut y = Vec::with_capacity(rows * n_out);
+    for _ in 0..rows {
+        y.extend_from_slice(bias);
+    }
     matmul(
         ViewMut::new(&mut y, rows, n_out),
         x,
         weight,
         1.0,
-        mode,
+        Output::Accumulate,
         Threads::All,
     );
     y
@@ -39,39 +37,15 @@ pub fn forward(
 /// dx = dy·Wᵀ, `[rows, n_in]`.
 pub fn input_gradient(dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     let rows = dy.len() / n_out;
-    let mut dx = buffer(rows * n_in);
-    let (dy, weight) = (
-        View::new(dy, rows, n_out),
-        View::new(weight, n_in, n_out).transposed(),
-    );
-    matmul(
-        ViewMut::new(&mut dx, rows, n_in),
-        dy,
-        weight,
-        1.0,
-        Output::Replace,
-        Threads::All,
-    );
-    dx
+    let weight = View::new(weight, n_in, n_out);
+    product(View::new(dy, rows, n_out), weight.transposed())
 }
 
 /// dW = xᵀ·dy, `[n_in, n_out]`.
 pub fn weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
     let rows = dy.len() / n_out;
-    let mut dw = buffer(n_in * n_out);
-    let (x, dy) = (
-        View::new(x, rows, n_in).transposed(),
-        View::new(dy, rows, n_out),
-    );
-    matmul(
-        ViewMut::new(&mut dw, n_in, n_out),
-        x,
-        dy,
-        1.0,
-        Output::Replace,
-        Threads::All,
-    );
-    dw
+    let x = View::new(x, rows, n_in);
+    product(x.transposed(), View::new(dy, rows, n_out))
 }
 
 /// db: the sum of the rows of dy, `[n_out]`.
@@ -81,11 +55,13 @@ pub fn bias_gradient(dy: &[f32], n_out: usize) -> Vec<f32> {
         .par_chunks(piece * n_out)
         .map(|dy| {
             let mut sum = vec![0.0; n_out];
-            for row in dy.chunks_exact(n_out) {
-                for (total, v) in sum.iter_mut().zip(row) {
-                    *total += v;
+            vectorize!({
+                for row in dy.chunks_exact(n_out) {
+                    for (total, v) in sum.iter_mut().zip(row) {
+                        *total += v;
+                    }
                 }
-            }
+            });
             sum
         })
         .collect();

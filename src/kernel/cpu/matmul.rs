@@ -89,22 +89,76 @@ pub fn matmul(out: ViewMut, a: View, b: View, alpha: f32, mode: Output, threads:
     if out.rows == 0 || out.columns == 0 {
         return;
     }
-    let work = out.rows * out.columns * a.columns;
-    let parallelism = match threads {
-        Threads::All if work >= 64 * 64 * 64 => Parallelism::Rayon(0),
-        _ => Parallelism::None,
-    };
+    let parallelism = parallelism(out.rows * out.columns * a.columns, threads);
     // SAFETY: the views were checked to lie within their slices when they were made, the output is borrowed
     // mutably and so overlaps neither input, and float32 has no invalid bit patterns.
     #[allow(unsafe_code)]
     unsafe {
-        gemm::gemm(
-            out.rows,
-            out.columns,
-            a.columns,
+        run(
             out.data.as_mut_ptr(),
+            out.row_stride,
+            a,
+            b,
+            alpha,
+            mode,
+            parallelism,
+        );
+    }
+}
+
+/// `a·b` as a new row-major matrix, whose memory is written once: it is not filled with zeros first.
+pub fn product(a: View, b: View) -> Vec<f32> {
+    assert_eq!(a.columns, b.rows);
+    let count = a.rows * b.columns;
+    if a.columns == 0 {
+        return vec![0.0; count];
+    }
+    let mut out = Vec::with_capacity(count);
+    if count == 0 {
+        return out;
+    }
+    let parallelism = parallelism(a.rows * b.columns * a.columns, Threads::All);
+    // SAFETY: as in `matmul`; the output has room for `count` values, `Replace` reads none of them and writes every one, so that all
+    // are initialised when the length is set.
+    #[allow(unsafe_code)]
+    unsafe {
+        let (to, stride) = (out.as_mut_ptr(), b.columns);
+        run(to, stride, a, b, 1.0, Output::Replace, parallelism);
+        out.set_len(count);
+    }
+    out
+}
+
+fn parallelism(work: usize, threads: Threads) -> Parallelism {
+    match threads {
+        Threads::All if work >= 64 * 64 * 64 => Parallelism::Rayon(0),
+        _ => Parallelism::None,
+    }
+}
+
+/// # Safety
+///
+/// `out` must be valid for writing `a.rows` rows of `b.columns` values, `row_stride` apart, and for reading them with
+/// [`Output::Accumulate`]; it must not overlap the inputs.
+#[allow(unsafe_code)]
+unsafe fn run(
+    out: *mut f32,
+    row_stride: usize,
+    a: View,
+    b: View,
+    alpha: f32,
+    mode: Output,
+    parallelism: Parallelism,
+) {
+    // SAFETY: the views lie within their slices; the rest is the caller's promise.
+    unsafe {
+        gemm::gemm(
+            a.rows,
+            b.columns,
+            a.columns,
+            out,
             1,
-            out.row_stride as isize,
+            row_stride as isize,
             mode == Output::Accumulate,
             a.data.as_ptr(),
             a.column_stride as isize,
@@ -152,6 +206,23 @@ mod tests {
             Threads::All,
         );
         assert_eq!(gram, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
+    }
+
+    #[test]
+    fn new_products() {
+        let (a, b) = (
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+            [1.0, 0.0, 2.0, 1.0, 0.0, 1.0],
+        );
+        let (a, b) = (View::new(&a, 2, 3), View::new(&b, 3, 2));
+        assert_eq!(product(a, b), [5.0, 5.0, 14.0, 11.0]);
+        let (a, b) = (b.transposed(), a.transposed());
+        assert_eq!(product(a, b), [5.0, 14.0, 5.0, 11.0]);
+        assert_eq!(
+            product(View::new(&[], 2, 0), View::new(&[], 0, 3)),
+            [0.0; 6]
+        );
+        assert!(product(View::new(&[], 0, 3), View::new(&[0.0; 6], 3, 2)).is_empty());
     }
 
     #[test]

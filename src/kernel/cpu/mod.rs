@@ -15,6 +15,7 @@ pub mod matmul;
 pub mod recurrent;
 #[cfg(test)]
 mod sequence_tests;
+pub mod sums;
 #[cfg(test)]
 mod tests;
 
