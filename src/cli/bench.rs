@@ -1,6 +1,7 @@
 //! `fireside bench`: what training and the screens cost on this machine.
 
 mod checkpoint;
+mod generate;
 mod machine;
 mod scaling;
 mod train;
@@ -8,7 +9,7 @@ mod train;
 use super::{CliError, Exit};
 use crate::ui;
 
-/// Measure training and screens on this machine
+/// Measure training, generation and screens on this machine
 #[derive(Debug, clap::Args)]
 pub struct Args {
     #[command(subcommand)]
@@ -21,6 +22,8 @@ pub enum What {
     Train(train::Args),
     /// How the cost of a step grows with context, vocabulary, batch, layers and threads
     Scaling(scaling::Args),
+    /// Tokens a second with the cache, alone and eight at a time, and without it
+    Generate(generate::GenerateArgs),
     /// How long training stands still for a checkpoint, and how much slower it is while one is written
     Checkpoint(checkpoint::Args),
     /// The cost of a frame, and the memory of the screens, with a run of a million steps
@@ -34,6 +37,7 @@ pub enum What {
 pub fn run(args: Args) -> Result<Exit, CliError> {
     match args.what {
         What::Train(args) => train::run(&args),
+        What::Generate(args) => generate::run(&args),
         What::Scaling(args) => scaling::run(&args),
         What::Checkpoint(args) => checkpoint::run(&args),
         What::Ui { json } => screens(json),

@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod devices;
 pub mod eval;
 pub mod export;
+mod history;
 pub mod import;
 pub mod man;
 mod open;

@@ -16,7 +16,6 @@ pub struct Opened {
     pub config: RunConfig,
     pub tokenizer: Tokenizer,
     pub model: LanguageModel,
-    pub device: burn::tensor::Device,
     pub entry: CheckpointEntry,
 }
 
@@ -70,7 +69,6 @@ pub fn open(name: &str, which: Which, device: &str) -> Result<Opened, CliError> 
         config,
         tokenizer,
         model,
-        device: chosen.device,
         entry,
     })
 }

@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 
+use super::history::History;
 use super::open::{self, Opened, parse_which};
 use super::{CliError, Exit};
 use crate::config::SampleConfig;
-use crate::generate::{GenerateError, Generator};
+use crate::generate::{Batch, GenerateError, Pick};
 use crate::run::checkpoint::Which;
 
 /// Let a trained model write
@@ -16,15 +17,15 @@ pub struct Args {
     /// What to go on from; `-` reads it from standard input (default: the run's first prompt)
     #[arg(long, short)]
     prompt: Option<String>,
-    /// Ask for prompts, one after another
+    /// Ask for prompts, one after another; they are remembered in the state folder
     #[arg(long, short, conflicts_with_all = ["prompt", "json"])]
     interactive: bool,
     /// Tokens to generate
     #[arg(long, short = 'n')]
     length: Option<usize>,
-    /// How many texts
-    #[arg(long, default_value_t = 1)]
-    count: usize,
+    /// How many texts, generated side by side: with the seed, the seed plus one, and so on
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    count: u16,
     /// 0 is greedy
     #[arg(long, short)]
     temperature: Option<f64>,
@@ -43,7 +44,7 @@ pub struct Args {
     /// The same seed gives the same text
     #[arg(long)]
     seed: Option<u64>,
-    /// Print each token as it comes (the default on a terminal)
+    /// Print each token as it comes (the default on a terminal; several texts are printed whole)
     #[arg(long, conflicts_with = "json")]
     stream: bool,
     /// One JSON object a text, with the probability of each token
@@ -82,29 +83,63 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
     }
 }
 
-/// A prompt a line, until the end of input.
+/// A prompt a line, until the end of input: with editing and history on a terminal, as they come otherwise.
 fn interact(args: &Args, opened: &Opened, mut settings: SampleConfig) -> Result<Exit, CliError> {
-    super::complain("type a prompt and Enter; Ctrl-D ends");
-    let mut lines = std::io::stdin().lock().lines();
+    let mut history = History::open();
+    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    if terminal {
+        super::complain(&format!(
+            "type a prompt and Enter, arrow keys for earlier ones; {QUIT} or Ctrl-C ends"
+        ));
+    }
     loop {
-        let _ = write!(std::io::stderr(), "> ");
-        let line = match lines.next() {
-            None => return Ok(Exit::Success),
-            Some(Err(error)) => {
-                return Err(CliError::failed(format!(
-                    "standard input cannot be read: {error}"
-                )));
-            }
-            Some(Ok(line)) => line,
+        let line = match terminal {
+            true => ask(&mut history),
+            false => next_line(),
+        };
+        let Some(line) = line
+            .map_err(|error| CliError::failed(format!("standard input cannot be read: {error}")))?
+        else {
+            return Ok(Exit::Success);
         };
         match write_texts(args, opened, &settings, &line) {
-            Ok(Written::All) => settings.seed = settings.seed.wrapping_add(args.count as u64),
+            Ok(Written::All) => {
+                settings.seed = settings.seed.wrapping_add(u64::from(args.count));
+            }
             Ok(Written::NobodyReads) => return Ok(Exit::Success),
             // A prompt that cannot be read is no reason to leave.
             Err(CliError::Usage(message) | CliError::Failed(message)) => {
                 super::complain(&format!("error: {message}"));
             }
         }
+    }
+}
+
+/// What ends a conversation, where the end of input cannot be typed.
+const QUIT: &str = "/quit";
+
+/// A line from the terminal; none to end.
+fn ask(history: &mut History) -> std::io::Result<Option<String>> {
+    let answer = dialoguer::Input::<String>::new()
+        .with_prompt("prompt")
+        .allow_empty(true)
+        .history_with(history)
+        .interact_text();
+    match answer {
+        Ok(line) if line.trim() == QUIT => Ok(None),
+        Ok(line) => Ok(Some(line)),
+        Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
+            Ok(None)
+        }
+        Err(dialoguer::Error::IO(error)) => Err(error),
+    }
+}
+
+fn next_line() -> std::io::Result<Option<String>> {
+    let mut line = String::new();
+    match std::io::stdin().lock().read_line(&mut line)? {
+        0 => Ok(None),
+        _ => Ok(Some(line.trim_end_matches(['\n', '\r']).to_string())),
     }
 }
 
@@ -174,6 +209,7 @@ struct Token {
     probability: f32,
 }
 
+/// Texts that go on from one prompt, generated side by side: the first with the seed of the settings, each other with the next.
 fn write_texts(
     args: &Args,
     opened: &Opened,
@@ -181,49 +217,62 @@ fn write_texts(
     prompt: &str,
 ) -> Result<Written, CliError> {
     let ids = prompt_ids(opened, prompt)?;
-    let stream = !args.json && (args.stream || std::io::stdout().is_terminal());
-    let mut out = std::io::stdout().lock();
-    for index in 0..args.count {
-        let settings = SampleConfig {
-            seed: settings.seed.wrapping_add(index as u64),
+    let settings: Vec<SampleConfig> = (0..u64::from(args.count))
+        .map(|index| SampleConfig {
+            seed: settings.seed.wrapping_add(index),
             ..settings.clone()
-        };
-        let generator = Generator::new(&opened.model, &ids, &settings).map_err(CliError::failed)?;
-        let written = match args.json {
-            true => write_json(&mut out, opened, &settings, prompt, generator),
-            false => write_text(&mut out, opened, &settings, prompt, generator, stream),
-        };
-        match written {
-            Ok(()) => {}
-            Err(NotWritten::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-                return Ok(Written::NobodyReads);
+        })
+        .collect();
+    let batch = Batch::new(&opened.model, &ids, &settings).map_err(CliError::failed)?;
+    let mut out = std::io::stdout().lock();
+    let stream = args.stream || std::io::stdout().is_terminal();
+    let written = if args.count == 1 && stream && !args.json {
+        stream_text(&mut out, opened, &settings[0], prompt, batch)
+    } else {
+        let mut texts: Vec<Vec<Pick>> = vec![Vec::new(); settings.len()];
+        for picks in batch.take(settings[0].length) {
+            let picks = picks.map_err(CliError::failed)?;
+            for (text, pick) in texts.iter_mut().zip(picks) {
+                text.push(pick);
             }
-            Err(NotWritten::Output(error)) => {
-                return Err(CliError::failed(format!(
-                    "standard output cannot be written: {error}"
-                )));
-            }
-            Err(NotWritten::Text(error)) => return Err(CliError::failed(error)),
         }
+        let mut texts = settings.iter().zip(&texts);
+        texts.try_for_each(|(settings, picks)| match args.json {
+            true => write_json(&mut out, opened, settings, prompt, picks),
+            false => {
+                let ids: Vec<u32> = picks.iter().map(|pick| pick.id).collect();
+                writeln!(out, "{prompt}{}", opened.tokenizer.decode(&ids))?;
+                Ok(out.flush()?)
+            }
+        })
+    };
+    match written {
+        Ok(()) => Ok(Written::All),
+        Err(NotWritten::Text(error)) => Err(CliError::failed(error)),
+        Err(NotWritten::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+            Ok(Written::NobodyReads)
+        }
+        Err(NotWritten::Output(error)) => Err(CliError::failed(format!(
+            "standard output cannot be written: {error}"
+        ))),
     }
-    Ok(Written::All)
 }
 
-fn write_text(
+fn stream_text(
     out: &mut dyn Write,
     opened: &Opened,
     settings: &SampleConfig,
     prompt: &str,
-    generator: Generator,
-    stream: bool,
+    batch: Batch,
 ) -> Result<(), NotWritten> {
     write!(out, "{prompt}")?;
+    out.flush()?;
     let mut decoder = opened.tokenizer.stream_decoder();
-    for pick in generator.take(settings.length) {
-        write!(out, "{}", decoder.push(pick?.id))?;
-        if stream {
-            out.flush()?;
+    for picks in batch.take(settings.length) {
+        for pick in picks? {
+            write!(out, "{}", decoder.push(pick.id))?;
         }
+        out.flush()?;
     }
     writeln!(out, "{}", decoder.finish())?;
     Ok(out.flush()?)
@@ -234,9 +283,8 @@ fn write_json(
     opened: &Opened,
     settings: &SampleConfig,
     prompt: &str,
-    generator: Generator,
+    picks: &[Pick],
 ) -> Result<(), NotWritten> {
-    let picks: Vec<_> = generator.take(settings.length).collect::<Result<_, _>>()?;
     let ids: Vec<u32> = picks.iter().map(|pick| pick.id).collect();
     let tokens: Vec<Token> = picks
         .iter()

@@ -9,7 +9,7 @@ use super::{Exported, File, tensors};
 use crate::model::named_tensors;
 use crate::state::NamedTensor;
 
-/// The module that loads the export; `tests/export.rs` holds it to our logits for every rung.
+/// The module that loads the export; `tests/export/` holds it to our logits for every rung.
 const MODULE: &str = include_str!("fireside_model.py");
 
 pub(super) fn files(exported: &Exported<'_>) -> Vec<File> {

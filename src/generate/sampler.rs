@@ -84,13 +84,18 @@ impl Sampler {
             .filter(|(_, score)| !score.is_nan() && *score != f64::NEG_INFINITY)
             .map(|(id, score)| (id, score / temperature))
             .collect();
-        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if self.temperature <= 0.0 {
-            candidates.truncate(1);
+        let kept = match (self.temperature <= 0.0, self.top_k) {
+            (true, _) => 1,
+            (false, 0) => candidates.len(),
+            (false, top_k) => top_k,
+        };
+        let order = |a: &(u32, f64), b: &(u32, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        // Of a large vocabulary only what is kept needs sorting.
+        if kept < candidates.len() {
+            candidates.select_nth_unstable_by(kept - 1, order);
+            candidates.truncate(kept);
         }
-        if self.top_k > 0 {
-            candidates.truncate(self.top_k);
-        }
+        candidates.sort_unstable_by(order);
         softmax(&mut candidates);
         if self.top_p < 1.0 {
             let mut sum = 0.0;

@@ -1,10 +1,16 @@
 //! What a model has read so far, and the logits of what comes next.
 
+use std::sync::Arc;
+
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
+use super::direct::{State, Weights};
 use crate::device::{DeviceFailure, guarded};
 use crate::model::{LanguageModel, Memory};
+
+/// A prompt that is longer is read in pieces by a model that has no limit.
+const PIECE: usize = 512;
 
 /// Why there is no text.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,18 +31,40 @@ pub enum GenerateError {
 /// One or several sequences that grow token by token.
 ///
 /// A recurrent model carries its state on without end. A transformer sees at most `context_length` tokens: when its cache is
-/// full, the newest half of the context is read again from position 0 and generation goes on from there (a prompt longer
-/// than the context starts with its newest `context_length` tokens). Between two such slides, logits are those of a whole forward pass
-/// over the tokens in the cache.
+/// full, the newest half of the context (`context_length / 2` tokens) is read again from position 0 and generation goes on from
+/// there (a prompt longer than the context starts with its newest `context_length` tokens). Between two such slides, logits are
+/// those of a whole forward pass over the tokens in the cache.
+///
+/// On the CPU the weights are laid out once and read without the framework; the numbers of a sequence then do not depend on the
+/// sequences beside it. Elsewhere, or with kernels switched off, sequences of equal length advance as one batch of tensors.
 #[derive(Debug)]
 pub struct Session {
-    model: LanguageModel,
-    device: Device,
-    /// Sequences of equal length advance as one batch.
-    groups: Vec<Group>,
+    reader: Reader,
     logits: Vec<Vec<f32>>,
 }
 
+#[derive(Debug)]
+enum Reader {
+    Direct(Direct),
+    Tensors(Box<Tensors>),
+}
+
+#[derive(Debug)]
+struct Direct {
+    weights: Arc<Weights>,
+    states: Vec<State>,
+    /// What is in the states; not kept for models that never slide.
+    windows: Vec<Vec<u32>>,
+}
+
+#[derive(Debug)]
+struct Tensors {
+    model: LanguageModel,
+    device: Device,
+    groups: Vec<Group>,
+}
+
+/// Sequences of equal length.
 #[derive(Debug)]
 struct Group {
     /// Which sequences these are.
@@ -52,46 +80,45 @@ impl Session {
     /// # Errors
     /// An empty prompt, a token outside the vocabulary, or a device that failed.
     pub fn new(model: &LanguageModel, prompts: &[Vec<u32>]) -> Result<Self, GenerateError> {
-        let vocab = model.vocab_size();
-        for (prompt, tokens) in prompts.iter().enumerate() {
-            if tokens.is_empty() {
-                return Err(GenerateError::EmptyPrompt(prompt));
+        check(model, prompts)?;
+        let mut logits = vec![Vec::new(); prompts.len()];
+        let reader = match Weights::of(model) {
+            Some(weights) => {
+                let mut direct = Direct {
+                    weights: Arc::new(weights),
+                    states: Vec::new(),
+                    windows: Vec::new(),
+                };
+                for (prompt, logits) in prompts.iter().zip(&mut logits) {
+                    *logits = direct.open(prompt);
+                }
+                Reader::Direct(direct)
             }
-            if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) {
-                return Err(GenerateError::OutsideVocabulary {
-                    prompt,
-                    token,
-                    vocab,
-                });
-            }
-        }
-        let model = model.valid();
-        let device = model.device();
-        let mut groups: Vec<Group> = Vec::new();
-        for (index, tokens) in prompts.iter().enumerate() {
-            let same = |group: &&mut Group| prompts[group.members[0]].len() == tokens.len();
-            match groups.iter_mut().find(same) {
-                Some(group) => group.members.push(index),
-                None => groups.push(Group {
-                    members: vec![index],
-                    memory: model.memory(0),
-                    window: Vec::new(),
-                }),
-            }
-        }
-        let mut session = Session {
-            model,
-            device,
-            groups: Vec::new(),
-            logits: vec![Vec::new(); prompts.len()],
+            None => Reader::Tensors(Box::new(Tensors::new(model, prompts, &mut logits)?)),
         };
-        for mut group in groups {
-            let rows = group.members.iter().map(|&index| prompts[index].clone());
-            let rows = rows.collect();
-            guarded(&session.device.clone(), || session.read(&mut group, rows))?;
-            session.groups.push(group);
+        Ok(Session { reader, logits })
+    }
+
+    /// Several sequences that all begin with `prompt`, which is read once where that is possible.
+    ///
+    /// # Errors
+    /// An empty prompt, a token outside the vocabulary, or a device that failed.
+    pub fn copies(
+        model: &LanguageModel,
+        prompt: &[u32],
+        count: usize,
+    ) -> Result<Self, GenerateError> {
+        let mut session = Self::new(model, &[prompt.to_vec()])?;
+        match &mut session.reader {
+            Reader::Direct(direct) => {
+                direct.states = vec![direct.states[0].clone(); count];
+                direct.windows = vec![direct.windows[0].clone(); count];
+                session.logits = vec![session.logits[0].clone(); count];
+                Ok(session)
+            }
+            Reader::Tensors(_) if count == 1 => Ok(session),
+            Reader::Tensors(_) => Self::new(model, &vec![prompt.to_vec(); count]),
         }
-        Ok(session)
     }
 
     /// How many sequences there are.
@@ -116,68 +143,186 @@ impl Session {
     /// # Panics
     /// If there is not exactly one token a sequence, or a token outside the vocabulary: the caller picks tokens from the
     /// logits of this very session.
-    pub fn next_logits(&mut self, tokens: &[u32]) -> Result<Vec<Vec<f32>>, GenerateError> {
+    pub fn next_logits(&mut self, tokens: &[u32]) -> Result<&[Vec<f32>], GenerateError> {
         assert_eq!(tokens.len(), self.len(), "one token for each sequence");
-        let device = self.device.clone();
+        match &mut self.reader {
+            Reader::Direct(direct) => self.logits = direct.advance(tokens),
+            Reader::Tensors(tensors) => tensors.advance_all(tokens, &mut self.logits)?,
+        }
+        Ok(&self.logits)
+    }
+}
+
+fn check(model: &LanguageModel, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
+    let vocab = model.vocab_size();
+    for (prompt, tokens) in prompts.iter().enumerate() {
+        if tokens.is_empty() {
+            return Err(GenerateError::EmptyPrompt(prompt));
+        }
+        if let Some(&token) = tokens.iter().find(|&&token| token as usize >= vocab) {
+            return Err(GenerateError::OutsideVocabulary {
+                prompt,
+                token,
+                vocab,
+            });
+        }
+    }
+    Ok(())
+}
+
+/// What a full window keeps, and the token after it.
+fn slid(window: &[u32], token: u32) -> Vec<u32> {
+    let mut kept = window[window.len() - window.len() / 2..].to_vec();
+    kept.push(token);
+    kept
+}
+
+impl Direct {
+    /// Starts one more sequence and returns the logits of what follows it.
+    fn open(&mut self, prompt: &[u32]) -> Vec<f32> {
+        let mut states = [self.weights.state()];
+        let room = self.weights.room(&states[0]);
+        let prompt = match room {
+            Some(room) => &prompt[prompt.len().saturating_sub(room)..],
+            None => prompt,
+        };
+        let mut logits = Vec::new();
+        for piece in prompt.chunks(room.unwrap_or(PIECE)) {
+            logits = self.weights.read(&mut states, &[piece.to_vec()]).concat();
+        }
+        self.states.extend(states);
+        self.windows.push(match room {
+            Some(_) => prompt.to_vec(),
+            None => Vec::new(),
+        });
+        logits
+    }
+
+    fn advance(&mut self, tokens: &[u32]) -> Vec<Vec<f32>> {
+        let mut read = Vec::with_capacity(tokens.len());
+        let sequences = self.states.iter_mut().zip(&mut self.windows);
+        for ((state, window), &token) in sequences.zip(tokens) {
+            match self.weights.room(state) {
+                Some(0) => {
+                    *state = self.weights.state();
+                    *window = slid(window, token);
+                    read.push(window.clone());
+                }
+                Some(_) => {
+                    window.push(token);
+                    read.push(vec![token]);
+                }
+                None => read.push(vec![token]),
+            }
+        }
+        self.weights.read(&mut self.states, &read)
+    }
+}
+
+impl Tensors {
+    fn new(
+        model: &LanguageModel,
+        prompts: &[Vec<u32>],
+        logits: &mut [Vec<f32>],
+    ) -> Result<Self, GenerateError> {
+        let model = model.valid();
+        let mut tensors = Tensors {
+            device: model.device(),
+            model,
+            groups: Vec::new(),
+        };
+        let mut members: Vec<Vec<usize>> = Vec::new();
+        for (index, tokens) in prompts.iter().enumerate() {
+            let same = |group: &&mut Vec<usize>| prompts[group[0]].len() == tokens.len();
+            match members.iter_mut().find(same) {
+                Some(group) => group.push(index),
+                None => members.push(vec![index]),
+            }
+        }
+        for members in members {
+            let rows = members.iter().map(|&index| prompts[index].clone());
+            let rows = rows.collect();
+            let mut group = Group {
+                memory: tensors.model.memory(0),
+                window: Vec::new(),
+                members,
+            };
+            guarded(&tensors.device, || tensors.read(&mut group, rows, logits))?;
+            tensors.groups.push(group);
+        }
+        Ok(tensors)
+    }
+
+    fn advance_all(
+        &mut self,
+        tokens: &[u32],
+        logits: &mut [Vec<f32>],
+    ) -> Result<(), GenerateError> {
         let mut groups = std::mem::take(&mut self.groups);
         for group in &mut groups {
-            let rows: Vec<Vec<u32>> = group
-                .members
-                .iter()
-                .map(|&index| vec![tokens[index]])
-                .collect();
-            guarded(&device, || {
+            let tokens: Vec<u32> = group.members.iter().map(|&index| tokens[index]).collect();
+            let tokens = tokens.into_iter();
+            guarded(&self.device, || {
                 if self.model.room(&group.memory) == Some(0) {
-                    self.slide(group, rows)
+                    let rows = group.window.iter().zip(tokens);
+                    let rows = rows.map(|(window, token)| slid(window, token)).collect();
+                    self.read(group, rows, logits)
                 } else {
-                    self.advance(group, rows)
+                    let rows = tokens.map(|token| vec![token]).collect();
+                    self.advance(group, rows, logits)
                 }
             })?;
         }
         self.groups = groups;
-        Ok(self.logits.clone())
+        Ok(())
     }
 
     /// Starts a group over from these rows, the newest part of them where they are longer than the context.
-    fn read(&mut self, group: &mut Group, mut rows: Vec<Vec<u32>>) -> Result<(), GenerateError> {
+    fn read(
+        &self,
+        group: &mut Group,
+        mut rows: Vec<Vec<u32>>,
+        logits: &mut [Vec<f32>],
+    ) -> Result<(), GenerateError> {
         group.memory = self.model.memory(rows.len());
         group.window = vec![Vec::new(); rows.len()];
-        if let Some(room) = self.model.room(&group.memory) {
-            for row in &mut rows {
-                row.drain(..row.len().saturating_sub(room));
+        let piece = match self.model.room(&group.memory) {
+            Some(room) => {
+                for row in &mut rows {
+                    row.drain(..row.len().saturating_sub(room));
+                }
+                room
             }
+            None => PIECE,
+        };
+        // Rows of a group are equally long.
+        let length = rows.first().map_or(0, Vec::len);
+        for start in (0..length).step_by(piece.max(1)) {
+            let end = (start + piece).min(length);
+            let pieces = rows.iter().map(|row| row[start..end].to_vec()).collect();
+            self.advance(group, pieces, logits)?;
         }
-        self.advance(group, rows)
+        Ok(())
     }
 
-    /// Keeps the newest half of a full context, adds the new tokens and reads the lot again from position 0.
-    fn slide(&mut self, group: &mut Group, rows: Vec<Vec<u32>>) -> Result<(), GenerateError> {
-        let kept = group
-            .window
-            .iter()
-            .zip(rows)
-            .map(|(window, row)| {
-                let mut kept = window[window.len() - window.len() / 2..].to_vec();
-                kept.extend(row);
-                kept
-            })
-            .collect();
-        self.read(group, kept)
-    }
-
-    fn advance(&mut self, group: &mut Group, rows: Vec<Vec<u32>>) -> Result<(), GenerateError> {
+    fn advance(
+        &self,
+        group: &mut Group,
+        rows: Vec<Vec<u32>>,
+        logits: &mut [Vec<f32>],
+    ) -> Result<(), GenerateError> {
         let shape = [rows.len(), rows[0].len()];
         let ids: Vec<i32> = rows.iter().flatten().map(|&token| token as i32).collect();
         let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, shape), &self.device);
-        let logits = self.model.advance(tokens, &mut group.memory); // [members, vocab]
-        let [_, vocab] = logits.dims();
-        let values = logits
+        let next = self.model.advance(tokens, &mut group.memory); // [members, vocab]
+        let [_, vocab] = next.dims();
+        let values = next
             .try_into_data()
             .map_err(DeviceFailure::from)?
             .try_into_vec::<f32>()
             .map_err(|error| DeviceFailure::new(&error.to_string()))?;
         for (&index, row) in group.members.iter().zip(values.chunks(vocab)) {
-            self.logits[index] = row.to_vec();
+            logits[index] = row.to_vec();
         }
         if self.model.room(&group.memory).is_some() {
             for (window, row) in group.window.iter_mut().zip(rows) {

@@ -50,7 +50,7 @@ fn sequences_of_unequal_length_do_not_disturb_each_other() {
     for (name, config) in variants() {
         let model = LanguageModel::new(&config, VOCAB, 2, &device);
         let mut session = Session::new(&model, &prompts).unwrap();
-        let logits = session.next_logits(&[1, 2, 3, 4]).unwrap();
+        let logits = session.next_logits(&[1, 2, 3, 4]).unwrap().to_vec();
         for (index, prompt) in prompts.iter().enumerate() {
             let mut text = prompt.clone();
             text.push(index as u32 + 1);
@@ -76,7 +76,7 @@ fn a_full_context_keeps_its_newest_half() {
         let mut session = Session::new(&model, std::slice::from_ref(&prompt)).unwrap();
         let newest = &prompt[3..];
         assert_close(&session.logits()[0], &whole(&model, newest, &device), &name);
-        let logits = session.next_logits(&[5]).unwrap();
+        let logits = session.next_logits(&[5]).unwrap().to_vec();
         let mut half = newest[context - context / 2..].to_vec();
         half.push(5);
         assert_close(&logits[0], &whole(&model, &half, &device), &name);

@@ -22,14 +22,14 @@ pub struct Decoder {
     /// Learned positions: `[context_length, d_model]`.
     pub position_embedding: Option<Embedding>,
     /// Fixed positions: `[context_length, d_model]`.
-    sinusoids: Option<Tensor<2>>,
+    pub(crate) sinusoids: Option<Tensor<2>>,
     pub blocks: Vec<TransformerBlock>,
     /// Only with `norm = "pre"`: a post-norm block already ends in one.
     pub final_norm: Option<LayerNorm>,
     /// None with a tied head.
     pub head: Option<Linear>,
     #[module(skip)]
-    embedding_scale: Option<f64>,
+    pub(crate) embedding_scale: Option<f64>,
     #[module(skip)]
     context_length: usize,
     #[module(skip)]

@@ -1,4 +1,4 @@
-"""Holds fireside's exports to `transformers`, and makes GPT-2 folders with it for fireside to import. Run by tests/export.rs.
+"""Holds fireside's exports to `transformers`, and makes GPT-2 folders with it for fireside to import. Run by tests/export/.
 
     hf.py check MANIFEST    compares every export that the JSON file MANIFEST lists with what it should compute
     hf.py make FOLDER       writes random GPT-2 folders, and expected.json with their logits

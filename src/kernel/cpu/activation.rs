@@ -71,6 +71,24 @@ pub fn forward(kind: Activation, x: &[f32]) -> Vec<f32> {
     y
 }
 
+/// Element-wise, in place, on this thread.
+pub fn apply(kind: Activation, x: &mut [f32]) {
+    match kind {
+        Activation::Relu => each(x, |x| value(Activation::Relu, x)),
+        Activation::Gelu => each(x, |x| value(Activation::Gelu, x)),
+        Activation::GeluTanh => each(x, |x| value(Activation::GeluTanh, x)),
+    }
+}
+
+#[inline(always)]
+fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
+    vectorize!({
+        for x in x {
+            *x = f(*x);
+        }
+    });
+}
+
 #[inline(always)]
 fn map(y: &mut [f32], x: &[f32], f: impl Fn(f32) -> f32) {
     vectorize!({

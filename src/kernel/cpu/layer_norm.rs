@@ -60,6 +60,25 @@ pub fn forward(
     )
 }
 
+/// One row `[d]` into another, on this thread.
+pub fn row(y: &mut [f32], x: &[f32], gamma: &[f32], beta: Option<&[f32]>, epsilon: f32) {
+    vectorize!({
+        let (mean, inverse) = moments(x, epsilon);
+        match beta {
+            Some(beta) => {
+                for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                    *y = (x - mean) * inverse * g + b;
+                }
+            }
+            None => {
+                for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
+                    *y = (x - mean) * inverse * g;
+                }
+            }
+        }
+    });
+}
+
 /// Mean and 1/sqrt(variance + epsilon), in eight partial sums so that the loops vectorise.
 #[inline(always)]
 fn moments(x: &[f32], epsilon: f32) -> (f32, f32) {

@@ -20,17 +20,21 @@ pub fn bias_activation(
         None => input,
     };
     if kernel::takes(&input) {
-        let kind = match kind {
-            ActivationKind::Relu => kernel::Activation::Relu,
-            ActivationKind::Gelu => kernel::Activation::Gelu,
-            ActivationKind::GeluTanh => kernel::Activation::GeluTanh,
-        };
-        return kernel::activation(kind, input);
+        return kernel::activation(kernel_kind(kind), input);
     }
     match kind {
         ActivationKind::Relu => activation::relu(input),
         ActivationKind::Gelu => gelu(input),
         ActivationKind::GeluTanh => gelu_tanh(input),
+    }
+}
+
+/// The kernel of an activation.
+pub(crate) fn kernel_kind(kind: ActivationKind) -> kernel::Activation {
+    match kind {
+        ActivationKind::Relu => kernel::Activation::Relu,
+        ActivationKind::Gelu => kernel::Activation::Gelu,
+        ActivationKind::GeluTanh => kernel::Activation::GeluTanh,
     }
 }
 

@@ -20,7 +20,7 @@ pub struct CausalAttention {
     /// `[d_model, d_model]`
     pub output: Linear,
     #[module(skip)]
-    n_heads: usize,
+    pub(crate) n_heads: usize,
     #[module(skip)]
     dropout: f64,
 }

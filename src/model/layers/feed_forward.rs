@@ -15,7 +15,7 @@ pub struct FeedForward {
     pub up: Linear,
     pub down: Linear,
     #[module(skip)]
-    activation: ActivationKind,
+    pub(crate) activation: ActivationKind,
 }
 
 /// What a feed-forward layer is made of.

@@ -32,9 +32,9 @@ pub struct PastAttention {
     /// `W` of the attentional vector: `[2·hidden, hidden]`.
     pub combine: Linear,
     #[module(skip)]
-    kind: ScoreKind,
+    pub(crate) kind: ScoreKind,
     #[module(skip)]
-    span: usize,
+    pub(crate) span: usize,
 }
 
 impl PastAttention {

@@ -24,7 +24,7 @@ pub struct Recurrent {
     /// `[gates·hidden]`
     pub bias_hh: Param<Tensor<1>>,
     #[module(skip)]
-    cell: CellKind,
+    pub(crate) cell: CellKind,
 }
 
 /// What one layer carries from step to step.

@@ -19,7 +19,7 @@ pub struct TransformerBlock {
     pub feed_forward_norm: LayerNorm,
     pub feed_forward: FeedForward,
     #[module(skip)]
-    norm: NormKind,
+    pub(crate) norm: NormKind,
     #[module(skip)]
     dropout: f64,
 }

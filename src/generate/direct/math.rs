@@ -1,0 +1,89 @@
+//! Operations on single rows, on this thread.
+
+use crate::kernel::simd::{exp, sigmoid, tanh, vectorize};
+
+/// Scores to weights that sum to 1, in place.
+#[inline(always)]
+pub fn softmax(scores: &mut [f32]) {
+    let mut highest = [f32::NEG_INFINITY; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        for (high, value) in highest.iter_mut().zip(chunk) {
+            *high = if *value > *high { *value } else { *high };
+        }
+    }
+    let mut largest = f32::NEG_INFINITY;
+    for value in highest.iter().chain(rest) {
+        largest = if *value > largest { *value } else { largest };
+    }
+    for score in scores.iter_mut() {
+        *score = exp(*score - largest);
+    }
+    let mut lanes = [0.0f32; 16];
+    let (chunks, rest) = scores.as_chunks::<16>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane += value;
+        }
+    }
+    let mut sum = 0.0;
+    for value in lanes.iter().chain(rest) {
+        sum += value;
+    }
+    for score in scores {
+        *score /= sum;
+    }
+}
+
+/// `a += b`
+pub fn add(a: &mut [f32], b: &[f32]) {
+    vectorize!({
+        for (a, b) in a.iter_mut().zip(b) {
+            *a += b;
+        }
+    });
+}
+
+/// `h' = tanh(x + a)`
+pub fn rnn(x: &[f32], a: &[f32], h: &mut [f32]) {
+    vectorize!({
+        for ((h, x), a) in h.iter_mut().zip(x).zip(a) {
+            *h = tanh(x + a);
+        }
+    });
+}
+
+/// Gates: reset, update, new; `a` is the recurrent half with its bias.
+pub fn gru(x: &[f32], a: &[f32], h: &mut [f32]) {
+    let n = h.len();
+    let [xr, xz, xn] = parts(x, n);
+    let [ar, az, an] = parts(a, n);
+    vectorize!({
+        for i in 0..n {
+            let reset = sigmoid(xr[i] + ar[i]);
+            let update = sigmoid(xz[i] + az[i]);
+            let new = tanh(xn[i] + reset * an[i]);
+            h[i] = new + update * (h[i] - new);
+        }
+    });
+}
+
+/// Gates: input, forget, cell, output.
+pub fn lstm(x: &[f32], a: &[f32], h: &mut [f32], c: &mut [f32]) {
+    let n = h.len();
+    let [xi, xf, xg, xo] = parts(x, n);
+    let [ai, af, ag, ao] = parts(a, n);
+    let c = &mut c[..n];
+    vectorize!({
+        for i in 0..n {
+            let kept = sigmoid(xf[i] + af[i]) * c[i];
+            c[i] = kept + sigmoid(xi[i] + ai[i]) * tanh(xg[i] + ag[i]);
+            h[i] = sigmoid(xo[i] + ao[i]) * tanh(c[i]);
+        }
+    });
+}
+
+/// `N` parts of `width` each.
+fn parts<const N: usize>(row: &[f32], width: usize) -> [&[f32]; N] {
+    std::array::from_fn(|part| &row[part * width..][..width])
+}

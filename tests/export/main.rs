@@ -1,0 +1,9 @@
+//! Models that leave and arrive. What needs no Python is tested without; the rest, against `transformers` itself, runs where
+//! `FIRESIDE_PYTHON` (or `python3`) can import it, and says so where it cannot.
+
+mod folders;
+mod made;
+mod place;
+mod refused;
+mod runs;
+mod transformers;

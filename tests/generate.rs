@@ -1,0 +1,420 @@
+//! `fireside sample` and `fireside eval` as processes: what they write, on any number of threads, and what they refuse.
+
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use burn::tensor::Device;
+use fireside::config::{self, Source};
+use fireside::model::{LanguageModel, named_tensors};
+use fireside::protocol::CheckpointReason;
+use fireside::run::RunDir;
+use fireside::run::checkpoint::{self, Checkpoint, CheckpointMeta};
+use fireside::tokenizer::Tokenizer;
+use serde_json::Value;
+
+const TEXT: &str =
+    "Once upon a time there was an old mill by the river,\nand in the mill there lived a miller.\n";
+
+struct Place {
+    dir: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        Place {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// A run with one checkpoint of initial weights.
+    fn make(&self, name: &str, preset: &str, sets: &[&str]) {
+        let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
+        let config = config::load(Source::Preset(preset.into()), &sets).unwrap();
+        let text = TEXT.repeat(8);
+        let tokenizer =
+            Tokenizer::train(&config.tokenizer, &text, &mut fireside::progress::ignore).unwrap();
+        let model = LanguageModel::new(&config.model, tokenizer.vocab_size(), 3, &Device::flex());
+        let root = self.path("runs");
+        let run = RunDir::create(&root, Some(&root.join(name)), &config).unwrap();
+        run.write_tokenizer(&tokenizer.to_json()).unwrap();
+        let meta = CheckpointMeta {
+            step: 0,
+            reason: CheckpointReason::User,
+            best: false,
+            val_loss: None,
+        };
+        let weights = Checkpoint {
+            model: named_tensors(&model),
+            optimizer: Vec::new(),
+            carried: Vec::new(),
+            state: serde_json::json!({}),
+        };
+        checkpoint::write(run.path(), &meta, &weights).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .env_remove("FIRESIDE_RUNS")
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env("XDG_CACHE_HOME", self.path("cache"))
+            .env("XDG_DATA_HOME", self.path("data"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str], input: &str) -> String {
+        let output = self.run(arguments, input);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn fails(&self, code: i32, arguments: &[&str]) -> String {
+        let output = self.run(arguments, "");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+}
+
+fn objects(text: &str) -> Vec<Value> {
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn the_same_seed_writes_the_same_text_on_any_number_of_threads() {
+    let place = Place::new();
+    // Wide enough that products are shared among threads.
+    let wide: [(&str, &[&str]); 3] = [
+        (
+            "gpt",
+            &[
+                "model.d_model=512",
+                "model.n_layers=1",
+                "tokenizer.vocab_size=300",
+            ],
+        ),
+        (
+            "char-rnn",
+            &[
+                "model.hidden_size=512",
+                "model.cell=\"lstm\"",
+                "model.n_layers=1",
+            ],
+        ),
+        (
+            "lstm-attention",
+            &[
+                "model.hidden_size=512",
+                "model.n_layers=1",
+                "tokenizer.kind=\"char\"",
+            ],
+        ),
+    ];
+    for (preset, sets) in wide {
+        let mut all = vec!["model.context_length=32"];
+        all.extend(sets);
+        place.make(preset, preset, &all);
+        let write = |threads: &str| {
+            let output = place
+                .command(&[
+                    "sample",
+                    preset,
+                    "--prompt",
+                    "Once upon a time there",
+                    "-n",
+                    "80",
+                    "--count",
+                    "3",
+                    "--json",
+                    "--seed",
+                    "5",
+                    "--temperature",
+                    "1",
+                ])
+                .env("RAYON_NUM_THREADS", threads)
+                .output()
+                .unwrap();
+            assert!(output.status.success());
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let one = write("1");
+        assert_eq!(objects(&one).len(), 3);
+        // Probabilities included.
+        assert_eq!(one, write("2"), "{preset}");
+        assert_eq!(one, write("3"), "{preset}");
+    }
+}
+
+#[test]
+fn texts_side_by_side_are_those_of_their_own_seeds() {
+    let place = Place::new();
+    place.make(
+        "gpt",
+        "gpt",
+        &["tokenizer.vocab_size=300", "model.n_layers=2"],
+    );
+    let sample = |more: &[&str]| {
+        let mut all = vec!["sample", "gpt", "--prompt", "Once", "-n", "100"];
+        all.extend(more);
+        place.ok(&all, "")
+    };
+    let together = objects(&sample(&["--count", "4", "--seed", "10", "--json"]));
+    for (index, text) in together.iter().enumerate() {
+        let seed = (10 + index).to_string();
+        let alone = objects(&sample(&["--seed", &seed, "--json"]));
+        assert_eq!(&alone[0], text);
+        assert_eq!(text["seed"], 10 + index);
+        let tokens = text["tokens"].as_array().unwrap();
+        assert_eq!(tokens.len(), 100);
+        for token in tokens {
+            let probability = token["probability"].as_f64().unwrap();
+            assert!(probability > 0.0 && probability <= 1.0);
+            assert!(token["id"].is_u64() && token["text"].is_string());
+        }
+        // The same text as lines, streamed or not.
+        let line = format!("Once{}\n", text["text"].as_str().unwrap());
+        assert_eq!(sample(&["--seed", &seed]), line);
+        assert_eq!(sample(&["--seed", &seed, "--stream"]), line);
+    }
+    let settings = [
+        "--seed",
+        "10",
+        "--temperature",
+        "0.5",
+        "--top-k",
+        "3",
+        "--top-p",
+        "0.9",
+        "--min-p",
+        "0.05",
+        "--repetition-penalty",
+        "1.2",
+        "--json",
+    ];
+    let text = &objects(&sample(&settings))[0];
+    for (key, value) in [
+        ("temperature", 0.5),
+        ("top_k", 3.0),
+        ("repetition_penalty", 1.2),
+    ] {
+        assert_eq!(text[key].as_f64(), Some(value));
+    }
+    assert_ne!(text["text"], together[0]["text"]);
+    for (arguments, sentence) in [
+        (["--count", "0"], "--count"),
+        (["--temperature=-1", "--json"], "temperature"),
+        (["--top-p", "1.5"], "--top-p must be between 0 and 1"),
+        (["--repetition-penalty", "0"], "must be above 0"),
+    ] {
+        let mut all = vec!["sample", "gpt"];
+        all.extend(arguments);
+        let message = place.fails(2, &all);
+        assert!(message.contains(sentence), "{message}");
+    }
+}
+
+#[test]
+fn prompts_come_from_standard_input_too() {
+    let place = Place::new();
+    place.make("r", "char-rnn", &["model.hidden_size=16"]);
+    let fixed = ["-n", "12", "--seed", "3"];
+    let run = |arguments: &[&str], input: &str| {
+        let mut all = vec!["sample", "r"];
+        all.extend(arguments);
+        all.extend(fixed);
+        place.ok(&all, input)
+    };
+    let given = run(&["--prompt", "Once"], "");
+    assert_eq!(run(&["--prompt", "-"], "Once\n"), given);
+    // One prompt a line; the first text is that of the seed, the second that of the next.
+    let talked = run(&["--interactive"], "Once\nthere\n");
+    assert!(talked.starts_with(&given), "{talked}");
+    assert!(talked[given.len()..].starts_with("there"), "{talked}");
+    // What the vocabulary lacks is named with its place, and is no reason to stop a conversation.
+    let message = place.fails(2, &["sample", "r", "--prompt", "Once \u{4e16}"]);
+    for part in [
+        "\u{4e16}",
+        "at byte 5",
+        "leave it out",
+        "tokenizer.kind = \"bpe\"",
+    ] {
+        assert!(message.contains(part), "{part}: {message}");
+    }
+    let output = place.run(&["sample", "r", "-i", "-n", "3"], "\u{4e16}\nOnce\n");
+    assert!(output.status.success());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at byte 0"));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("Once"));
+    place.make(
+        "w",
+        "word-gru",
+        &["model.hidden_size=16", "tokenizer.min_freq=1"],
+    );
+    let message = place.fails(2, &["sample", "w", "--prompt", "Once upon a zeppelin"]);
+    assert!(message.contains("\"zeppelin\" at byte 12"), "{message}");
+}
+
+#[test]
+fn a_conversation_remembers_its_prompts() {
+    let place = Place::new();
+    place.make("r", "char-rnn", &["model.hidden_size=16"]);
+    let talk = |keys: &str| -> String {
+        let pair = portable_pty::native_pty_system()
+            .openpty(portable_pty::PtySize::default())
+            .unwrap();
+        let mut command = portable_pty::CommandBuilder::new(env!("CARGO_BIN_EXE_fireside"));
+        command.args(["sample", "r", "-i", "-n", "5"]);
+        command.cwd(place.dir.path());
+        command.env("XDG_STATE_HOME", place.path("state"));
+        command.env("TERM", "xterm");
+        let mut child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let mut reader = pair.master.try_clone_reader().unwrap();
+        let said = Arc::new(Mutex::new(String::new()));
+        let hearing = {
+            let said = Arc::clone(&said);
+            std::thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                // A closed terminal ends with an error on Linux.
+                while let Ok(count @ 1..) = reader.read(&mut buffer) {
+                    let text = String::from_utf8_lossy(&buffer[..count]);
+                    said.lock().unwrap().push_str(&text);
+                }
+            })
+        };
+        let mut writer = pair.master.take_writer().unwrap();
+        for line in keys.split_inclusive('\r') {
+            // Typing waits to be asked, as people do.
+            let began = Instant::now();
+            while !said.lock().unwrap().ends_with("prompt: ") {
+                assert!(began.elapsed() < Duration::from_secs(60), "{said:?}");
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            std::thread::sleep(Duration::from_millis(200));
+            said.lock().unwrap().push('|');
+            writer.write_all(line.as_bytes()).unwrap();
+            writer.flush().unwrap();
+        }
+        assert!(child.wait().unwrap().success());
+        drop(writer);
+        drop(pair.master);
+        hearing.join().unwrap();
+        said.lock().unwrap().clone()
+    };
+    let said = talk("Once\r/quit\r");
+    assert!(said.contains("prompt") && said.contains("Once"), "{said}");
+    // Up brings back the prompt of the last conversation.
+    let said = talk("\u{1b}[A\r/quit\r");
+    assert!(said.matches("Once").count() >= 2, "{said}");
+    let kept = std::fs::read_to_string(place.path("state/fireside/prompts")).unwrap();
+    assert!(kept.starts_with("Once\n"), "{kept}");
+}
+
+#[test]
+fn eval_slides_over_any_text() {
+    let place = Place::new();
+    place.make(
+        "r",
+        "gpt",
+        &[
+            "tokenizer.vocab_size=300",
+            "model.n_layers=1",
+            "model.context_length=16",
+        ],
+    );
+    std::fs::write(place.path("text.txt"), TEXT.repeat(10)).unwrap();
+    let eval = |more: &[&str]| {
+        let mut all = vec!["eval", "r", "--path", "text.txt", "--json"];
+        all.extend(more);
+        objects(&place.ok(&all, "")).remove(0)
+    };
+    let half = eval(&[]);
+    assert_eq!(
+        (&half["stride"], &half["context_length"]),
+        (&8.into(), &16.into())
+    );
+    assert_eq!(half["bytes"], TEXT.len() * 10);
+    let number = |value: &Value, key: &str| value[key].as_f64().unwrap();
+    let loss = number(&half, "loss");
+    assert!((number(&half, "perplexity") - loss.exp()).abs() < 1e-9);
+    let (tokens, bytes) = (number(&half, "tokens"), number(&half, "bytes"));
+    let bits = loss * tokens / std::f64::consts::LN_2 / bytes;
+    assert!((number(&half, "bits_per_byte") - bits).abs() < 1e-9);
+    let error = number(&half, "standard_error");
+    assert!(error > 0.0 && error < 0.2, "{error}");
+    assert_eq!(
+        number(&half, "windows"),
+        ((tokens - 1.0 - 16.0) / 8.0).ceil() + 1.0
+    );
+    let apart = eval(&["--stride", "16"]);
+    assert_ne!(apart["loss"], half["loss"]);
+    assert!((number(&apart, "loss") - loss).abs() < 0.2);
+    let words = place.ok(&["eval", "r", "--path", "-"], TEXT);
+    assert!(words.contains('±') && words.contains("8 apart"), "{words}");
+    // One window has no standard error.
+    let short = objects(&place.ok(&["eval", "r", "--path", "-", "--json"], "Once upon")).remove(0);
+    assert!(short["standard_error"].is_null() && short["loss"].is_number());
+    let message = place.fails(2, &["eval", "r", "--path", "text.txt", "--stride", "17"]);
+    assert!(
+        message.contains("between 1 and the context length of this model, 16"),
+        "{message}"
+    );
+    let output = place.run(&["eval", "r", "--path", "-"], "O");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("at least two"));
+}
+
+#[test]
+fn bench_generate_measures_every_rung() {
+    let place = Place::new();
+    let rows = objects(&place.ok(
+        &[
+            "bench",
+            "generate",
+            "--length",
+            "40",
+            "--set",
+            "model.context_length=16",
+            "--json",
+        ],
+        "",
+    ));
+    assert_eq!(rows.len(), 5);
+    for row in rows {
+        for key in [
+            "prompt_ms",
+            "tokens_per_second",
+            "batch_tokens_per_second",
+            "speedup",
+        ] {
+            assert!(row[key].as_f64().unwrap() > 0.0, "{row}");
+        }
+    }
+}
