@@ -3,6 +3,8 @@
 //! A [`Command`] asks, an [`Event`] states what happened. No tensor, no handle, no borrowed value crosses.
 //! Every event names its run, so that a reader can drop what belongs to a run it no longer shows.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,7 +18,8 @@ use crate::config::{ModelKind, RunConfig, SampleConfig};
 pub type RunId = u64;
 
 /// What the training thread is asked to do. Applied at step boundaries.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Command {
     Start {
         run: RunId,
@@ -27,18 +30,35 @@ pub enum Command {
     Resume,
     /// Train one optimizer step, then pause.
     StepOnce,
-    /// Train up to and including this step, then pause.
+    /// Train until something is the case, then pause.
     RunUntil {
-        step: u64,
+        until: Until,
     },
     /// End the run, after a checkpoint.
     Stop,
-    Set(Edit),
+    Set {
+        edit: Edit,
+    },
+    /// Go back to a checkpoint of this run and pause there. What was trained after it stays in the log, as a branch that was
+    /// left.
+    Rewind {
+        /// Name of its folder, for example `step-00000200`.
+        checkpoint: String,
+    },
     Evaluate,
     /// Generate now, with these settings.
-    Sample(SampleConfig),
+    Sample {
+        settings: SampleConfig,
+    },
     /// Write a checkpoint that is kept until the user deletes it.
     Save,
+    /// Look for a learning rate: train a model of this config for a short while with an exponentially rising rate, and
+    /// throw it away. Takes the place of a run: refused while one is training, ended by [`Command::Stop`].
+    FindRate {
+        run: RunId,
+        config: Box<RunConfig>,
+        sweep: RateSweep,
+    },
     /// Describe what this config would train; answered by [`EventKind::Previewed`]. Never disturbs a run.
     Preview {
         request: u64,
@@ -48,8 +68,21 @@ pub enum Command {
     Shutdown,
 }
 
+/// What [`Command::RunUntil`] waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Until {
+    /// This many steps are done.
+    Step(u64),
+    /// A step's training loss is below this, in nats per token.
+    Loss(f64),
+    /// The next evaluation is done.
+    Evaluation,
+}
+
 /// How a run begins.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Origin {
     /// A new folder; `None` lets the run store name it.
     New { dir: Option<PathBuf> },
@@ -62,6 +95,20 @@ pub enum Origin {
         parent: PathBuf,
         step: Option<u64>,
     },
+    /// A new folder that goes on from a checkpoint of the run `parent` with all of its state. Where the config given with
+    /// `Start` differs from the checkpoint's, in keys that may change while a run goes on, the difference is its first edit.
+    Fork {
+        dir: Option<PathBuf>,
+        parent: PathBuf,
+        /// Name of the checkpoint's folder; `None` is the newest whole one.
+        checkpoint: Option<String>,
+    },
+    /// A new folder that repeats the run `parent` from its beginning, with its edits at the same steps, up to where it
+    /// ended. The config given with `Start` is not used: the parent's first one is.
+    Replay {
+        dir: Option<PathBuf>,
+        parent: PathBuf,
+    },
 }
 
 /// A change to a run in progress, written to its edit log.
@@ -70,15 +117,63 @@ pub enum Origin {
 pub enum Edit {
     /// Multiplies the schedule's learning rate from the next step on.
     LearningRateMultiplier(f64),
+    /// New values of configuration keys that may change while a run goes on, as `--set` takes them, all at once.
+    /// `schedule.start` also takes `now`: the schedule begins anew with the next step.
+    Set(BTreeMap<String, String>),
 }
 
-#[derive(Debug, Clone, PartialEq)]
+/// In words: `learning rate × 0.5`, `optimizer.weight_decay 0.05, train.batch_size 8`.
+impl fmt::Display for Edit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Edit::LearningRateMultiplier(multiplier) => write!(f, "learning rate × {multiplier}"),
+            Edit::Set(changes) => {
+                for (i, (key, value)) in changes.iter().enumerate() {
+                    let comma = if i > 0 { ", " } else { "" };
+                    write!(f, "{comma}{key} {value}")?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// An edit that took effect.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct EditRecord {
+    /// The first step trained with it.
+    pub step: u64,
+    #[serde(flatten)]
+    pub edit: Edit,
+    /// The edit that puts back what was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undo: Option<Edit>,
+    #[serde(default)]
+    pub by: EditAuthor,
+}
+
+/// Who made an edit.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EditAuthor {
+    #[default]
+    User,
+    /// `train.on_spike`, after the loss went wrong.
+    Policy,
+    /// Settings that were given when a run was taken up again or forked.
+    Start,
+    /// The log of the run that is replayed.
+    Replay,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Event {
     pub run: RunId,
     pub kind: EventKind,
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum EventKind {
     Phase(Phase),
     /// Once per run, after loading: everything that stays the same while it trains.
@@ -94,11 +189,12 @@ pub enum EventKind {
     },
     SampleDone(SampleRecord),
     Checkpointed(CheckpointInfo),
-    /// An edit took effect at this step (the first step trained with it).
-    Edited {
-        step: u64,
-        edit: Edit,
-    },
+    Edited(EditRecord),
+    /// The run went back to a checkpoint.
+    Rewound(Rewound),
+    /// The loss went up far above what it had been, by `train.spike_threshold`. What was done about it, by
+    /// `train.on_spike`, follows as events of its own.
+    Spiked(Spike),
     /// Norms by layer, about once a second.
     Health {
         step: u64,
@@ -111,6 +207,10 @@ pub enum EventKind {
         preview: Result<Box<Preview>, String>,
     },
     Notice(Notice),
+    /// A step of [`Command::FindRate`].
+    RatePoint(RatePoint),
+    /// The end of [`Command::FindRate`]; nothing follows for it.
+    RateFound(RateReport),
     /// The run ended for good; nothing follows for this run.
     Finished(FinishReport),
     /// The run ended by an error or a panic; nothing follows for this run.
@@ -119,7 +219,8 @@ pub enum EventKind {
     },
 }
 
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Phase {
     Idle,
     /// Reading, tokenising, building. `done` of `total` where it can be counted.
@@ -268,14 +369,76 @@ pub enum CheckpointReason {
     Best,
     User,
     Stop,
+    /// Before an edit, so that it can be undone by going back.
+    Edit,
+    /// Where a run began that did not begin with fresh weights.
+    Start,
+}
+
+/// A run went back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rewound {
+    /// The last step that had been trained.
+    pub from: u64,
+    /// The checkpoint's step.
+    pub step: u64,
+    /// Name of its folder.
+    pub checkpoint: String,
+    #[serde(default)]
+    pub by: EditAuthor,
+}
+
+/// The loss of a step stood far above the losses before it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Spike {
+    pub step: u64,
+    #[serde(with = "finite")]
+    pub loss: f64,
+    /// The mean of the losses before it, weighted towards the latest.
+    #[serde(with = "finite")]
+    pub mean: f64,
+}
+
+/// A learning-rate range test (Smith 2015, <https://arxiv.org/abs/1506.01186>).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RateSweep {
+    pub from: f64,
+    pub to: f64,
+    pub steps: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct RatePoint {
+    pub step: u64,
+    pub learning_rate: f64,
+    #[serde(with = "finite")]
+    pub loss: f64,
+    /// Exponential moving average with bias correction.
+    #[serde(with = "finite")]
+    pub smoothed: f64,
+}
+
+/// What a range test came to.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RateReport {
+    pub points: Vec<RatePoint>,
+    /// `None` where the curve gives no reason for one.
+    pub suggestion: Option<f64>,
+    /// A sentence.
+    pub reason: String,
+    /// False when it was stopped.
+    pub complete: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerHealth {
     pub name: String,
+    #[serde(with = "finite")]
     pub grad_norm: f64,
+    #[serde(with = "finite")]
     pub weight_norm: f64,
     /// ‖update‖ / ‖weight‖ of the last step.
+    #[serde(with = "finite")]
     pub update_ratio: f64,
 }
 
@@ -286,7 +449,7 @@ pub struct SchedulePoint {
 }
 
 /// What a config would train, before it is started.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Preview {
     pub parameters: u64,
     /// Estimated peak memory of training, bytes.

@@ -477,6 +477,14 @@ pub(super) static FIELDS: &[Field] = &[
         description: "How the learning rate changes over the steps.",
     },
     Field {
+        key: "schedule.start",
+        kind: integer(0, MANY),
+        default: Same(Integer(0)),
+        conditions: &[],
+        step: Step::Add(100.0),
+        description: "Step from which the schedule counts, so that a new one can begin in the middle of a run (there also `now`).",
+    },
+    Field {
         key: "schedule.warmup",
         kind: integer(0, MANY),
         default: Computed(
@@ -493,7 +501,7 @@ pub(super) static FIELDS: &[Field] = &[
         default: Same(Integer(0)),
         conditions: DECAYING,
         step: Step::Add(100.0),
-        description: "Step at which the decay reaches its end; 0 means train.steps.",
+        description: "Steps from schedule.start after which the decay reaches its end; 0 means up to train.steps.",
     },
     Field {
         key: "schedule.final_ratio",

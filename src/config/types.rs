@@ -271,9 +271,12 @@ pub enum ScheduleKind {
 #[serde(deny_unknown_fields)]
 pub struct ScheduleConfig {
     pub kind: ScheduleKind,
+    /// Step, counted from 0, from which the schedule counts; before it the rate is that of its first step.
+    #[serde(default)]
+    pub start: u64,
     /// Steps of linear warmup, before the schedule proper.
     pub warmup: u64,
-    /// Step at which `linear` and `cosine` reach their end; 0 means `train.steps`.
+    /// Steps from `start` after which `linear` and `cosine` reach their end; 0 means up to `train.steps`.
     pub decay_steps: u64,
     /// Where `linear` and `cosine` end, as a share of the peak (0.1: a tenth).
     pub final_ratio: f64,

@@ -230,7 +230,7 @@ impl RunDir {
             Record::Sample(_) => self.samples.push(record),
             Record::Edit(_) => self.edits.push(record),
             Record::Notice { .. } => self.notices.push(record),
-            Record::Resumed { .. } => {
+            Record::Resumed { .. } | Record::Rewound(_) => {
                 self.metrics.push(record);
                 self.samples.push(record);
                 self.edits.push(record);
@@ -240,6 +240,7 @@ impl RunDir {
             | Record::Eval(_)
             | Record::Checkpoint(_)
             | Record::Diverged { .. }
+            | Record::Spike(_)
             | Record::Finished(_)
             | Record::Failed { .. } => self.metrics.push(record),
         }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::dir::read_header;
+use super::log::LeftBranch;
 use super::{EditRecord, Record, RunError, RunFile, log};
 use crate::protocol::{
-    CheckpointInfo, EvalReport, FinishReport, Notice, RunInfo, SampleRecord, StepReport,
+    CheckpointInfo, EvalReport, FinishReport, Notice, RunInfo, SampleRecord, Spike, StepReport,
 };
 
 /// Everything a run logged, oldest first, without what a resume took back.
@@ -20,6 +21,9 @@ pub struct History {
     pub checkpoints: Vec<CheckpointInfo>,
     pub edits: Vec<EditRecord>,
     pub notices: Vec<Notice>,
+    /// What was trained and left when the run went back to a checkpoint, oldest first.
+    pub left: Vec<LeftBranch>,
+    pub spikes: Vec<Spike>,
     /// Steps at which the run was taken up again.
     pub resumed: Vec<u64>,
     pub finished: Option<FinishReport>,
@@ -53,9 +57,14 @@ pub fn read_history(dir: &Path) -> Result<History, RunError> {
     ] {
         let lines = log::read(&dir.join(file.name()))?;
         history.skipped_lines += lines.skipped;
+        if file == RunFile::Metrics {
+            history.left = lines.left;
+        }
         for record in lines.records {
             // The marker is in several logs; one of them counts it.
-            if matches!(record, Record::Resumed { .. }) && file != RunFile::Metrics {
+            if matches!(record, Record::Resumed { .. } | Record::Rewound(_))
+                && file != RunFile::Metrics
+            {
                 continue;
             }
             history.add(record);
@@ -69,6 +78,8 @@ impl History {
         match record {
             Record::Started(_) => {}
             Record::Resumed { step } => self.resumed.push(step),
+            Record::Rewound(_) => {}
+            Record::Spike(spike) => self.spikes.push(spike),
             Record::Step(report) => self.steps.push(report),
             Record::Eval(report) => self.evaluations.push(report),
             Record::Sample(sample) => self.samples.push(sample),

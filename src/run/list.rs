@@ -93,7 +93,7 @@ impl Summary {
 
     pub fn note(&mut self, record: &Record) {
         match record {
-            Record::Started(_) | Record::Resumed { .. } => {
+            Record::Started(_) | Record::Resumed { .. } | Record::Rewound(_) => {
                 self.end = None;
                 self.problem = None;
             }
@@ -129,8 +129,11 @@ impl Summary {
                 self.end = Some(RunStatus::Failed);
                 self.problem = Some(message.clone());
             }
-            Record::Sample(_) | Record::Checkpoint(_) | Record::Edit(_) | Record::Notice { .. } => {
-            }
+            Record::Sample(_)
+            | Record::Checkpoint(_)
+            | Record::Edit(_)
+            | Record::Spike(_)
+            | Record::Notice { .. } => {}
         }
     }
 }

@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use super::record::Rewound;
 use super::{Record, RunError};
 use crate::protocol::{SampleRecord, StepReport};
 
@@ -80,11 +81,20 @@ impl JsonLog {
     }
 }
 
+/// What was trained after a checkpoint that the run then went back to.
+#[derive(Debug, Clone)]
+pub struct LeftBranch {
+    pub rewound: Rewound,
+    pub records: Vec<Record>,
+}
+
 /// What a log holds once every `resumed` line has taken back what it takes back, and what was done again at the very step of one
 /// has taken the place of what was there.
 #[derive(Debug, Default)]
 pub struct Lines {
     pub records: Vec<Record>,
+    /// Oldest first.
+    pub left: Vec<LeftBranch>,
     /// Lines that could not be read: torn by a kill, or of a kind this version does not know.
     pub skipped: usize,
 }
@@ -104,10 +114,22 @@ pub fn read(path: &Path) -> Result<Lines, RunError> {
             continue;
         }
         match parse(line) {
-            Some(Record::Resumed { step }) => {
+            Some(record @ (Record::Resumed { .. } | Record::Rewound(_))) => {
+                let step = match &record {
+                    Record::Resumed { step } => *step,
+                    Record::Rewound(rewound) => {
+                        let left = |record: &&Record| taken_back(record, rewound.step);
+                        lines.left.push(LeftBranch {
+                            rewound: rewound.clone(),
+                            records: lines.records.iter().filter(left).cloned().collect(),
+                        });
+                        rewound.step
+                    }
+                    _ => continue,
+                };
                 lines.records.retain(|record| !taken_back(record, step));
                 border = Some((step, lines.records.len()));
-                lines.records.push(Record::Resumed { step });
+                lines.records.push(record);
             }
             Some(record) => {
                 if let Some((step, before)) = &mut border
@@ -166,20 +188,26 @@ fn taken_back(record: &Record, step: u64) -> bool {
         Record::Checkpoint(info) => info.step > step,
         Record::Edit(edit) => edit.step > step,
         Record::Finished(_) | Record::Failed { .. } | Record::Diverged { .. } => true,
-        Record::Started(_) | Record::Resumed { .. } | Record::Notice { .. } => false,
+        Record::Spike(spike) => spike.step > step,
+        Record::Started(_)
+        | Record::Resumed { .. }
+        | Record::Rewound(_)
+        | Record::Notice { .. } => false,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::{Edit, NoticeLevel};
+    use crate::protocol::{Edit, EditAuthor, NoticeLevel};
     use crate::run::EditRecord;
 
     fn edit(step: u64) -> Record {
         Record::Edit(EditRecord {
             step,
             edit: Edit::LearningRateMultiplier(1.0),
+            undo: None,
+            by: EditAuthor::User,
         })
     }
 

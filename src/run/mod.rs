@@ -33,6 +33,7 @@ use std::path::{Path, PathBuf};
 pub use dir::{Parent, RunDir, RunFile, RunHeader};
 pub use history::{History, read_history};
 pub use list::{RunStatus, RunSummary, list, summarize};
+pub use log::LeftBranch;
 pub use naming::slug;
 pub use record::{EditRecord, Record};
 

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::ModelKind;
 use crate::protocol::{
-    CheckpointInfo, Edit, EvalReport, EventKind, FinishReason, FinishReport, NoticeLevel, RunInfo,
-    SampleRecord, StepReport,
+    CheckpointInfo, EvalReport, EventKind, FinishReason, FinishReport, NoticeLevel, RunInfo,
+    SampleRecord, Spike, StepReport,
 };
+pub use crate::protocol::{EditRecord, Rewound};
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -21,6 +22,9 @@ pub enum Record {
     Resumed {
         step: u64,
     },
+    /// As `resumed`, on the user's wish: what came before this line beyond its step is a branch that was left.
+    Rewound(Rewound),
+    Spike(Spike),
     Step(StepReport),
     Eval(EvalReport),
     Sample(SampleRecord),
@@ -62,14 +66,6 @@ pub struct StartedRecord {
     pub version: String,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct EditRecord {
-    /// The first step trained with it.
-    pub step: u64,
-    #[serde(flatten)]
-    pub edit: Edit,
-}
-
 impl From<&RunInfo> for StartedRecord {
     fn from(info: &RunInfo) -> Self {
         StartedRecord {
@@ -100,10 +96,9 @@ impl Record {
             EventKind::Evaluated(report) => vec![Record::Eval(*report)],
             EventKind::SampleDone(sample) => vec![Record::Sample(sample.clone())],
             EventKind::Checkpointed(info) => vec![Record::Checkpoint(info.clone())],
-            EventKind::Edited { step, edit } => vec![Record::Edit(EditRecord {
-                step: *step,
-                edit: edit.clone(),
-            })],
+            EventKind::Edited(edit) => vec![Record::Edit(edit.clone())],
+            EventKind::Rewound(rewound) => vec![Record::Rewound(rewound.clone())],
+            EventKind::Spiked(spike) => vec![Record::Spike(*spike)],
             EventKind::Notice(notice) => vec![Record::Notice {
                 level: notice.level,
                 message: notice.message.clone(),
@@ -125,6 +120,8 @@ impl Record {
             | EventKind::SamplePiece { .. }
             | EventKind::Health { .. }
             | EventKind::Schedule(_)
+            | EventKind::RatePoint(_)
+            | EventKind::RateFound(_)
             | EventKind::Previewed { .. } => Vec::new(),
         }
     }
@@ -149,6 +146,7 @@ pub fn reason_text(reason: FinishReason) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::{Edit, EditAuthor};
 
     fn step(loss: f64) -> StepReport {
         StepReport {
@@ -192,13 +190,46 @@ mod tests {
         let record = Record::Edit(EditRecord {
             step: 12,
             edit: Edit::LearningRateMultiplier(0.5),
+            undo: None,
+            by: EditAuthor::User,
         });
         let line = record.to_line();
         assert_eq!(
             line,
-            r#"{"event":"edit","step":12,"key":"learning-rate-multiplier","value":0.5}"#
+            r#"{"event":"edit","step":12,"key":"learning-rate-multiplier","value":0.5,"by":"user"}"#
         );
         assert_eq!(serde_json::from_str::<Record>(&line).unwrap(), record);
+        // As versions before this one wrote it.
+        let line = r#"{"event":"edit","step":12,"key":"learning-rate-multiplier","value":0.5}"#;
+        assert_eq!(serde_json::from_str::<Record>(line).unwrap(), record);
+    }
+
+    #[test]
+    fn edits_of_several_keys_read_back() {
+        let set = |pairs: &[(&str, &str)]| {
+            let owned = pairs
+                .iter()
+                .map(|(key, value)| (key.to_string(), value.to_string()));
+            Edit::Set(owned.collect())
+        };
+        let record = Record::Edit(EditRecord {
+            step: 5,
+            edit: set(&[
+                ("optimizer.weight_decay", "0.05"),
+                ("train.batch_size", "8"),
+            ]),
+            undo: Some(set(&[
+                ("optimizer.weight_decay", "0.1"),
+                ("train.batch_size", "4"),
+            ])),
+            by: EditAuthor::Policy,
+        });
+        let line = record.to_line();
+        assert_eq!(
+            serde_json::from_str::<Record>(&line).unwrap(),
+            record,
+            "{line}"
+        );
     }
 
     #[test]

@@ -26,7 +26,8 @@ use crate::protocol::SchedulePoint;
 
 /// The learning rate of optimizer step `step` (counted from 0).
 ///
-/// `total_steps` is where `linear` and `cosine` end when `schedule.decay_steps` is 0.
+/// `total_steps` is where `linear` and `cosine` end when `schedule.decay_steps` is 0. Steps before `schedule.start` have the rate
+/// of its first.
 pub fn learning_rate(
     config: &ScheduleConfig,
     peak: f64,
@@ -34,6 +35,7 @@ pub fn learning_rate(
     step: u64,
     plateau: &PlateauState,
 ) -> f64 {
+    let step = step.saturating_sub(config.start);
     if step < config.warmup {
         return peak * (step as f64 + 1.0) / (config.warmup as f64 + 1.0);
     }
@@ -79,7 +81,7 @@ pub fn points(
     let mut steps: Vec<u64> = (0..n as u64)
         .map(|i| (u128::from(last) * u128::from(i) / u128::from(gaps)) as u64)
         .collect();
-    let corner = config.warmup;
+    let corner = config.start.saturating_add(config.warmup);
     if (1..last).contains(&corner)
         && n > 2
         && let Some(nearest) = steps[1..n - 1]
@@ -120,7 +122,7 @@ impl Span {
 
 fn decay_end(config: &ScheduleConfig, total_steps: u64) -> u64 {
     match config.decay_steps {
-        0 => total_steps,
+        0 => total_steps.saturating_sub(config.start),
         steps => steps,
     }
 }

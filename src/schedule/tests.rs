@@ -21,6 +21,7 @@ const KINDS: [ScheduleKind; 8] = [
 fn config(kind: ScheduleKind) -> ScheduleConfig {
     ScheduleConfig {
         kind,
+        start: 0,
         warmup: 0,
         decay_steps: 40,
         final_ratio: 0.1,
@@ -222,6 +223,7 @@ proptest! {
         warmup in prop_oneof![0u64..100, any::<u64>()],
         decay_steps in prop_oneof![0u64..1000, any::<u64>()],
         total in prop_oneof![0u64..1000, any::<u64>()],
+        start in prop_oneof![Just(0u64), 0u64..1000, any::<u64>()],
         step in prop_oneof![0u64..2000, any::<u64>(), Just(u64::MAX)],
         final_ratio in 0.0f64..=1.0,
         gamma in 1e-9f64..=1.0,
@@ -230,6 +232,7 @@ proptest! {
     ) {
         let config = ScheduleConfig {
             kind: KINDS[kind],
+            start,
             warmup,
             decay_steps,
             final_ratio,
@@ -247,5 +250,32 @@ proptest! {
         let points = points(&config, 1.0, total, n, &PlateauState::default());
         prop_assert!(points.len() <= n);
         prop_assert!(points.windows(2).all(|pair| pair[0].step < pair[1].step));
+    }
+}
+
+#[test]
+fn a_schedule_that_starts_later_is_the_same_moved() {
+    for kind in KINDS {
+        let first = ScheduleConfig {
+            warmup: 5,
+            decay_steps: 0,
+            ..config(kind)
+        };
+        let later = ScheduleConfig {
+            start: 30,
+            ..first.clone()
+        };
+        let plateau = PlateauState::default();
+        let at = |config: &ScheduleConfig, total, step| {
+            learning_rate(config, 1.0, total, step, &plateau)
+        };
+        for step in 0..60 {
+            assert_eq!(
+                at(&later, 70, step + 30),
+                at(&first, 40, step),
+                "{kind:?} {step}"
+            );
+        }
+        assert_eq!(at(&later, 70, 7), at(&first, 40, 0), "{kind:?}");
     }
 }

@@ -18,7 +18,9 @@ use crossterm::event::{
 use ratatui::layout::{Position, Rect};
 
 use crate::config::RunConfig;
-use crate::protocol::{Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId};
+use crate::protocol::{
+    Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
+};
 use crate::run::{History, RunSummary};
 
 use super::Outcome;

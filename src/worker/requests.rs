@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use super::session::{Mode, Session, WhenEnding};
 use crate::config::SampleConfig;
-use crate::protocol::{CheckpointReason, Command, Edit, EventKind, NoticeLevel};
+use crate::protocol::{CheckpointReason, Command, Edit, EditAuthor, EventKind, NoticeLevel, Until};
 use crate::run::{EditRecord, Record};
 
 /// What waits for the next step boundary.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     Set(Edit),
+    Rewind(String),
     Evaluate,
     Sample(SampleConfig),
     Save,
@@ -56,16 +57,20 @@ impl Session<'_> {
             }
             Command::Pause => self.set_mode(Mode::Paused),
             Command::Resume => self.set_mode(Mode::Running),
-            Command::StepOnce => self.set_mode(Mode::Until(self.step + 1)),
-            Command::RunUntil { step } if step <= self.step => self.notice(
+            Command::StepOnce => self.set_mode(Mode::Until(Until::Step(self.step + 1))),
+            Command::RunUntil {
+                until: Until::Step(step),
+            } if step <= self.step => self.notice(
                 NoticeLevel::Warning,
                 format!("step {step} is past; the run is at step {}", self.step),
             ),
-            Command::RunUntil { step } => self.set_mode(Mode::Until(step)),
-            Command::Set(edit) => self.queue.push_back(Request::Set(edit)),
+            Command::RunUntil { until } => self.set_mode(Mode::Until(until)),
+            Command::Set { edit } => self.queue.push_back(Request::Set(edit)),
             Command::Evaluate => self.queue.push_back(Request::Evaluate),
-            Command::Sample(settings) => self.queue.push_back(Request::Sample(settings)),
+            Command::Sample { settings } => self.queue.push_back(Request::Sample(settings)),
             Command::Save => self.queue.push_back(Request::Save),
+            Command::Rewind { checkpoint } => self.queue.push_back(Request::Rewind(checkpoint)),
+            Command::FindRate { run, .. } => self.context.refuse_start(run),
             Command::Preview { request, .. } => {
                 let preview = Err("previews are answered by their own helper".to_string());
                 self.context
@@ -92,6 +97,10 @@ impl Session<'_> {
             }
             match request {
                 Request::Set(edit) => self.edit(edit),
+                Request::Rewind(checkpoint) => self.notice(
+                    NoticeLevel::Warning,
+                    format!("going back to {checkpoint} is not built yet"),
+                ),
                 Request::Evaluate => {
                     if !self.evaluate() && !self.ending() {
                         self.notice(NoticeLevel::Info, "the evaluation was cut short");
@@ -108,6 +117,9 @@ impl Session<'_> {
 
     fn edit(&mut self, edit: Edit) {
         match edit {
+            Edit::Set(_) => {
+                return self.notice(NoticeLevel::Warning, format!("{edit}: not built yet"));
+            }
             Edit::LearningRateMultiplier(multiplier) => {
                 if !MULTIPLIERS.contains(&multiplier) {
                     self.notice(
@@ -127,6 +139,8 @@ impl Session<'_> {
         let record = EditRecord {
             step: self.step + 1,
             edit,
+            undo: None,
+            by: EditAuthor::User,
         };
         self.edits.push(record.clone());
         self.publish(Record::Edit(record));

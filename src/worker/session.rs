@@ -14,7 +14,7 @@ use super::saver::{Job, Outcome, Saver};
 use crate::config::RunConfig;
 use crate::protocol::{
     CheckpointReason, Command, EvalReport, EventKind, FinishReason, FinishReport, Notice,
-    NoticeLevel, Phase,
+    NoticeLevel, Phase, Until,
 };
 use crate::run::checkpoint::{self, CheckpointMeta};
 use crate::run::{EditRecord, Record, RunDir};
@@ -25,12 +25,12 @@ const LOG_INTERVAL: Duration = Duration::from_millis(200);
 /// How often norms by layer are published.
 const HEALTH_INTERVAL: Duration = Duration::from_secs(1);
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Mode {
     Running,
     Paused,
-    /// Train up to and including this step, then pause.
-    Until(u64),
+    /// Train until this is the case, then pause.
+    Until(Until),
 }
 
 /// What the user wants after the run.
@@ -132,7 +132,7 @@ impl Session<'_> {
                     return FinishReason::EarlyStopped;
                 }
             }
-            if let Mode::Until(step) = self.mode
+            if let Mode::Until(Until::Step(step)) = self.mode
                 && self.step >= step
             {
                 self.mode = Mode::Paused;
@@ -438,10 +438,9 @@ impl Session<'_> {
             Record::Eval(report) => EventKind::Evaluated(report),
             Record::Sample(sample) => EventKind::SampleDone(sample),
             Record::Checkpoint(info) => EventKind::Checkpointed(info),
-            Record::Edit(edit) => EventKind::Edited {
-                step: edit.step,
-                edit: edit.edit,
-            },
+            Record::Edit(edit) => EventKind::Edited(edit),
+            Record::Rewound(rewound) => EventKind::Rewound(rewound),
+            Record::Spike(spike) => EventKind::Spiked(spike),
             Record::Notice { level, message } => {
                 tracing::info!(?level, "{message}");
                 EventKind::Notice(Notice { level, message })

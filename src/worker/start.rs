@@ -46,6 +46,10 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
             RunDir::create(&context.options.runs_root, dir.as_deref(), &config)
         }
         Origin::Resume { dir } => RunDir::open(dir),
+        Origin::Fork { .. } | Origin::Replay { .. } => {
+            fail(context, "not built yet".to_string());
+            return After::Idle;
+        }
     };
     let mut dir = match opened {
         Ok(dir) => dir,
@@ -212,13 +216,17 @@ fn load(
     // Before anything is read or counted in parallel: the first use fixes the number for the process.
     device::set_threads(config.train.threads).map_err(NoStart::failed)?;
     let resumed = match origin {
-        Origin::New { .. } | Origin::From { .. } => None,
+        Origin::New { .. } | Origin::From { .. } | Origin::Fork { .. } | Origin::Replay { .. } => {
+            None
+        }
         Origin::Resume { .. } => Some(resume(context, dir, config)?),
     };
     let tokenizer = match origin {
         Origin::New { .. } => None,
         Origin::Resume { .. } => Some(dir.file(RunFile::Tokenizer)),
-        Origin::From { parent, .. } => Some(parent.join(RunFile::Tokenizer.name())),
+        Origin::From { parent, .. }
+        | Origin::Fork { parent, .. }
+        | Origin::Replay { parent, .. } => Some(parent.join(RunFile::Tokenizer.name())),
     };
     let tokenizer = tokenizer
         .map(|path| Tokenizer::load(&path))
@@ -253,8 +261,7 @@ fn load(
     record_start(context, dir, &prepared, &info, resumed).map_err(NoStart::failed)?;
     // The multiplier of the snapshot is in force; the screens learn it as they learn an edit.
     if let Some(edit) = state.edits.last() {
-        let (step, edit) = (edit.step, edit.edit.clone());
-        context.outbox.emit(EventKind::Edited { step, edit });
+        context.outbox.emit(EventKind::Edited(edit.clone()));
     }
     let schedule = driver.schedule();
     context.outbox.emit(EventKind::Schedule(schedule));

@@ -8,8 +8,8 @@ use super::*;
 use crate::config::{RunConfig, Source, load};
 use crate::model::LanguageModel;
 use crate::protocol::{
-    CheckpointReason, Edit, EvalReport, Event, FinishReason, LayerHealth, Origin, SchedulePoint,
-    StepReport,
+    CheckpointReason, Edit, EditRecord, EvalReport, Event, FinishReason, LayerHealth, Origin,
+    SchedulePoint, StepReport, Until,
 };
 use crate::run::checkpoint::Checkpoint;
 use crate::run::{self, RunStatus};
@@ -160,18 +160,26 @@ fn commands_are_obeyed_and_acknowledged() {
     front.send(Command::StepOnce);
     front.until_phase(Phase::Paused);
     assert_eq!(front.last_step(), paused + 1);
-    front.send(Command::RunUntil { step: paused + 10 });
+    front.send(Command::RunUntil {
+        until: Until::Step(paused + 10),
+    });
     front.until_phase(Phase::Paused);
     assert_eq!(front.last_step(), paused + 10);
-    front.send(Command::Set(Edit::LearningRateMultiplier(0.5)));
-    let edited = front.until("the edit", |event| {
-        matches!(event.kind, EventKind::Edited { .. })
+    front.send(Command::Set {
+        edit: Edit::LearningRateMultiplier(0.5),
     });
-    assert!(matches!(edited.kind, EventKind::Edited { step, .. } if step == paused + 11));
+    let edited = front.until("the edit", |event| {
+        matches!(event.kind, EventKind::Edited(_))
+    });
+    assert!(
+        matches!(edited.kind, EventKind::Edited(EditRecord { step, .. }) if step == paused + 11)
+    );
     front.until("the schedule", |event| {
         matches!(event.kind, EventKind::Schedule(_))
     });
-    front.send(Command::Set(Edit::LearningRateMultiplier(f64::NAN)));
+    front.send(Command::Set {
+        edit: Edit::LearningRateMultiplier(f64::NAN),
+    });
     front.until("a refusal", |event| {
         matches!(&event.kind, EventKind::Notice(notice) if notice.message.contains("must be between"))
     });
@@ -181,7 +189,7 @@ fn commands_are_obeyed_and_acknowledged() {
     });
     let mut settings = config(&["sample.length=5"]).sample;
     settings.prompts = vec!["The".into(), "\u{4e16}".into()];
-    front.send(Command::Sample(settings));
+    front.send(Command::Sample { settings });
     for _ in 0..2 {
         front.until("a sample", |event| {
             matches!(event.kind, EventKind::SampleDone(_))
@@ -237,9 +245,11 @@ fn a_resume_keeps_the_edits() {
     front.until_step(2);
     front.send(Command::Pause);
     front.until_phase(Phase::Paused);
-    front.send(Command::Set(Edit::LearningRateMultiplier(0.25)));
+    front.send(Command::Set {
+        edit: Edit::LearningRateMultiplier(0.25),
+    });
     front.until("the edit", |event| {
-        matches!(event.kind, EventKind::Edited { .. })
+        matches!(event.kind, EventKind::Edited(_))
     });
     front.send(Command::Stop);
     front.finish();
@@ -552,7 +562,9 @@ fn divergence_pauses_and_can_be_tried_again() {
     front.until("a refusal", |event| {
         matches!(&event.kind, EventKind::Notice(notice) if notice.message.starts_with("not saved"))
     });
-    front.send(Command::Set(Edit::LearningRateMultiplier(0.1)));
+    front.send(Command::Set {
+        edit: Edit::LearningRateMultiplier(0.1),
+    });
     front.send(Command::Resume);
     front.until_step(4);
     front.send(Command::Stop);

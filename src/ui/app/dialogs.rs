@@ -207,7 +207,9 @@ impl App {
                 match text.replace(['_', ' '], "").parse::<u64>() {
                     Ok(n) if n > 0 => {
                         let step = step.saturating_add(n);
-                        effects.push(Effect::Send(Command::RunUntil { step }));
+                        effects.push(Effect::Send(Command::RunUntil {
+                            until: Until::Step(step),
+                        }));
                     }
                     _ => {
                         dialog.modal.problem =

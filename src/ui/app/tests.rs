@@ -10,7 +10,7 @@ use super::*;
 use crate::config::ModelKind;
 use crate::protocol::{
     CheckpointInfo, CheckpointReason, Edit, FinishReason, FinishReport, Preview, RunInfo,
-    SchedulePoint, StepReport,
+    SchedulePoint, StepReport, Until,
 };
 use crate::run::RunStatus;
 use crate::ui::keymap::KeyPress;
@@ -359,11 +359,19 @@ fn the_run_is_steered_by_keys() {
         ]
     );
     journey.keys("g");
-    assert!(matches!(journey.sent().as_slice(), [Command::Sample(_)]));
+    assert!(matches!(
+        journey.sent().as_slice(),
+        [Command::Sample { .. }]
+    ));
     journey.keys("n ctrl-u");
     journey.text("50");
     journey.keys("enter");
-    assert_eq!(journey.sent(), [Command::RunUntil { step: 62 }]);
+    assert_eq!(
+        journey.sent(),
+        [Command::RunUntil {
+            until: Until::Step(62)
+        }]
+    );
 }
 
 #[test]
@@ -386,7 +394,9 @@ fn the_learning_rate_is_dialled_then_applied() {
     journey.keys("enter");
     assert_eq!(
         journey.sent(),
-        [Command::Set(Edit::LearningRateMultiplier(2.5))]
+        [Command::Set {
+            edit: Edit::LearningRateMultiplier(2.5)
+        }]
     );
     journey.keys("[ backspace enter");
     assert_eq!(journey.sent(), []);

@@ -187,13 +187,19 @@ impl App {
             Action::Evaluate => Some(Command::Evaluate),
             Action::SampleNow => {
                 let sample: &SampleConfig = &train.view.config.sample;
-                Some(Command::Sample(sample.clone()))
+                Some(Command::Sample {
+                    settings: sample.clone(),
+                })
             }
-            Action::ApplyEdit => train
-                .view
-                .pending_multiplier
-                .take()
-                .map(|multiplier| Command::Set(Edit::LearningRateMultiplier(multiplier))),
+            Action::ApplyEdit => {
+                train
+                    .view
+                    .pending_multiplier
+                    .take()
+                    .map(|multiplier| Command::Set {
+                        edit: Edit::LearningRateMultiplier(multiplier),
+                    })
+            }
             _ => None,
         };
         if let Some(command) = command {
@@ -307,7 +313,7 @@ fn acknowledgement(command: &Command) -> Option<&'static str> {
     match command {
         Command::Save => Some("saving a checkpoint after this step"),
         Command::Evaluate => Some("evaluating after this step"),
-        Command::Sample(_) => Some("sampling after this step"),
+        Command::Sample { .. } => Some("sampling after this step"),
         _ => None,
     }
 }

@@ -16,7 +16,7 @@ use ratatui::text::Span;
 use super::frame::frame;
 use super::plot::{Curve, PlotState, empty, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
-use crate::protocol::EvalReport;
+use crate::protocol::{Edit, EvalReport};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::series::{Metric, XAxis};
@@ -267,10 +267,15 @@ pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
             style: theme.chart.mark_checkpoint,
         });
     }
-    for (step, multiplier) in &run.edits[newest(run.edits.len())..] {
+    for record in &run.edits[newest(run.edits.len())..] {
         all.push(Marker {
-            x: place(*step),
-            label: format!("lr {times}{}", short(*multiplier)),
+            x: place(record.step),
+            label: match &record.edit {
+                Edit::LearningRateMultiplier(multiplier) => {
+                    format!("lr {times}{}", short(*multiplier))
+                }
+                edit => edit.to_string(),
+            },
             kind: MarkerKind::Line,
             style: theme.chart.mark_edit,
         });

@@ -77,10 +77,12 @@ fn running() -> TrainScreen {
     screen.on_event(EventKind::Started(Box::new(info(0))));
     screen.on_event(EventKind::SampleDone(record(100, " upon a time")));
     screen.on_event(EventKind::SampleDone(record(200, " there was a fox")));
-    screen.on_event(EventKind::Edited {
+    screen.on_event(EventKind::Edited(EditRecord {
         step: 150,
         edit: Edit::LearningRateMultiplier(0.5),
-    });
+        undo: None,
+        by: EditAuthor::User,
+    }));
     screen.on_event(EventKind::Checkpointed(CheckpointInfo {
         step: 200,
         path: "c".into(),

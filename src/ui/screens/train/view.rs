@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use crate::config::RunConfig;
 use crate::protocol::{
-    CheckpointInfo, Edit, EvalReport, EventKind, FinishReason, FinishReport, LayerHealth,
-    NoticeLevel, Phase, RunId, RunInfo, SamplePiece, SampleRecord, SchedulePoint,
+    CheckpointInfo, Edit, EditRecord, EvalReport, EventKind, FinishReason, FinishReport,
+    LayerHealth, NoticeLevel, Phase, RunId, RunInfo, SamplePiece, SampleRecord, SchedulePoint,
 };
 use crate::run::History;
 use crate::ui::format;
@@ -71,8 +71,7 @@ pub struct RunView {
     pub samples: Vec<Sampled>,
     pub live: Option<LiveSample>,
     pub checkpoints: Vec<CheckpointInfo>,
-    /// Step and the new multiplier.
-    pub edits: Vec<(u64, f64)>,
+    pub edits: Vec<EditRecord>,
     /// Steps at which the run was taken up again.
     pub resumed: Vec<u64>,
     pub schedule: Vec<SchedulePoint>,
@@ -155,20 +154,30 @@ impl RunView {
                 );
                 self.checkpoints.push(info);
             }
-            EventKind::Edited {
-                step,
-                edit: Edit::LearningRateMultiplier(multiplier),
-            } => {
-                self.multiplier = multiplier;
-                self.edits.push((step, multiplier));
+            EventKind::Edited(record) => {
+                if let Edit::LearningRateMultiplier(multiplier) = record.edit {
+                    self.multiplier = multiplier;
+                }
                 self.say(
                     NoticeLevel::Info,
-                    format!(
-                        "learning rate multiplier {} from step {step}",
-                        short(multiplier)
-                    ),
+                    format!("{} from step {}", record.edit, record.step),
                 );
+                self.edits.push(record);
             }
+            EventKind::Rewound(rewound) => self.say(
+                NoticeLevel::Info,
+                format!("went back to step {}", rewound.step),
+            ),
+            EventKind::Spiked(spike) => self.say(
+                NoticeLevel::Warning,
+                format!(
+                    "the loss rose to {} at step {} from a mean of {}",
+                    short(spike.loss),
+                    spike.step,
+                    short(spike.mean)
+                ),
+            ),
+            EventKind::RatePoint(_) | EventKind::RateFound(_) => {}
             EventKind::Health { layers, .. } => self.health = layers,
             EventKind::Schedule(points) => self.schedule = points,
             EventKind::Notice(notice) => self.say(notice.level, notice.message),
@@ -233,13 +242,13 @@ impl RunView {
             |c| c.step,
             start,
         );
-        let edits = history.edits.iter().map(|record| {
-            let Edit::LearningRateMultiplier(multiplier) = record.edit;
-            (record.step, multiplier)
-        });
-        prepend(&mut self.edits, edits.collect(), |edit| edit.0, start);
-        if let Some((_, multiplier)) = self.edits.last() {
-            self.multiplier = *multiplier;
+        prepend(&mut self.edits, history.edits, |edit| edit.step, start);
+        let multiplier = |record: &EditRecord| match record.edit {
+            Edit::LearningRateMultiplier(multiplier) => Some(multiplier),
+            Edit::Set(_) => None,
+        };
+        if let Some(multiplier) = self.edits.iter().rev().find_map(multiplier) {
+            self.multiplier = multiplier;
         }
         prepend(&mut self.resumed, history.resumed, |step| *step, start);
         self.resumed.dedup();
