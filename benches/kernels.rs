@@ -244,6 +244,7 @@ fn losses(bench: &Bench) {
         let targets = ids(rows, vocab);
         for (name, transposed) in [("head", false), ("tied head", true)] {
             let head = Head {
+                label_smoothing: 0.0,
                 weight: &weight,
                 transposed,
                 bias: (!transposed).then_some(&bias),

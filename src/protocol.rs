@@ -287,7 +287,7 @@ pub struct StepReport {
     pub epoch: f64,
     /// Tokens seen since step 0.
     pub tokens: u64,
-    /// Mean cross-entropy of the step's batch, nats per token. May be NaN.
+    /// Mean cross-entropy of the step's batch, nats per token, with dropout and label smoothing: what is minimised. May be NaN.
     #[serde(with = "finite")]
     pub loss: f64,
     #[serde(with = "finite")]

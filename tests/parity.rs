@@ -281,6 +281,8 @@ fn steps(reference: &Reference, device: &Device, limits: Limits, worst: &mut Wor
             }
             let accumulation = &rule["accumulation"];
             more.push(format!("train.gradient_accumulation={accumulation}"));
+            let smoothing = &rule["label_smoothing"];
+            more.push(format!("train.label_smoothing={smoothing}"));
             let config = config(case, &more);
             let ids = tokens(case);
             let dataset = Dataset {

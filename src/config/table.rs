@@ -585,6 +585,14 @@ pub(super) static FIELDS: &[Field] = &[
         description: "Windows at random offsets, or contiguous streams through which recurrent models carry their state (transformers read them in order and carry none).",
     },
     Field {
+        key: "train.label_smoothing",
+        kind: SHARE,
+        default: Same(Float(0.0)),
+        conditions: &[],
+        step: Step::Add(0.05),
+        description: "Share of the target that is spread over the whole vocabulary in training (evaluations never smooth); 0 is plain cross-entropy.",
+    },
+    Field {
         key: "train.early_stopping",
         kind: integer(0, 1_000_000),
         default: Same(Integer(0)),

@@ -308,6 +308,9 @@ pub struct TrainConfig {
     pub gradient_accumulation: usize,
     pub seed: u64,
     pub batching: BatchingKind,
+    /// Share of the target distribution that is spread over the whole vocabulary; 0 is plain cross-entropy.
+    #[serde(default)]
+    pub label_smoothing: f64,
     /// Stop after this many evaluations without improvement; 0 turns it off.
     pub early_stopping: u64,
     /// CPU threads; 0 means all.

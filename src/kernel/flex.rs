@@ -96,7 +96,7 @@ fn wanted_gradients<const N: usize>(
 }
 
 /// The output layer among the operands x, weight and perhaps bias.
-fn head(inputs: &[FlexTensor], transposed: bool) -> head::Head<'_> {
+fn head(inputs: &[FlexTensor], transposed: bool, label_smoothing: f32) -> head::Head<'_> {
     let weight = &inputs[1];
     let [rows, columns] = [dims(weight)[0], dims(weight)[1]];
     let (d, vocab) = match transposed {
@@ -109,6 +109,7 @@ fn head(inputs: &[FlexTensor], transposed: bool) -> head::Head<'_> {
         bias: inputs.get(2).map(slice),
         d,
         vocab,
+        label_smoothing,
     }
 }
 
@@ -144,9 +145,11 @@ impl Kernels for Flex {
             Fused::HeadLoss {
                 targets,
                 transposed,
+                label_smoothing,
             } => {
                 let inputs: Vec<FlexTensor> = inputs.into_iter().map(contiguous).collect();
-                let sum = head(&inputs, *transposed).loss(slice(&inputs[0]), targets);
+                let sum =
+                    head(&inputs, *transposed, *label_smoothing).loss(slice(&inputs[0]), targets);
                 mean(sum, targets.len())
             }
             _ => Self::forward_saving(op, inputs).0,
@@ -206,9 +209,10 @@ impl Kernels for Flex {
             Fused::HeadLoss {
                 targets,
                 transposed,
+                label_smoothing,
             } => {
                 let scale = 1.0 / targets.len() as f32;
-                let head = head(&inputs, *transposed);
+                let head = head(&inputs, *transposed, *label_smoothing);
                 let found = head.loss_and_gradients(slice(&inputs[0]), targets, scale);
                 // What is kept are the gradients, not the operands.
                 let parts = [found.dx, found.dweight, found.dbias];

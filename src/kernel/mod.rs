@@ -115,7 +115,8 @@ pub fn dropout<const D: usize>(x: Tensor<D>, mask: Mask) -> Tensor<D> {
     unary(Fused::Dropout(mask), x)
 }
 
-/// Mean negative log-likelihood, nats, of the output layer x·W + b: the logits never exist together.
+/// Mean cross-entropy, nats, of the output layer x·W + b with its targets, smoothed by `label_smoothing`: the logits never exist
+/// together.
 ///
 /// # Shapes
 /// - x: `[batch, seq, d]`, weight: `[d, vocab]`, or `[vocab, d]` when `transposed`, bias: `[vocab]`
@@ -127,10 +128,12 @@ pub fn head_loss(
     bias: Option<Tensor<1>>,
     targets: Tensor<2, Int>,
     transposed: bool,
+    label_smoothing: f64,
 ) -> Tensor<1> {
     let op = Fused::HeadLoss {
         targets: ids(targets),
         transposed,
+        label_smoothing: label_smoothing as f32,
     };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {

@@ -34,6 +34,7 @@ pub enum Fused {
     HeadLoss {
         targets: Arc<[i64]>,
         transposed: bool,
+        label_smoothing: f32,
     },
     /// weight `[vocab, d]` → `[batch, seq, d]`
     Embedding { ids: Arc<[i64]>, shape: [usize; 2] },

@@ -174,8 +174,23 @@ impl LanguageModel {
         targets: Tensor<2, Int>,
         state: Option<CarriedState>,
     ) -> (Tensor<1>, CarriedState) {
+        self.smoothed_loss(tokens, targets, state, 0.0)
+    }
+
+    /// As [`loss`](Self::loss), with the targets smoothed by `label_smoothing`.
+    ///
+    /// # Shapes
+    /// - tokens, targets: `[batch, seq]`
+    /// - output: `[1]`
+    pub fn smoothed_loss(
+        &self,
+        tokens: Tensor<2, Int>,
+        targets: Tensor<2, Int>,
+        state: Option<CarriedState>,
+        label_smoothing: f64,
+    ) -> (Tensor<1>, CarriedState) {
         let (hidden, state) = self.hidden(tokens, state);
-        (self.head().loss(hidden, targets), state)
+        (self.head().loss(hidden, targets, label_smoothing), state)
     }
 
     /// An empty memory for `batch` sequences. Meant for a model made by `valid()`.

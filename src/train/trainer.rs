@@ -289,9 +289,12 @@ impl Trainer {
                 carried = None;
             }
             seed_dropout(&self.device, mix(seed, micro_batch));
-            let (loss, state) = self
-                .model()
-                .loss(batch.tokens, batch.targets, carried.take());
+            let (loss, state) = self.model().smoothed_loss(
+                batch.tokens,
+                batch.targets,
+                carried.take(),
+                self.config.train.label_smoothing,
+            );
             if carries {
                 carried = Some(state.detach());
             }

@@ -9,7 +9,7 @@ Every case has a configuration, weights, a text of token ids cut into rows (`tra
   pass      logits, loss and every gradient of the second window, with the state carried out of the first; the logits of the
             first row alone, from nothing, too
   <kind>    for SGD, Adam and AdamW: loss and gradient norm (before clipping) of ten optimizer steps, and the weights after
-            them. The text is shorter than the steps, so that it begins anew in between.
+            them. The text is shorter than the steps, so that it begins anew in between. Adam's steps smooth the targets.
 
 Names and shapes are fireside's: linear weights are [inputs, outputs].
 """
@@ -235,8 +235,8 @@ class Stream:
         return pick(0), pick(1), fresh
 
 
-def loss_of(logits, targets):
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+def loss_of(logits, targets, label_smoothing=0.0):
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=label_smoothing)
 
 
 OPTIMIZERS = {
@@ -251,6 +251,7 @@ OPTIMIZERS = {
     },
 }  # fmt: skip
 ACCUMULATION = {"sgd": 2, "adam": 1, "adamw": 2}
+LABEL_SMOOTHING = {"sgd": 0.0, "adam": 0.1, "adamw": 0.0}
 SCHEDULE = {"sgd": "constant", "adam": "constant", "adamw": "cosine"}
 
 
@@ -282,7 +283,7 @@ def train(kind, model, stream):
             tokens, targets, fresh = stream.next()
             logits, state = model(tokens, None if fresh else state)
             state = detached(state)
-            loss = loss_of(logits, targets) / ACCUMULATION[kind]
+            loss = loss_of(logits, targets, LABEL_SMOOTHING[kind]) / ACCUMULATION[kind]
             loss.backward()
             total += loss.item()
         norm = nn.utils.clip_grad_norm_(parameters, clip if clip > 0 else math.inf)
@@ -439,7 +440,10 @@ def main():
         "script_sha256": hashlib.sha256(here.read_bytes()).hexdigest(),
         "values_sha256": hashlib.sha256(values.read_bytes()).hexdigest(),
         "optimizers": {
-            kind: {"optimizer": o, "accumulation": ACCUMULATION[kind], "schedule": SCHEDULE[kind]}
+            kind: {
+                "optimizer": o, "accumulation": ACCUMULATION[kind], "schedule": SCHEDULE[kind],
+                "label_smoothing": LABEL_SMOOTHING[kind],
+            }  # fmt: skip
             for kind, o in OPTIMIZERS.items()
         },
         "initial": initial_distributions(),

@@ -27,11 +27,13 @@ pub struct Head<'a> {
     pub bias: Option<&'a [f32]>,
     pub d: usize,
     pub vocab: usize,
+    /// ε of the target distribution; 0 is plain cross-entropy.
+    pub label_smoothing: f32,
 }
 
 /// What [`Head::loss_and_gradients`] finds.
 pub struct Found {
-    /// The sum over rows of -ln softmax(logits)`[target]`, nats.
+    /// The sum over rows of the cross-entropy with the target distribution, nats.
     pub sum: f64,
     /// `[rows, d]`
     pub dx: Vec<f32>,
@@ -73,7 +75,8 @@ impl<'a> Head<'a> {
         assert!(self.bias.is_none_or(|bias| bias.len() == self.vocab));
     }
 
-    /// `x` `[rows, d]`, targets below `vocab` → the sum over rows of -ln softmax(x·W + b)`[target]`, nats.
+    /// `x` `[rows, d]`, targets below `vocab` → the sum over rows of the cross-entropy of softmax(x·W + b) with the target distribution,
+    /// nats: -ln softmax`[target]` without label smoothing.
     pub fn loss(&self, x: &[f32], targets: &[i64]) -> f64 {
         self.check(x, targets);
         let rows = self.chunk_rows();
@@ -104,6 +107,7 @@ impl<'a> Head<'a> {
             logits,
             bias: self.bias,
             target: target as usize,
+            label_smoothing: self.label_smoothing,
         }
     }
 
@@ -200,6 +204,7 @@ mod tests {
 
         fn head(&self) -> Head<'_> {
             Head {
+                label_smoothing: 0.0,
                 weight: &self.weight,
                 transposed: false,
                 bias: Some(&self.bias),
@@ -208,8 +213,8 @@ mod tests {
             }
         }
 
-        /// The sum of the losses, in float64, straight from the definition.
-        fn definition(&self, x: &[f64], weight: &[f64], bias: &[f64]) -> f64 {
+        /// The sum of the losses with label smoothing, in float64, straight from the definition.
+        fn definition(&self, x: &[f64], weight: &[f64], bias: &[f64], smoothing: f64) -> f64 {
             let row_loss = |(row, target): (&[f64], &i64)| {
                 let logit = |v: usize| {
                     let terms = row.iter().enumerate();
@@ -219,7 +224,8 @@ mod tests {
                         + bias[v]
                 };
                 let sum: f64 = (0..self.vocab).map(|v| logit(v).exp()).sum();
-                sum.ln() - logit(*target as usize)
+                let mean = (0..self.vocab).map(logit).sum::<f64>() / self.vocab as f64;
+                sum.ln() - (1.0 - smoothing) * logit(*target as usize) - smoothing * mean
             };
             x.chunks(self.d).zip(&self.targets).map(row_loss).sum()
         }
@@ -227,18 +233,28 @@ mod tests {
 
     #[test]
     fn loss_and_gradients_match_the_definition() {
-        for (rows, d, vocab) in [(1, 1, 2), (5, 3, 17), (37, 4, 33)] {
+        for (rows, d, vocab, smoothing) in [
+            (1, 1, 2, 0.0),
+            (5, 3, 17, 0.0),
+            (37, 4, 33, 0.0),
+            (5, 3, 17, 0.1),
+            (37, 4, 33, 0.5),
+        ] {
             let case = Case::new(rows, d, vocab);
+            let head = Head {
+                label_smoothing: smoothing as f32,
+                ..case.head()
+            };
             let (x, w, b) = (wide(&case.x), wide(&case.weight), wide(&case.bias));
-            let expected = case.definition(&x, &w, &b);
-            let found = case.head().loss_and_gradients(&case.x, &case.targets, 0.5);
+            let expected = case.definition(&x, &w, &b, smoothing);
+            let found = head.loss_and_gradients(&case.x, &case.targets, 0.5);
             assert!((found.sum - expected).abs() < 1e-5 * expected.abs());
-            let loss = case.head().loss(&case.x, &case.targets);
+            let loss = head.loss(&case.x, &case.targets);
             assert!((loss - expected).abs() < 1e-5 * expected.abs());
-            let of_x = numeric_gradient(&case.x, &[0.5], &|x| vec![case.definition(x, &w, &b)]);
-            let of_w =
-                numeric_gradient(&case.weight, &[0.5], &|w| vec![case.definition(&x, w, &b)]);
-            let of_b = numeric_gradient(&case.bias, &[0.5], &|b| vec![case.definition(&x, &w, b)]);
+            let loss = |x: &[f64], w: &[f64], b: &[f64]| vec![case.definition(x, w, b, smoothing)];
+            let of_x = numeric_gradient(&case.x, &[0.5], &|x| loss(x, &w, &b));
+            let of_w = numeric_gradient(&case.weight, &[0.5], &|w| loss(&x, w, &b));
+            let of_b = numeric_gradient(&case.bias, &[0.5], &|b| loss(&x, &w, b));
             assert_close(&found.dx, &of_x, 1e-5, "dx");
             assert_close(&found.dweight, &of_w, 1e-5, "dweight");
             assert_close(&found.dbias, &of_b, 1e-5, "dbias");
