@@ -4,6 +4,7 @@ mod checkpoint;
 mod generate;
 mod machine;
 mod scaling;
+mod tokenize;
 mod train;
 
 use super::{CliError, Exit};
@@ -24,6 +25,8 @@ pub enum What {
     Scaling(scaling::Args),
     /// Tokens a second with the cache, alone and eight at a time, and without it
     Generate(generate::GenerateArgs),
+    /// Megabytes of text a second that become token ids, next to the tokenizers crate
+    Tokenize(tokenize::Args),
     /// How long training stands still for a checkpoint, and how much slower it is while one is written
     Checkpoint(checkpoint::Args),
     /// The cost of a frame, and the memory of the screens, with a run of a million steps
@@ -38,6 +41,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
     match args.what {
         What::Train(args) => train::run(&args),
         What::Generate(args) => generate::run(&args),
+        What::Tokenize(args) => tokenize::run(&args),
         What::Scaling(args) => scaling::run(&args),
         What::Checkpoint(args) => checkpoint::run(&args),
         What::Ui { json } => screens(json),

@@ -177,7 +177,7 @@ fn write(run: &Path, number: u64, snapshot: Snapshot, keep: usize) -> Result<(f6
     Ok((began.elapsed().as_secs_f64() * 1e3, entry.bytes))
 }
 
-fn median(values: &mut [f64]) -> f64 {
+pub(super) fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
