@@ -60,14 +60,20 @@ fn folders(run: &Path) -> Vec<String> {
     names
 }
 
-fn half_written(run: &Path) -> bool {
-    folders(run)
-        .iter()
-        .any(|name| name.starts_with(".tmp-") && !name.contains("-old-"))
+/// Checkpoints that were begun and not ended.
+fn half_written(run: &Path) -> Vec<String> {
+    let mut names = folders(run);
+    names.retain(|name| name.starts_with(".tmp-") && !name.contains("-old-"));
+    names
 }
 
-/// One run, killed a hundred times at seeded random moments after its start, every fourth time in the middle of writing
-/// a checkpoint, and taken up again each time. It ends like a run that nobody killed.
+/// Half-written ones that were not there before.
+fn newly_half_written(run: &Path, before: &[String]) -> bool {
+    half_written(run).iter().any(|name| !before.contains(name))
+}
+
+/// One run, killed at least a hundred times at seeded random moments after its start, every fourth time in the middle of
+/// writing a checkpoint, and taken up again each time. It ends like a run that nobody killed.
 #[test]
 fn a_hundred_kills() {
     let place = Place::new(TINY);
@@ -89,16 +95,26 @@ fn a_hundred_kills() {
     let (mut newest, mut reached_before) = (checkpoint::entries(&run)[0].step, 0);
     let mut resumed = 0;
     let (mut while_writing, mut gone_on) = (0, 0);
-    for moment in 0..100 {
+    let mut moment = 0;
+    // A kill that is meant for the middle of a checkpoint may come too late: as many more as it takes.
+    while moment < 100 || while_writing < 25 {
+        assert!(
+            moment < 400,
+            "{while_writing} kills while a checkpoint was written"
+        );
         // Also as early as while it loads, and as late as after dozens of checkpoints.
         let delay = Duration::from_micros((generator.next_f64() * 400_000.0) as u64);
+        let left = half_written(&run);
         let child = place.spawn(&again);
         std::thread::sleep(delay);
         if moment % 4 == 0 {
-            wait_for("a checkpoint on its way", || half_written(&run));
+            wait_for(
+                "a checkpoint on its way, beyond where the one before ended",
+                || newly_half_written(&run, &left) && reached(&run) > reached_before,
+            );
         }
         kill(child);
-        while_writing += usize::from(half_written(&run));
+        while_writing += usize::from(newly_half_written(&run, &left));
 
         let loaded = checkpoint::load_newest(&run).unwrap();
         assert!(loaded.skipped.is_empty(), "{:?}", loaded.skipped);
@@ -122,11 +138,8 @@ fn a_hundred_kills() {
         newest = loaded.entry.step;
         reached_before = steps.len() as u64;
         assert_eq!(summarize(&run).unwrap().status, RunStatus::Interrupted);
+        moment += 1;
     }
-    assert!(
-        while_writing >= 25,
-        "{while_writing} kills came while a checkpoint was written"
-    );
     assert!(
         gone_on >= 20,
         "only {gone_on} processes got beyond the one before"
@@ -142,7 +155,7 @@ fn a_hundred_kills() {
             "{said}"
         );
     }
-    assert!(!half_written(&run));
+    assert_eq!(half_written(&run), [""; 0]);
     let whole = [
         &["train", "tiny.toml", "--json", "--run", "whole"][..],
         &often,
@@ -234,7 +247,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
         before.skipped.is_empty() && before.entry.step >= 40,
         "{before:?}"
     );
-    assert!(!half_written(&run));
+    assert_eq!(half_written(&run), [""; 0]);
 
     // Still full: it says so and leaves everything as it is.
     let output = place.run(&["train", "--resume", path, "--json"]);
@@ -293,7 +306,7 @@ fn a_checkpoint_that_does_not_fit_stops_the_run() {
         errors(&output)
     );
     assert_eq!(checkpoint::load_newest(&run).unwrap().entry, before.entry);
-    assert!(!half_written(&run));
+    assert_eq!(half_written(&run), [""; 0]);
     let events = place.succeed(&["train", "--resume", "r", "--json", "--steps", "105"]);
     assert_eq!(start_step(&events), 60);
     place.succeed(&[

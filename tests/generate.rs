@@ -1,10 +1,11 @@
 //! `fireside sample` and `fireside eval` as processes: what they write, on any number of threads, and what they refuse.
 
-use std::io::{Read, Write};
+#[cfg(unix)]
+mod terminal;
+
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
 use fireside::config::{self, Source};
@@ -14,6 +15,8 @@ use fireside::run::RunDir;
 use fireside::run::checkpoint::{self, Checkpoint, CheckpointMeta};
 use fireside::tokenizer::Tokenizer;
 use serde_json::Value;
+#[cfg(unix)]
+use terminal::Terminal;
 
 const TEXT: &str =
     "Once upon a time there was an old mill by the river,\nand in the mill there lived a miller.\n";
@@ -281,60 +284,67 @@ fn prompts_come_from_standard_input_too() {
     assert!(message.contains("\"zeppelin\" at byte 12"), "{message}");
 }
 
+#[cfg(unix)]
 #[test]
 fn a_conversation_remembers_its_prompts() {
     let place = Place::new();
     place.make("r", "char-rnn", &["model.hidden_size=16"]);
-    let talk = |keys: &str| -> String {
-        let pair = portable_pty::native_pty_system()
-            .openpty(portable_pty::PtySize::default())
-            .unwrap();
-        let mut command = portable_pty::CommandBuilder::new(env!("CARGO_BIN_EXE_fireside"));
-        command.args(["sample", "r", "-i", "-n", "5"]);
-        command.cwd(place.dir.path());
+    let arguments = ["sample", "r", "-i", "-n", "5"];
+    let start = || {
+        let mut command =
+            terminal::command(env!("CARGO_BIN_EXE_fireside"), &arguments, place.dir.path());
         command.env("XDG_STATE_HOME", place.path("state"));
-        command.env("TERM", "xterm");
-        let mut child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let mut reader = pair.master.try_clone_reader().unwrap();
-        let said = Arc::new(Mutex::new(String::new()));
-        let hearing = {
-            let said = Arc::clone(&said);
-            std::thread::spawn(move || {
-                let mut buffer = [0; 4096];
-                // A closed terminal ends with an error on Linux.
-                while let Ok(count @ 1..) = reader.read(&mut buffer) {
-                    let text = String::from_utf8_lossy(&buffer[..count]);
-                    said.lock().unwrap().push_str(&text);
-                }
-            })
-        };
-        let mut writer = pair.master.take_writer().unwrap();
-        for line in keys.split_inclusive('\r') {
-            // Typing waits to be asked, as people do.
-            let began = Instant::now();
-            while !said.lock().unwrap().ends_with("prompt: ") {
-                assert!(began.elapsed() < Duration::from_secs(60), "{said:?}");
-                std::thread::sleep(Duration::from_millis(20));
-            }
-            std::thread::sleep(Duration::from_millis(200));
-            said.lock().unwrap().push('|');
-            writer.write_all(line.as_bytes()).unwrap();
-            writer.flush().unwrap();
-        }
-        assert!(child.wait().unwrap().success());
-        drop(writer);
-        drop(pair.master);
-        hearing.join().unwrap();
-        said.lock().unwrap().clone()
+        Terminal::start(command, 80, 24)
     };
-    let said = talk("Once\r/quit\r");
-    assert!(said.contains("prompt") && said.contains("Once"), "{said}");
-    // Up brings back the prompt of the last conversation.
-    let said = talk("\u{1b}[A\r/quit\r");
-    assert!(said.matches("Once").count() >= 2, "{said}");
+    // A prompt that is open, with so much typed; it stands in the last line.
+    let asked = |terminal: &Terminal, typed: &str| {
+        terminal.wait_until(&format!("a prompt with `{typed}`"), |shown| {
+            let text = shown.text();
+            text.trim_end()
+                .lines()
+                .last()
+                .unwrap_or_default()
+                .trim_end()
+                == format!("prompt: {typed}").trim_end()
+        });
+    };
+    let count = |terminal: &Terminal, what: &str| terminal.shown().text().matches(what).count();
+
+    let mut talk = start();
+    asked(&talk, "");
+    talk.press("Once");
+    asked(&talk, "Once");
+    talk.press("\r");
+    asked(&talk, "");
+    // Once as it was typed, once as the text goes on from it.
+    assert_eq!(count(&talk, "Once"), 2, "{}", talk.shown().text());
+    talk.press("/quit\r");
+    assert_eq!(talk.exit(), 0);
+    talk.assert_restored();
+
+    // Up brings back the prompt of the last conversation, not what ended it.
+    let mut talk = start();
+    asked(&talk, "");
+    talk.press("\x1b[A");
+    asked(&talk, "Once");
+    talk.press("\r");
+    asked(&talk, "");
+    assert_eq!(count(&talk, "Once"), 2, "{}", talk.shown().text());
+    talk.press("up");
+    asked(&talk, "up");
+    talk.press("\x03");
+    assert_eq!(talk.exit(), 130);
+    talk.assert_restored();
     let kept = std::fs::read_to_string(place.path("state/fireside/prompts")).unwrap();
-    assert!(kept.starts_with("Once\n"), "{kept}");
+    assert_eq!(kept, "Once\n");
+
+    // What is typed before anybody asks is taken as it was typed.
+    let mut talk = start();
+    talk.press("upon\rOnce\r/quit\r");
+    assert_eq!(talk.exit(), 0);
+    talk.assert_restored();
+    let kept = std::fs::read_to_string(place.path("state/fireside/prompts")).unwrap();
+    assert_eq!(kept, "Once\nupon\nOnce\n");
 }
 
 #[test]

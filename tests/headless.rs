@@ -130,8 +130,9 @@ fn losses(run: &Path) -> Vec<(u64, f64)> {
 fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
+        // Machines under load are slow.
         assert!(
-            began.elapsed() < Duration::from_secs(60),
+            began.elapsed() < Duration::from_secs(180),
             "waiting for {what}"
         );
         std::thread::sleep(Duration::from_millis(20));
@@ -253,8 +254,8 @@ fn resumed_equals_uninterrupted() {
 #[test]
 fn ctrl_c_saves_and_kill_loses_little() {
     let place = Place::new();
-    assert_eq!(code(&place.train("whole", &["--steps", "400"])), 0);
     let run = place.path("r");
+    // Endless, so that neither piece is done before its signal comes.
     let mut child = place.spawn(&[
         "train",
         "tiny.toml",
@@ -262,13 +263,13 @@ fn ctrl_c_saves_and_kill_loses_little() {
         "--run",
         "r",
         "--steps",
-        "400",
+        "1000000",
     ]);
     wait_for_step(&run, 30);
     interrupt(&child);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let stopped = losses(&run).last().unwrap().0;
-    assert!((30..400).contains(&stopped), "{stopped}");
+    assert!(stopped >= 30, "{stopped}");
     assert_eq!(
         fireside::run::summarize(&run).unwrap().status,
         fireside::run::RunStatus::Stopped
@@ -284,10 +285,14 @@ fn ctrl_c_saves_and_kill_loses_little() {
     let mut text = std::fs::read(run.join("metrics.jsonl")).unwrap();
     text.extend_from_slice(b"{\"event\":\"step\",\"st");
     std::fs::write(run.join("metrics.jsonl"), text).unwrap();
-    let rest = place.run(&["train", "--resume", "r", "--json"]);
+    let steps = (losses(&run).last().unwrap().0 + 20).to_string();
+    let rest = place.run(&["train", "--resume", "r", "--json", "--steps", &steps]);
     assert_eq!(code(&rest), 0, "{}", errors(&rest));
-    let from = lines(&rest)[0]["start_step"].as_u64().unwrap();
+    // What was lost may be said first.
+    let events = lines(&rest);
+    let from = of(&events, "started")[0]["start_step"].as_u64().unwrap();
     assert!(from >= stopped, "{from} {stopped}");
+    assert_eq!(code(&place.train("whole", &["--steps", &steps])), 0);
     assert_eq!(losses(&place.path("whole")), losses(&run));
 }
 
@@ -297,6 +302,8 @@ fn a_damaged_checkpoint_is_passed_over() {
     assert_eq!(code(&place.train("r", &[])), 0);
     let run = place.path("r");
     let newest = run.join("checkpoints/step-00000060/model.safetensors");
+    // A tiny run outpaces the disk, and a checkpoint may have been left out for a newer one.
+    let before = fireside::run::checkpoint::entries(&run)[1].step;
     std::fs::write(&newest, b"short").unwrap();
     let rest = place.run(&["train", "--resume", "r", "--json"]);
     assert_eq!(code(&rest), 0, "{}", errors(&rest));
@@ -309,7 +316,7 @@ fn a_damaged_checkpoint_is_passed_over() {
             .contains("step-00000060 was skipped")),
         "{notices:?}"
     );
-    assert_eq!(of(&events, "started")[0]["start_step"], 40);
+    assert_eq!(of(&events, "started")[0]["start_step"], before);
     assert!(newest.exists());
     assert_eq!(losses(&run).len(), 60);
     assert_eq!(
@@ -334,10 +341,8 @@ fn one_run_has_one_process() {
         "--steps",
         "100000",
     ]);
-    wait_for_step(&run, 21);
-    wait_for("a checkpoint", || {
-        run.join("checkpoints/step-00000020").exists()
-    });
+    // Whichever is there: only the newest are kept.
+    wait_for("a checkpoint", || fireside::run::checkpoint::any(&run));
     assert_eq!(
         fireside::run::summarize(&run).unwrap().status,
         fireside::run::RunStatus::Running
@@ -473,10 +478,14 @@ fn a_checkpoint_that_cannot_be_written_stops_a_run_without_a_screen() {
         ])
         .spawn()
         .unwrap();
-    wait_for_step(&run, 1);
     wait_for("the first checkpoint", || run.join("checkpoints").exists());
-    std::fs::rename(run.join("checkpoints"), run.join("moved")).unwrap();
-    std::fs::write(run.join("checkpoints"), "in the way").unwrap();
+    // Where a checkpoint comes between the two, its folder is moved as well.
+    let mut moved = 0;
+    wait_for("a file in the way", || {
+        moved += 1;
+        let _ = std::fs::rename(run.join("checkpoints"), run.join(format!("moved-{moved}")));
+        std::fs::write(run.join("checkpoints"), "in the way").is_ok()
+    });
     let mut out = String::new();
     std::io::Read::read_to_string(&mut child.stdout.take().unwrap(), &mut out).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));

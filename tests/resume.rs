@@ -202,13 +202,13 @@ fn pieces_equal_the_whole(kind: &str, sets: &[&str]) {
     wait_for_step(&run, 15);
     signal(&child, Signal::TERM);
     assert_eq!(process::ended(child), Some(130));
-    let child = place.spawn(&resume);
     let stopped = reached(&run);
+    let child = place.spawn(&resume);
     wait_for_step(&run, stopped + 15);
     signal(&child, Signal::INT);
     assert_eq!(process::ended(child), Some(130));
-    let child = place.spawn(&resume);
     let stopped = reached(&run);
+    let child = place.spawn(&resume);
     wait_for_step(&run, stopped + 25);
     kill(child);
     let steps = (reached(&run) + 15).to_string();

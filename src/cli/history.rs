@@ -30,6 +30,7 @@ impl History {
             lines: text
                 .lines()
                 .rev()
+                .filter(|line| is_prompt(line))
                 .take(OFFERED)
                 .map(str::to_string)
                 .collect(),
@@ -50,14 +51,19 @@ impl History {
     }
 }
 
+/// Something to go on from. dialoguer hands on every line that is entered, the one that ends a conversation too.
+fn is_prompt(line: &str) -> bool {
+    !line.trim().is_empty() && line.trim() != super::prompt::QUIT
+}
+
 impl dialoguer::History<String> for History {
     fn read(&self, position: usize) -> Option<String> {
         self.lines.get(position).cloned()
     }
 
     fn write(&mut self, line: &String) {
-        // What is empty or was just said is not worth a line.
-        if line.trim().is_empty() || self.lines.front() == Some(line) {
+        // What was just said is not worth another line.
+        if !is_prompt(line) || self.lines.front() == Some(line) {
             return;
         }
         self.lines.push_front(line.clone());
@@ -82,7 +88,7 @@ mod tests {
         let file = place.path().join("state/fireside/prompts");
         let mut first = History::at(Some(file.clone()));
         assert_eq!(first.read(0), None);
-        for line in ["Once", "upon", "upon", "  ", "a time"] {
+        for line in ["Once", "upon", "upon", "  ", "a time", "/quit"] {
             first.write(&line.to_string());
         }
         let second = History::at(Some(file));

@@ -11,6 +11,7 @@ mod history;
 pub mod import;
 pub mod man;
 mod open;
+mod prompt;
 pub mod runs;
 pub mod sample;
 pub mod screenshots;

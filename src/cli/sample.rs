@@ -2,8 +2,8 @@
 
 use std::io::{BufRead, IsTerminal, Read, Write};
 
-use super::history::History;
 use super::open::{self, Opened, parse_which};
+use super::prompt::{Answer, Prompt, QUIT};
 use super::{CliError, Exit};
 use crate::config::SampleConfig;
 use crate::generate::{Batch, GenerateError, Pick};
@@ -85,22 +85,26 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
 
 /// A prompt a line, until the end of input: with editing and history on a terminal, as they come otherwise.
 fn interact(args: &Args, opened: &Opened, mut settings: SampleConfig) -> Result<Exit, CliError> {
-    let mut history = History::open();
-    let terminal = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-    if terminal {
+    let unreadable =
+        |error: std::io::Error| CliError::failed(format!("standard input cannot be read: {error}"));
+    let mut prompt = match std::io::stdin().is_terminal() && std::io::stderr().is_terminal() {
+        true => Some(Prompt::new().map_err(unreadable)?),
+        false => None,
+    };
+    if prompt.is_some() {
         super::complain(&format!(
             "type a prompt and Enter, arrow keys for earlier ones; {QUIT} or Ctrl-C ends"
         ));
     }
     loop {
-        let line = match terminal {
-            true => ask(&mut history),
-            false => next_line(),
+        let answer = match &mut prompt {
+            Some(prompt) => prompt.ask(),
+            None => next_line(),
         };
-        let Some(line) = line
-            .map_err(|error| CliError::failed(format!("standard input cannot be read: {error}")))?
-        else {
-            return Ok(Exit::Success);
+        let line = match answer.map_err(unreadable)? {
+            Answer::Line(line) => line,
+            Answer::Quit => return Ok(Exit::Success),
+            Answer::Interrupted => return Ok(Exit::Interrupted),
         };
         match write_texts(args, opened, &settings, &line) {
             Ok(Written::All) => {
@@ -115,31 +119,14 @@ fn interact(args: &Args, opened: &Opened, mut settings: SampleConfig) -> Result<
     }
 }
 
-/// What ends a conversation, where the end of input cannot be typed.
-const QUIT: &str = "/quit";
-
-/// A line from the terminal; none to end.
-fn ask(history: &mut History) -> std::io::Result<Option<String>> {
-    let answer = dialoguer::Input::<String>::new()
-        .with_prompt("prompt")
-        .allow_empty(true)
-        .history_with(history)
-        .interact_text();
-    match answer {
-        Ok(line) if line.trim() == QUIT => Ok(None),
-        Ok(line) => Ok(Some(line)),
-        Err(dialoguer::Error::IO(error)) if error.kind() == std::io::ErrorKind::Interrupted => {
-            Ok(None)
-        }
-        Err(dialoguer::Error::IO(error)) => Err(error),
-    }
-}
-
-fn next_line() -> std::io::Result<Option<String>> {
+/// A line as it comes; the end of input is the end of the conversation.
+fn next_line() -> std::io::Result<Answer> {
     let mut line = String::new();
     match std::io::stdin().lock().read_line(&mut line)? {
-        0 => Ok(None),
-        _ => Ok(Some(line.trim_end_matches(['\n', '\r']).to_string())),
+        0 => Ok(Answer::Quit),
+        _ => Ok(Answer::Line(
+            line.trim_end_matches(['\n', '\r']).to_string(),
+        )),
     }
 }
 

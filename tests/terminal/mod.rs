@@ -1,6 +1,6 @@
 //! A process on a pseudo-terminal, seen as a person sees it: keys go in, a screen comes out.
 //!
-//! Used by `tests/pty.rs` and `benches/screen.rs`, each of which needs a part of it.
+//! Used by `tests/pty.rs`, `tests/generate.rs` and `benches/screen.rs`, each of which needs a part of it.
 #![allow(dead_code)]
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
 /// Longest wait for anything to be seen; machines under load are slow.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What the terminal received so far, and what it shows.
 pub struct Shown {
@@ -136,7 +136,12 @@ impl Terminal {
 
     pub fn resize(&self, columns: u16, rows: u16) {
         let mut shown = self.shown();
-        shown.parser.screen_mut().set_size(rows, columns);
+        // In one row, or one column, the emulator overflows on a frame that was drawn for the size before.
+        let (shown_rows, shown_columns) = (rows.max(2), columns.max(2));
+        shown
+            .parser
+            .screen_mut()
+            .set_size(shown_rows, shown_columns);
         drop(shown);
         let master = self.master.as_ref().unwrap();
         master.resize(size(columns, rows)).unwrap();
