@@ -5,6 +5,7 @@
 //! - [`cli`]: one file per subcommand; arguments in, exit code out.
 //! - [`ui`] and [`headless`]: two readers of the same events, as screens and as lines.
 //! - [`protocol`]: the commands and events that cross between them and the training thread.
+//! - [`control`]: the same border across processes, over a socket in the run's folder.
 //! - [`worker`]: the training thread: drains commands, drives the trainer, publishes events.
 //! - [`train`]: one optimizer step at a time; evaluation; snapshots. No threads, no terminal.
 //! - [`generate`]: samplers and generation sessions.
@@ -19,6 +20,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod control;
 pub mod corpus;
 pub mod data;
 pub mod device;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Weak};
 
 use serde::{Deserialize, Serialize};
 
@@ -66,6 +66,32 @@ pub enum Command {
     },
     /// Save, end the run and end the thread.
     Shutdown,
+}
+
+/// In words, as the log has them: `pause`, `run until step 200`.
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Command::Start { .. } => f.write_str("start a run"),
+            Command::Pause => f.write_str("pause"),
+            Command::Resume => f.write_str("resume"),
+            Command::StepOnce => f.write_str("one step"),
+            Command::RunUntil { until } => match until {
+                Until::Step(step) => write!(f, "run until step {step}"),
+                Until::Loss(loss) => write!(f, "run until the loss is below {loss}"),
+                Until::Evaluation => f.write_str("run until the next evaluation"),
+            },
+            Command::Stop => f.write_str("stop"),
+            Command::Set { edit } => write!(f, "set {edit}"),
+            Command::Rewind { checkpoint } => write!(f, "go back to {checkpoint}"),
+            Command::Evaluate => f.write_str("evaluate"),
+            Command::Sample { .. } => f.write_str("sample"),
+            Command::Save => f.write_str("save"),
+            Command::FindRate { .. } => f.write_str("find a learning rate"),
+            Command::Preview { .. } => f.write_str("preview"),
+            Command::Shutdown => f.write_str("shut down"),
+        }
+    }
 }
 
 /// What [`Command::RunUntil`] waits for.
@@ -207,6 +233,8 @@ pub enum EventKind {
         preview: Result<Box<Preview>, String>,
     },
     Notice(Notice),
+    /// Another process did something over the control socket of the run.
+    Remote(Remote),
     /// A step of [`Command::FindRate`].
     RatePoint(RatePoint),
     /// The end of [`Command::FindRate`]; nothing follows for it.
@@ -264,10 +292,13 @@ pub struct RunInfo {
     pub train_tokens: u64,
     pub validation_tokens: u64,
     /// Bytes of text per token over the training part; turns nats per token into bits per byte.
+    #[serde(with = "finite")]
     pub bytes_per_token: f64,
     /// ln(vocab_size), nats per token.
+    #[serde(with = "finite")]
     pub uniform_loss: f64,
     /// Entropy of the training unigrams measured on the validation part, nats per token.
+    #[serde(with = "finite")]
     pub unigram_loss: f64,
     /// Entropy of the source in bits per byte, where it is known; `true` when exact, `false` for a bound.
     pub source_entropy: Option<(f64, bool)>,
@@ -284,6 +315,7 @@ pub struct StepReport {
     /// Steps finished, this one included: the first step of a run is 1.
     pub step: u64,
     /// Passes over the training part, as tokens seen / training tokens.
+    #[serde(with = "finite")]
     pub epoch: f64,
     /// Tokens seen since step 0.
     pub tokens: u64,
@@ -298,11 +330,16 @@ pub struct StepReport {
     #[serde(with = "finite")]
     pub tokens_per_second: f64,
     /// Wall time of the step.
+    #[serde(with = "finite")]
     pub ms: f64,
+    #[serde(with = "finite")]
     pub forward_ms: f64,
+    #[serde(with = "finite")]
     pub backward_ms: f64,
+    #[serde(with = "finite")]
     pub optimizer_ms: f64,
     /// Seconds of training since step 0, pauses left out.
+    #[serde(with = "finite")]
     pub seconds: f64,
 }
 
@@ -310,6 +347,7 @@ pub struct StepReport {
 pub struct EvalReport {
     pub step: u64,
     pub tokens: u64,
+    #[serde(with = "finite")]
     pub seconds: f64,
     /// Mean cross-entropy over batches of the training part, nats per token, dropout off.
     #[serde(with = "finite")]
@@ -323,6 +361,7 @@ pub struct EvalReport {
     #[serde(with = "finite")]
     pub bits_per_byte: f64,
     /// Share of validation tokens that are `<unk>`.
+    #[serde(with = "finite")]
     pub unknown_fraction: f64,
     /// The best so far.
     pub best: bool,
@@ -333,6 +372,7 @@ pub struct EvalReport {
 pub struct SamplePiece {
     pub text: String,
     /// Probability of the token under the model, before the sampler's cuts.
+    #[serde(with = "finite32")]
     pub probability: f32,
 }
 
@@ -346,6 +386,7 @@ pub struct SampleRecord {
     pub temperature: f64,
     pub top_k: usize,
     pub top_p: f64,
+    #[serde(with = "finite")]
     pub tokens_per_second: f64,
     /// False when generation was cut short.
     pub complete: bool,
@@ -410,6 +451,7 @@ pub struct RateSweep {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct RatePoint {
     pub step: u64,
+    #[serde(with = "finite")]
     pub learning_rate: f64,
     #[serde(with = "finite")]
     pub loss: f64,
@@ -445,6 +487,7 @@ pub struct LayerHealth {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SchedulePoint {
     pub step: u64,
+    #[serde(with = "finite")]
     pub learning_rate: f64,
 }
 
@@ -479,6 +522,35 @@ pub enum NoticeLevel {
     Error,
 }
 
+/// What a process outside did to a run that is trained here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Remote {
+    /// The process, as it named itself.
+    pub pid: u32,
+    pub act: RemoteAct,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RemoteAct {
+    /// From now on its commands are obeyed.
+    TookControls,
+    LeftControls,
+    /// A command of it that is being obeyed.
+    Asked(Box<Command>),
+}
+
+/// In words: `process 4711 asks for: pause`.
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.act {
+            RemoteAct::TookControls => write!(f, "process {} has taken the controls", self.pid),
+            RemoteAct::LeftControls => write!(f, "process {} has left the controls", self.pid),
+            RemoteAct::Asked(command) => write!(f, "process {} asks for: {command}", self.pid),
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct FinishReport {
     pub step: u64,
@@ -486,6 +558,7 @@ pub struct FinishReport {
     pub val_loss: Option<f64>,
     pub best_val_loss: Option<f64>,
     pub best_step: Option<u64>,
+    #[serde(with = "finite")]
     pub seconds: f64,
 }
 
@@ -511,7 +584,8 @@ pub struct Engine {
 /// they end before the next step boundary.
 #[derive(Debug, Clone)]
 pub struct CommandSender {
-    sender: Sender<Command>,
+    /// Shared, so that [`CommandSender::downgrade`] can give an end away that does not keep the training thread.
+    sender: Arc<Sender<Command>>,
     /// Previews take their own way, so that a long step or a load never delays them.
     previews: Option<Sender<Command>>,
     stop: Arc<AtomicBool>,
@@ -521,9 +595,17 @@ impl CommandSender {
     /// The flag is cleared by the training thread when it takes the command.
     pub fn new(sender: Sender<Command>, stop: Arc<AtomicBool>) -> Self {
         Self {
-            sender,
+            sender: Arc::new(sender),
             previews: None,
             stop,
+        }
+    }
+
+    /// An end for those who may steer but are not the front end: when that goes away, the training thread ends.
+    pub fn downgrade(&self) -> WeakCommandSender {
+        WeakCommandSender {
+            sender: Arc::downgrade(&self.sender),
+            stop: Arc::clone(&self.stop),
         }
     }
 
@@ -545,6 +627,26 @@ impl CommandSender {
     }
 }
 
+/// Sends commands for as long as somebody holds a [`CommandSender`].
+#[derive(Debug, Clone)]
+pub struct WeakCommandSender {
+    sender: Weak<Sender<Command>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl WeakCommandSender {
+    /// Returns false when the training thread, or its front end, is gone.
+    pub fn send(&self, command: Command) -> bool {
+        let Some(sender) = self.sender.upgrade() else {
+            return false;
+        };
+        if matches!(command, Command::Stop | Command::Shutdown) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        sender.send(command).is_ok()
+    }
+}
+
 /// Numbers in JSON, which has no NaN and no infinity: what is not finite is written as `null` and read as NaN.
 pub mod finite {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -555,5 +657,18 @@ pub mod finite {
 
     pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
         Ok(Option::<f64>::deserialize(deserializer)?.unwrap_or(f64::NAN))
+    }
+}
+
+/// As [`finite`], for `f32`.
+pub mod finite32 {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+        value.is_finite().then_some(*value).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f32, D::Error> {
+        Ok(Option::<f32>::deserialize(deserializer)?.unwrap_or(f32::NAN))
     }
 }

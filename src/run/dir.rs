@@ -27,6 +27,8 @@ pub enum RunFile {
     Summary,
     Lock,
     Checkpoints,
+    /// The socket of the process that trains the run.
+    Control,
 }
 
 impl RunFile {
@@ -43,6 +45,7 @@ impl RunFile {
             RunFile::Summary => "summary.json",
             RunFile::Lock => "lock",
             RunFile::Checkpoints => "checkpoints",
+            RunFile::Control => "control.sock",
         }
     }
 }
@@ -71,6 +74,16 @@ pub struct RunHeader {
 pub struct Parent {
     pub run: String,
     pub step: u64,
+}
+
+/// How far the logs of a run have been handed to the system, in bytes: what a reader finds there up to here, and no
+/// more, is what the run had said at that moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Logged {
+    pub metrics: u64,
+    pub samples: u64,
+    pub edits: u64,
+    pub notices: u64,
 }
 
 /// A run folder that this process owns. The lock is let go of when it is dropped.
@@ -255,6 +268,15 @@ impl RunDir {
             self.notices.flush(),
         ];
         results.into_iter().collect()
+    }
+
+    pub fn logged(&self) -> Logged {
+        Logged {
+            metrics: self.metrics.written(),
+            samples: self.samples.written(),
+            edits: self.edits.written(),
+            notices: self.notices.written(),
+        }
     }
 
     /// As [`RunDir::flush`], and waits for the disk; renews the summary.

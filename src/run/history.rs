@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::dir::read_header;
+use super::dir::{Logged, read_header};
 use super::log::LeftBranch;
 use super::{EditRecord, Record, RunError, RunFile, log};
 use crate::protocol::{
@@ -40,6 +40,20 @@ pub struct History {
 /// [`RunError::NotARun`], [`RunError::Newer`], [`RunError::Damaged`] (of `run.json`); I/O errors. A torn or
 /// unreadable line of a log is skipped and counted, not an error.
 pub fn read_history(dir: &Path) -> Result<History, RunError> {
+    let whole = Logged {
+        metrics: u64::MAX,
+        samples: u64::MAX,
+        edits: u64::MAX,
+        notices: u64::MAX,
+    };
+    read_history_up_to(dir, &whole)
+}
+
+/// As [`read_history`], as the logs were when they were that long.
+///
+/// # Errors
+/// As [`read_history`].
+pub fn read_history_up_to(dir: &Path, logged: &Logged) -> Result<History, RunError> {
     let header = read_header(dir)?;
     let mut history = History {
         info: header.info,
@@ -49,13 +63,13 @@ pub fn read_history(dir: &Path) -> Result<History, RunError> {
         // The folder may have been moved since.
         info.dir = dir.to_path_buf();
     }
-    for file in [
-        RunFile::Metrics,
-        RunFile::Samples,
-        RunFile::Edits,
-        RunFile::Notices,
+    for (file, length) in [
+        (RunFile::Metrics, logged.metrics),
+        (RunFile::Samples, logged.samples),
+        (RunFile::Edits, logged.edits),
+        (RunFile::Notices, logged.notices),
     ] {
-        let lines = log::read(&dir.join(file.name()))?;
+        let lines = log::read_up_to(&dir.join(file.name()), length)?;
         history.skipped_lines += lines.skipped;
         if file == RunFile::Metrics {
             history.left = lines.left;

@@ -16,6 +16,8 @@ const LARGEST_BACKLOG: usize = 8 << 20;
 pub struct JsonLog {
     path: PathBuf,
     file: File,
+    /// Bytes of whole lines that the system has.
+    written: u64,
     pending: Vec<u8>,
 }
 
@@ -23,26 +25,29 @@ impl JsonLog {
     /// Opens for appending. A torn last line, left by a process that was killed, is closed with a line break,
     /// so that what follows stands on its own.
     pub fn open(path: PathBuf) -> Result<Self, RunError> {
-        let open = || -> std::io::Result<File> {
+        let open = || -> std::io::Result<(File, u64)> {
             let mut file = OpenOptions::new()
                 .read(true)
                 .append(true)
                 .create(true)
                 .open(&path)?;
-            if file.metadata()?.len() > 0 {
+            let mut length = file.metadata()?.len();
+            if length > 0 {
                 file.seek(SeekFrom::End(-1))?;
                 let mut last = [0];
                 file.read_exact(&mut last)?;
                 if last != *b"\n" {
                     file.write_all(b"\n")?;
+                    length += 1;
                 }
             }
-            Ok(file)
+            Ok((file, length))
         };
-        let file = open().map_err(RunError::io("open", &path))?;
+        let (file, written) = open().map_err(RunError::io("open", &path))?;
         Ok(Self {
             path,
             file,
+            written,
             pending: Vec::new(),
         })
     }
@@ -69,7 +74,13 @@ impl JsonLog {
             }
         };
         self.pending.drain(..written);
+        self.written += written as u64;
         result.map_err(RunError::io("write", &self.path))
+    }
+
+    /// Bytes that a reader finds in the file, so far as this process wrote them.
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Flushes, and waits until the disk has the lines.
@@ -101,7 +112,17 @@ pub struct Lines {
 
 /// Reads a log. A file that is not there is an empty one.
 pub fn read(path: &Path) -> Result<Lines, RunError> {
-    let bytes = match std::fs::read(path) {
+    read_up_to(path, u64::MAX)
+}
+
+/// As [`read`], of the first `limit` bytes.
+pub fn read_up_to(path: &Path, limit: u64) -> Result<Lines, RunError> {
+    let bytes = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = match bytes() {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Lines::default()),
         Err(error) => return Err(RunError::io("read", path)(error)),

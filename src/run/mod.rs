@@ -10,6 +10,7 @@
 //!   notices.jsonl   what the run said      run.log       the program's log
 //!   summary.json    the last numbers, so that a list of runs need not read the log
 //!   lock            held (advisory) by the process that trains the run; names its process id
+//!   control.sock    while it is trained: where other processes watch and steer it (`docs/control.md`)
 //!   checkpoints/step-00000200/   model, optimizer, carried: .safetensors; state.json; copies of config.toml and
 //!                                tokenizer.json; manifest.json
 //! ```
@@ -30,8 +31,8 @@ pub mod record;
 
 use std::path::{Path, PathBuf};
 
-pub use dir::{Parent, RunDir, RunFile, RunHeader};
-pub use history::{History, read_history};
+pub use dir::{Logged, Parent, RunDir, RunFile, RunHeader};
+pub use history::{History, read_history, read_history_up_to};
 pub use list::{RunStatus, RunSummary, list, summarize};
 pub use log::LeftBranch;
 pub use naming::slug;
@@ -89,6 +90,11 @@ impl RunError {
             source,
         }
     }
+}
+
+/// Whether a live process trains the run in `dir`.
+pub fn is_trained(dir: &Path) -> bool {
+    lock::is_held(&dir.join(RunFile::Lock.name()))
 }
 
 /// Where new runs go and where names are looked up: `FIRESIDE_RUNS`, or `./runs`.

@@ -103,6 +103,10 @@ impl Record {
                 level: notice.level,
                 message: notice.message.clone(),
             }],
+            EventKind::Remote(remote) => vec![Record::Notice {
+                level: NoticeLevel::Info,
+                message: remote.to_string(),
+            }],
             EventKind::Phase(crate::protocol::Phase::Diverged {
                 step,
                 layer,

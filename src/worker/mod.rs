@@ -34,9 +34,11 @@ pub(crate) use machine::Machine;
 pub(crate) use start::tokens_per_step;
 pub(crate) use trainer::factory as trainer_factory;
 
+use crate::control::{ControlError, Server};
 use crate::protocol::{
-    Command, CommandSender, Engine, EventKind, Notice, NoticeLevel, Phase, RunId,
+    Command, CommandSender, Engine, EventKind, Notice, NoticeLevel, Phase, RunId, WeakCommandSender,
 };
+use crate::run::RunDir;
 use outbox::Outbox;
 use session::After;
 
@@ -69,6 +71,7 @@ fn spawn_with(options: WorkerOptions, factory: DriverFactory) -> std::io::Result
     let (sender, commands) = mpsc::channel();
     let (event_sender, events) = mpsc::sync_channel(outbox::CHANNEL_LENGTH);
     let stop = Arc::new(AtomicBool::new(false));
+    let sender = CommandSender::new(sender, Arc::clone(&stop));
     let machine = Arc::new(Machine::default());
     let previews = crate::preview::spawn(
         event_sender.clone(),
@@ -77,11 +80,13 @@ fn spawn_with(options: WorkerOptions, factory: DriverFactory) -> std::io::Result
     )?;
     let context = Context {
         commands,
-        stop: Arc::clone(&stop),
+        stop,
         outbox: Outbox::new(event_sender),
         options,
         machine,
         factory,
+        steering: sender.downgrade(),
+        control: None,
     };
     std::thread::Builder::new()
         .name("fireside-train".to_string())
@@ -90,7 +95,7 @@ fn spawn_with(options: WorkerOptions, factory: DriverFactory) -> std::io::Result
             move || work(context, &previews)
         })?;
     Ok(Engine {
-        commands: CommandSender::new(sender, stop).with_previews(previews),
+        commands: sender.with_previews(previews),
         events,
     })
 }
@@ -103,9 +108,41 @@ pub(crate) struct Context {
     pub options: WorkerOptions,
     pub machine: Arc<Machine>,
     pub factory: DriverFactory,
+    /// For commands from other processes.
+    pub steering: WeakCommandSender,
+    /// Open while a run is trained.
+    pub control: Option<Server>,
 }
 
 impl Context {
+    /// Lets other processes watch and steer the run in `dir`. Where that cannot be, the run goes on without.
+    pub fn open_control(&mut self, dir: &RunDir) {
+        match Server::open(dir.path(), dir.logged(), self.steering.clone()) {
+            Ok(server) => {
+                self.outbox.set_tee(Some(server.tee()));
+                self.control = Some(server);
+            }
+            // Nothing to be done about it, and nothing is missing that was there before.
+            Err(error @ ControlError::Unsupported) => tracing::info!("{error}"),
+            Err(error) => self.notice(
+                NoticeLevel::Warning,
+                format!("{error}; no other process can watch or steer this run"),
+            ),
+        }
+    }
+
+    /// Nobody can connect any more; who is connected hears the last words. To be called while the run is still locked.
+    pub fn withdraw_control(&mut self) {
+        if let Some(server) = &mut self.control {
+            server.take_away();
+        }
+    }
+
+    fn close_control(&mut self) {
+        self.outbox.set_tee(None);
+        self.control = None;
+    }
+
     pub fn notice(&mut self, level: NoticeLevel, message: impl Into<String>) {
         let message = message.into();
         tracing::info!(?level, "{message}");
@@ -159,6 +196,7 @@ fn work(mut context: Context, previews: &Sender<Command>) {
                     fail(&mut context, message);
                     After::Idle
                 });
+                context.close_control();
                 crate::logging::follow_run(None);
                 if after == After::End {
                     break;

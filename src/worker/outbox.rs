@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
+use crate::control::Tee;
 use crate::protocol::{Event, EventKind, Phase, RunId, StepReport};
+use crate::run::Logged;
 
 /// Events that the channel itself holds.
 pub const CHANNEL_LENGTH: usize = 256;
@@ -20,6 +22,7 @@ const MOST_STEPS: usize = 1 << 16;
 /// Pieces of samples that gather at most.
 const MOST_EVENTS_FOR_PIECES: usize = 1 << 12;
 
+/// Whoever watches from another process gets the same events through the tee, which does not wait either.
 #[derive(Debug)]
 pub struct Outbox {
     sender: SyncSender<Event>,
@@ -28,6 +31,7 @@ pub struct Outbox {
     /// Steps that wait for the next batch.
     steps: Vec<StepReport>,
     last_batch: Instant,
+    tee: Option<Tee>,
 }
 
 impl Outbox {
@@ -38,6 +42,20 @@ impl Outbox {
             waiting: VecDeque::new(),
             steps: Vec::new(),
             last_batch: Instant::now(),
+            tee: None,
+        }
+    }
+
+    /// From now on events of the present run also go there.
+    pub fn set_tee(&mut self, tee: Option<Tee>) {
+        self.gather_steps();
+        self.tee = tee;
+    }
+
+    /// The logs of the run are that long, with everything in them that was published so far.
+    pub fn logged(&mut self, logged: Logged) {
+        if let Some(tee) = &self.tee {
+            tee.logged(logged);
         }
     }
 
@@ -106,6 +124,11 @@ impl Outbox {
     }
 
     fn enqueue(&mut self, event: Event) {
+        if let Some(tee) = &self.tee
+            && event.run == self.run
+        {
+            tee.publish(&event);
+        }
         if matches!(event.kind, EventKind::SamplePiece { .. })
             && self.waiting.len() >= MOST_EVENTS_FOR_PIECES
         {

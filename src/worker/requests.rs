@@ -45,6 +45,8 @@ impl Session<'_> {
     }
 
     pub(super) fn hear(&mut self, command: Command) {
+        // Whose it is stands in the log before what it does.
+        self.report_remote();
         match command {
             Command::Start { run, .. } => self.context.refuse_start(run),
             Command::Stop => {

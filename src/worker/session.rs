@@ -365,9 +365,23 @@ impl Session<'_> {
         }
     }
 
+    /// What other processes did.
+    pub(super) fn report_remote(&mut self) {
+        while let Some(remote) = self.context.control.as_ref().and_then(|c| c.heard()) {
+            let message = remote.to_string();
+            tracing::info!("{message}");
+            self.dir.append(&Record::Notice {
+                level: NoticeLevel::Info,
+                message,
+            });
+            self.context.outbox.emit(EventKind::Remote(remote));
+        }
+    }
+
     /// What has to be done now and then.
     fn look_after(&mut self) {
         self.report_saves();
+        self.report_remote();
         if self.last_log.elapsed() >= LOG_INTERVAL {
             self.flush_log();
         }
@@ -376,8 +390,13 @@ impl Session<'_> {
     /// Hands the log to the system. A disk that refuses it pauses the run, once.
     pub(super) fn flush_log(&mut self) {
         self.last_log = Instant::now();
+        // What is in the logs has been published: that is what a watcher relies on that comes now.
+        self.context.outbox.flush();
         match self.dir.flush() {
-            Ok(()) => self.log_failing = false,
+            Ok(()) => {
+                self.log_failing = false;
+                self.context.outbox.logged(self.dir.logged());
+            }
             Err(error) if !self.log_failing => {
                 self.log_failing = true;
                 self.mode = Mode::Paused;
@@ -523,6 +542,7 @@ impl Session<'_> {
 
     /// Lets go of the run's folder.
     pub fn close(self) -> (Option<WhenEnding>, Option<Record>) {
+        self.context.withdraw_control();
         (self.end, self.last_word)
     }
 }

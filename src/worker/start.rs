@@ -60,6 +60,7 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     };
     crate::logging::follow_run(Some(&dir.file(RunFile::Log)));
     tracing::info!(run = %dir.path().display(), version = env!("CARGO_PKG_VERSION"), "run opened");
+    context.open_control(&dir);
     // A panic while loading must still take the new folder away.
     let loaded = catch_unwind(AssertUnwindSafe(|| {
         load(context, &mut dir, &config, &origin)
@@ -73,6 +74,7 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     let parts = match loaded {
         Ok(parts) => parts,
         Err(no_start) => {
+            context.withdraw_control();
             crate::logging::follow_run(None);
             dir.discard();
             return match no_start {
@@ -266,6 +268,7 @@ fn load(
     let schedule = driver.schedule();
     context.outbox.emit(EventKind::Schedule(schedule));
     let seconds = driver.seconds();
+    context.outbox.logged(dir.logged());
     Ok(Parts {
         driver,
         compiles: chosen.compiles,
@@ -498,6 +501,7 @@ fn record_start(
     dir.write_info(info)?;
     dir.append(&Record::Started(info.into()));
     dir.sync()?;
+    context.outbox.logged(dir.logged());
     context
         .outbox
         .emit(EventKind::Started(Box::new(info.clone())));

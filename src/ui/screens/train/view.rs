@@ -177,6 +177,7 @@ impl RunView {
                     short(spike.mean)
                 ),
             ),
+            EventKind::Remote(remote) => self.say(NoticeLevel::Info, remote.to_string()),
             EventKind::RatePoint(_) | EventKind::RateFound(_) => {}
             EventKind::Health { layers, .. } => self.health = layers,
             EventKind::Schedule(points) => self.schedule = points,
