@@ -1,5 +1,9 @@
 //! A run without screens: the same events as readable lines, or as one JSON object a line (`docs/scripting.md`).
 
+mod range_test;
+
+pub use range_test::find_rate;
+
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::RecvTimeoutError;

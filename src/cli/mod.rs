@@ -7,6 +7,7 @@ pub mod corpus;
 pub mod devices;
 pub mod eval;
 pub mod export;
+pub mod find_rate;
 mod history;
 pub mod import;
 pub mod man;
@@ -37,6 +38,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Train(train::Args),
+    FindRate(find_rate::Args),
     Sample(sample::Args),
     Eval(eval::Args),
     Export(export::Args),
@@ -125,6 +127,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         )),
         None => tui::run(tui::Args {}),
         Some(Command::Train(args)) => train::run(args),
+        Some(Command::FindRate(args)) => find_rate::run(args),
         Some(Command::Sample(args)) => sample::run(args),
         Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Export(args)) => export::run(args),

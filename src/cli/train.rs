@@ -61,7 +61,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
     let engine = worker::spawn(WorkerOptions {
         runs_root: root.clone(),
     })
-    .map_err(|error| CliError::failed(format!("no thread to train with: {error}")))?;
+        .map_err(|error| CliError::failed(format!("no thread to train with: {error}")))?;
     if screens {
         return super::tui::show(
             engine,
@@ -171,7 +171,7 @@ fn step_of(run: &Path, which: Which) -> Result<Option<u64>, CliError> {
 }
 
 /// Counts Ctrl-C, termination and the closing of the terminal from now on.
-fn count_interrupts() -> Result<Arc<AtomicUsize>, CliError> {
+pub(super) fn count_interrupts() -> Result<Arc<AtomicUsize>, CliError> {
     let count = Arc::new(AtomicUsize::new(0));
     #[cfg(unix)]
     {

@@ -3,6 +3,7 @@
 //! - `batch`: which windows of the text a step sees.
 //! - `evaluate`: which windows an evaluation sees, and what their loss is.
 //! - `trainer`: [`Trainer`]: step, evaluate, health.
+//! - `range_test`: which learning rate a range test finds.
 //! - `snapshot`: everything that a trainer is, as plain data, and back.
 //!
 //! # Randomness
@@ -15,12 +16,14 @@ mod batch;
 mod error;
 mod evaluate;
 mod health;
+mod range_test;
 mod snapshot;
 mod trainer;
 
 pub use batch::{Batch, BatchSource, Position};
 pub use error::TrainError;
 pub use evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
+pub use range_test::{Ending, RangeTest};
 pub use snapshot::{Progress, SEED_SCHEME, Snapshot};
 pub use trainer::{Trainer, TrainerSetup};
 

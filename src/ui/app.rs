@@ -3,6 +3,7 @@
 
 mod dialogs;
 mod input;
+mod range;
 mod render;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use super::help::{Help, PaneHelp};
 use super::keymap::{Action, Context, KeyMap, KeyPress, Lookup};
 use super::palette::{self, Chosen, Palette};
 use super::panes::Handled;
+use super::range_test::RangeTest;
 use super::screens::ScreenMouse;
 use super::screens::home::{HomeScreen, Request};
 use super::screens::runs::RunsScreen;
@@ -123,6 +125,7 @@ pub enum Screen {
 enum Overlay {
     Help(Help),
     Palette(Palette),
+    RangeTest(Box<RangeTest>),
     Dialog(Dialog),
 }
 
@@ -267,6 +270,7 @@ impl App {
     pub fn contexts(&self) -> Vec<Context> {
         match &self.overlay {
             Some(Overlay::Help(_)) => return vec![Context::Help, Context::Global],
+            Some(Overlay::RangeTest(_)) => return vec![Context::RangeTest, Context::Global],
             Some(Overlay::Palette(_)) => return vec![Context::Palette],
             Some(Overlay::Dialog(dialog)) if dialog.has_text() => return vec![Context::Text],
             Some(Overlay::Dialog(_)) => return vec![Context::Dialog],
@@ -312,6 +316,11 @@ impl App {
     pub fn act(&mut self, action: Action, effects: &mut Vec<Effect>) {
         if let Some(Overlay::Help(_)) = self.overlay
             && self.act_help(action) == Handled::Yes
+        {
+            return;
+        }
+        if let Some(Overlay::RangeTest(_)) = self.overlay
+            && self.act_range_test(action, effects) == Handled::Yes
         {
             return;
         }
@@ -431,6 +440,7 @@ impl App {
                     effects.push(Effect::After(PREVIEW_DELAY, Timer::Preview(number)));
                 }
                 Request::Start(config, origin) => self.ask_start(*config, origin, effects),
+                Request::FindRate(config) => self.find_rate(*config, effects),
                 Request::Resume(run) => self.resume(&run, effects),
                 Request::Notice(level, text) => self.notify(level, text, effects),
             }

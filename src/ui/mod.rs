@@ -3,6 +3,7 @@
 //! - [`app`]: the state, and what every message changes in it. No I/O.
 //! - `event_loop`: threads for keys and events, pacing of frames, carrying out effects.
 //! - [`keymap`]: the one table of keys. [`theme`]: colours and symbols by role. [`settings`]: the user's file.
+//! - [`range_test`]: the learning-rate range test over the home screen.
 //! - [`screens`], [`panes`], [`widgets`]: what is drawn. [`series`]: the numbers of a run, ready to be drawn.
 
 pub mod app;
@@ -15,6 +16,7 @@ pub mod layout;
 pub mod palette;
 pub mod panes;
 pub mod picture;
+pub mod range_test;
 pub mod screens;
 pub mod series;
 pub mod settings;

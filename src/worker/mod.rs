@@ -4,6 +4,7 @@
 //! - `start`: from a config and a folder to a run that is ready to train.
 //! - `session`: one run, step by step. `requests`: the commands it obeys. `sampling`: text token by token.
 //! - `driver`: what is asked of a trainer. `trainer`: how [`crate::train::Trainer`] answers.
+//! - `range_test`: a model that is trained with a rising rate and thrown away.
 //! - `outbox`: the way out, which never waits. `saver`: checkpoints, written on a thread of their own.
 //! - `memory`: whether a run fits into the machine. `machine`: one user of the cores at a time.
 //!
@@ -13,6 +14,7 @@ mod driver;
 mod machine;
 mod memory;
 mod outbox;
+mod range_test;
 mod requests;
 mod sampling;
 mod saver;
@@ -184,24 +186,16 @@ fn work(mut context: Context, previews: &Sender<Command>) {
                 config,
                 origin,
             }) => {
-                context.outbox.set_run(run);
-                // Whatever the run left half done, it dropped it; the context itself is whole between its calls.
-                let result = catch_unwind(AssertUnwindSafe(|| {
-                    let machine = Arc::clone(&context.machine);
-                    let _in_use = machine.train();
-                    start::run(&mut context, *config, origin)
-                }));
-                let after = result.unwrap_or_else(|panic| {
-                    let message = format!("the run ended by a defect: {}", panic_text(&*panic));
-                    fail(&mut context, message);
-                    After::Idle
-                });
-                context.close_control();
-                crate::logging::follow_run(None);
-                if after == After::End {
+                let work = |context: &mut Context| start::run(context, *config, origin);
+                if with_the_machine(&mut context, run, "the run", work) == After::End {
                     break;
                 }
-                context.outbox.emit(EventKind::Phase(Phase::Idle));
+            }
+            Some(Command::FindRate { run, config, sweep }) => {
+                let work = |context: &mut Context| range_test::run(context, *config, sweep);
+                if with_the_machine(&mut context, run, "the range test", work) == After::End {
+                    break;
+                }
             }
             Some(Command::Preview { request, config }) => {
                 // A sender without its own way for previews.
@@ -213,6 +207,33 @@ fn work(mut context: Context, previews: &Sender<Command>) {
     // The helper holds an event end too: the reader sees the end when both are gone.
     let _ = previews.send(Command::Shutdown);
     context.outbox.farewell();
+}
+
+/// Does `work`, which nothing else disturbs and whose panic ends it alone.
+fn with_the_machine(
+    context: &mut Context,
+    run: RunId,
+    what: &str,
+    work: impl FnOnce(&mut Context) -> After,
+) -> After {
+    context.outbox.set_run(run);
+    // Whatever it left half done, it dropped it; the context itself is whole between its calls.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let machine = Arc::clone(&context.machine);
+        let _in_use = machine.train();
+        work(context)
+    }));
+    let after = result.unwrap_or_else(|panic| {
+        let message = format!("{what} ended by a defect: {}", panic_text(&*panic));
+        fail(context, message);
+        After::Idle
+    });
+    context.close_control();
+    crate::logging::follow_run(None);
+    if after == After::Idle {
+        context.outbox.emit(EventKind::Phase(Phase::Idle));
+    }
+    after
 }
 
 fn fail(context: &mut Context, message: String) {

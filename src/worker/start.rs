@@ -26,14 +26,14 @@ use crate::tokenizer::Tokenizer;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Why a run did not begin.
-enum NoStart {
+pub(super) enum NoStart {
     Failed(String),
     /// The user asked to stop while it loaded.
     Stopped(WhenEnding),
 }
 
 impl NoStart {
-    fn failed(error: impl ToString) -> Self {
+    pub(super) fn failed(error: impl ToString) -> Self {
         NoStart::Failed(error.to_string())
     }
 }
@@ -112,7 +112,7 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     after(end)
 }
 
-fn after(end: Option<WhenEnding>) -> After {
+pub(super) fn after(end: Option<WhenEnding>) -> After {
     match end {
         Some(WhenEnding::Shutdown) => After::End,
         Some(WhenEnding::Idle) | None => After::Idle,
@@ -185,7 +185,7 @@ impl Parts {
     }
 }
 
-fn loading(context: &mut Context, what: &str, done: u64, total: Option<u64>) {
+pub(super) fn loading(context: &mut Context, what: &str, done: u64, total: Option<u64>) {
     context.outbox.emit(EventKind::Phase(Phase::Loading {
         what: what.to_string(),
         done,
@@ -194,7 +194,7 @@ fn loading(context: &mut Context, what: &str, done: u64, total: Option<u64>) {
 }
 
 /// Between two stages: whether the user wants to stop. Other commands make no sense yet.
-fn check_stop(context: &mut Context) -> Result<(), NoStart> {
+pub(super) fn check_stop(context: &mut Context) -> Result<(), NoStart> {
     while let Some(command) = context.next_command(Duration::ZERO) {
         match command {
             Command::Stop => {
@@ -202,7 +202,7 @@ fn check_stop(context: &mut Context) -> Result<(), NoStart> {
                 return Err(NoStart::Stopped(WhenEnding::Idle));
             }
             Command::Shutdown => return Err(NoStart::Stopped(WhenEnding::Shutdown)),
-            Command::Start { run, .. } => context.refuse_start(run),
+            Command::Start { run, .. } | Command::FindRate { run, .. } => context.refuse_start(run),
             _ => context.notice(NoticeLevel::Info, "the run is still loading"),
         }
     }
@@ -379,7 +379,7 @@ fn inherit(
     })
 }
 
-fn prepare(
+pub(super) fn prepare(
     context: &mut Context,
     config: &RunConfig,
     tokenizer: Option<Tokenizer>,
@@ -413,7 +413,7 @@ fn prepare(
     Ok(prepared)
 }
 
-fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, NoStart> {
+pub(super) fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, NoStart> {
     loading(context, "opening the device", 0, None);
     let chosen = device::resolve(&config.device).map_err(NoStart::failed)?;
     if let Some(notice) = &chosen.notice {
@@ -422,7 +422,11 @@ fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, No
     Ok(chosen)
 }
 
-fn check_memory(context: &mut Context, config: &RunConfig, vocab: usize) -> Result<(), NoStart> {
+pub(super) fn check_memory(
+    context: &mut Context,
+    config: &RunConfig,
+    vocab: usize,
+) -> Result<(), NoStart> {
     let Some(available) = memory::available() else {
         return Ok(());
     };

@@ -1,5 +1,7 @@
 //! The real thread, with real runs in a temporary folder; some with a trainer that misbehaves.
 
+mod range_test;
+
 use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;

@@ -130,7 +130,7 @@ impl App {
         match &mut self.overlay {
             Some(Overlay::Palette(palette)) => palette.input.insert(text),
             Some(Overlay::Dialog(dialog)) => dialog.paste(text),
-            Some(Overlay::Help(_)) => {}
+            Some(Overlay::Help(_) | Overlay::RangeTest(_)) => {}
             None => {
                 let mut requests = Vec::new();
                 self.home.paste(text, &mut requests);
@@ -172,6 +172,7 @@ impl App {
                 }
                 return;
             }
+            Some(Overlay::RangeTest(_)) => return,
             Some(Overlay::Dialog(_)) => {
                 if let ScreenMouse::Click(at) = event {
                     self.dialog_click(at, effects);

@@ -57,6 +57,9 @@ impl App {
                     buffer,
                 );
             }
+            Some(Overlay::RangeTest(test)) => {
+                test.render(&self.theme, &self.keymap, area, buffer);
+            }
             Some(Overlay::Dialog(dialog)) => dialog.modal.render(&self.theme, area, buffer),
             None => {}
         }

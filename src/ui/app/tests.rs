@@ -1,5 +1,7 @@
 //! Journeys: scripted keys and events through `update`, asserting what is sent and what is on screen.
 
+mod range;
+
 use std::path::PathBuf;
 
 use crossterm::event::{KeyCode, KeyModifiers, MouseEvent};

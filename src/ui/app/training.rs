@@ -104,6 +104,11 @@ impl App {
         if let EventKind::Previewed { request, preview } = event.kind {
             return self.home.on_preview(request, preview);
         }
+        if let Some(Overlay::RangeTest(test)) = &mut self.overlay
+            && test.run == event.run
+        {
+            return test.on_event(event.kind);
+        }
         let Some(train) = self.train.as_mut().filter(|t| t.view.run == event.run) else {
             return; // Of a run that is no longer shown.
         };
@@ -157,6 +162,11 @@ impl App {
     pub(super) fn engine_gone(&mut self, effects: &mut Vec<Effect>) {
         let was_active = self.active().is_some();
         self.engine_gone = true;
+        if let Some(Overlay::RangeTest(test)) = &mut self.overlay {
+            test.on_event(EventKind::Failed {
+                message: "the training thread ended unexpectedly".to_string(),
+            });
+        }
         if let Some(leaving) = self.leaving.take() {
             effects.push(Effect::Quit(leaving.outcome));
         } else {
@@ -298,7 +308,7 @@ impl App {
     }
 }
 
-fn run_name(train: &TrainScreen) -> String {
+pub(super) fn run_name(train: &TrainScreen) -> String {
     match &train.view.info {
         Some(info) => info.name.clone(),
         None if train.view.config.name.is_empty() => {

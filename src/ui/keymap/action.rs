@@ -64,6 +64,7 @@ actions! {
     Filter "filter",
     JumpCorpus "corpus",
     JumpDevice "device",
+    FindRate "find-rate",
     // A run in progress.
     TogglePause "pause",
     StepOnce "step-once",

@@ -23,6 +23,7 @@ pub enum Context {
     Train,
     Runs,
     Help,
+    RangeTest,
     Dialog,
     Text,
     Palette,
@@ -30,7 +31,7 @@ pub enum Context {
 }
 
 impl Context {
-    pub const ALL: [Context; 14] = [
+    pub const ALL: [Context; 15] = [
         Context::Ladder,
         Context::Form,
         Context::Preview,
@@ -41,6 +42,7 @@ impl Context {
         Context::Train,
         Context::Runs,
         Context::Help,
+        Context::RangeTest,
         Context::Dialog,
         Context::Text,
         Context::Palette,
@@ -60,6 +62,7 @@ impl Context {
             Context::Train => "train",
             Context::Runs => "runs",
             Context::Help => "help",
+            Context::RangeTest => "range-test",
             Context::Dialog => "dialog",
             Context::Text => "text",
             Context::Palette => "palette",
@@ -80,6 +83,7 @@ impl Context {
             Context::Train => "Training",
             Context::Runs => "Runs",
             Context::Help => "This help",
+            Context::RangeTest => "Learning-rate range test",
             Context::Dialog => "Dialogs",
             Context::Text => "Text fields",
             Context::Palette => "Palette",
@@ -323,6 +327,7 @@ mod tests {
         stacks.extend(train.map(|c| vec![c, Context::Train, Context::Global]));
         stacks.push(vec![Context::Runs, Context::Global]);
         stacks.push(vec![Context::Help, Context::Global]);
+        stacks.push(vec![Context::RangeTest, Context::Global]);
         stacks.push(vec![Context::Dialog]);
         stacks.push(vec![Context::Text]);
         stacks.push(vec![Context::Palette]);

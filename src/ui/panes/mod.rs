@@ -11,7 +11,7 @@ mod knobs;
 mod learning_rate;
 mod list;
 mod loss;
-mod plot;
+pub(in crate::ui) mod plot;
 mod samples;
 mod throughput;
 

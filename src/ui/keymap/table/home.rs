@@ -114,11 +114,33 @@ pub const TABLE: &[Row] = &[
         "go to the device field",
         "device",
     ),
+    hinted(
+        C::Home,
+        &["f"],
+        A::FindRate,
+        "find a learning rate for this config by a short test",
+        "find rate",
+    ),
     hinted(C::Home, &["r"], A::GoRuns, "list the runs on disk", "runs"),
     row(
         C::Home,
         &["T"],
         A::GoTrain,
         "back to the dashboard of the run in progress",
+    ),
+    // The learning-rate range test, which lies over home.
+    hinted(
+        C::RangeTest,
+        &["enter"],
+        A::Accept,
+        "take the suggested learning rate into the config",
+        "take it",
+    ),
+    hinted(
+        C::RangeTest,
+        &["esc", "q"],
+        A::Close,
+        "stop the test; once it is over, close it",
+        "stop, close",
     ),
 ];

@@ -51,6 +51,8 @@ pub enum Request {
     PreviewSoon(u64),
     Start(Box<RunConfig>, Origin),
     Resume(Box<RunSummary>),
+    /// Look for a learning rate for this config.
+    FindRate(Box<RunConfig>),
     Notice(NoticeLevel, String),
 }
 
@@ -204,6 +206,12 @@ impl HomeScreen {
             Action::Zoom => self.zoomed = !self.zoomed,
             Action::Close => return self.close(),
             Action::Train | Action::Accept => self.start(requests),
+            Action::FindRate => {
+                self.leave_the_runs(requests);
+                if let Some(config) = self.usable(requests) {
+                    requests.push(Request::FindRate(Box::new(config)));
+                }
+            }
             Action::Filter => {
                 self.leave_the_runs(requests);
                 self.focus = HomePane::Form;
@@ -459,11 +467,16 @@ impl HomeScreen {
             }
             return;
         }
-        match self.draft().map(Draft::build) {
-            Some(Ok(config)) => {
-                requests.push(Request::Start(Box::new(config), Origin::New { dir: None }));
-            }
-            Some(Err(problems)) => {
+        if let Some(config) = self.usable(requests) {
+            requests.push(Request::Start(Box::new(config), Origin::New { dir: None }));
+        }
+    }
+
+    /// The config, if it has no problem; else the cursor goes to the first one, which is said.
+    fn usable(&mut self, requests: &mut Vec<Request>) -> Option<RunConfig> {
+        match self.draft()?.build() {
+            Ok(config) => Some(config),
+            Err(problems) => {
                 if let Some(first) = problems.first() {
                     if let Some(field) = crate::config::field(&first.key) {
                         self.jump(field.key);
@@ -471,8 +484,8 @@ impl HomeScreen {
                     let text = format!("{}: {}", first.key, first.message);
                     requests.push(Request::Notice(NoticeLevel::Error, text));
                 }
+                None
             }
-            None => {}
         }
     }
 
