@@ -47,7 +47,8 @@ pub struct Streams<'a> {
     pub err: &'a mut dyn Write,
 }
 
-/// Trains, writing to `streams`. `interrupts` counts the signals that came: the
+/// Trains, writing to `streams`. `until` is the step at which the run was told to pause ([`crate::protocol::Until::Step`]):
+/// it is evaluated there, saved and ended. `interrupts` counts the signals that came: the
 /// first stops the run after saving, the second makes this return at once.
 ///
 /// # Errors
@@ -56,6 +57,7 @@ pub fn run(
     engine: &Engine,
     config: RunConfig,
     origin: Origin,
+    until: Option<u64>,
     interrupts: &AtomicUsize,
     streams: Streams<'_>,
 ) -> Result<Outcome, String> {
@@ -73,6 +75,9 @@ pub fn run(
         err,
         closed: false,
         steps,
+        until,
+        step: 0,
+        evaluated: None,
         stopping: None,
         trouble: None,
         ended: None,
@@ -86,6 +91,8 @@ pub fn run(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stopping {
     Interrupted,
+    /// At the step that was asked for.
+    Until,
     Trouble,
 }
 
@@ -97,6 +104,10 @@ struct Reader<'a> {
     /// Nobody reads `out` any more.
     closed: bool,
     steps: u64,
+    until: Option<u64>,
+    /// The last step that was reported, and the last that was evaluated.
+    step: u64,
+    evaluated: Option<u64>,
     stopping: Option<Stopping>,
     /// What went wrong, said last.
     trouble: Option<String>,
@@ -132,6 +143,7 @@ impl Reader<'_> {
             Some(Err(message)) => Err(message),
             Some(Ok(FinishReason::Stopped)) | None => match (self.stopping, self.trouble.take()) {
                 (Some(Stopping::Trouble), Some(trouble)) => Err(trouble),
+                (Some(Stopping::Until), _) => Ok(Outcome::Finished),
                 (None, _) => Err("the training thread ended without a last word".to_string()),
                 _ => Ok(Outcome::Interrupted),
             },
@@ -169,6 +181,18 @@ impl Reader<'_> {
             EventKind::Phase(Phase::Diverged { step, message, .. }) => {
                 self.trouble = Some(format!("the run diverged at step {step}: {message}"));
                 self.stop(Stopping::Trouble);
+            }
+            EventKind::Started(info) => self.step = info.start_step,
+            EventKind::Steps(steps) => self.step = steps.last().map_or(self.step, |r| r.step),
+            EventKind::Evaluated(report) => self.evaluated = Some(report.step),
+            EventKind::Phase(Phase::Paused)
+                if self.trouble.is_none() && self.until.is_some_and(|until| self.step >= until) =>
+            {
+                // A stop would cut the evaluation short: it comes with the pause after it.
+                match self.evaluated == Some(self.step) {
+                    true => self.stop(Stopping::Until),
+                    false => drop(self.engine.commands.send(Command::Evaluate)),
+                }
             }
             // Nobody is there to go on with a paused run.
             EventKind::Phase(Phase::Paused) => self.stop(Stopping::Trouble),

@@ -11,6 +11,7 @@
 //! - [`generate`]: samplers and generation sessions.
 //! - [`model`], [`optim`], [`schedule`], [`device`], [`kernel`]: what a step is made of.
 //! - [`corpus`], [`tokenizer`], [`data`]: from text to token ids; [`progress`]: how they say how far they are.
+//! - [`sweep`]: many runs of one configuration, as processes.
 //! - [`state`]: named tensors as plain data, what a snapshot is made of.
 //! - [`run`]: the run on disk. [`config`]: what a run is.
 //! - [`export`]: models that leave and arrive as folders of other programs.
@@ -38,6 +39,7 @@ pub mod protocol;
 pub mod run;
 pub mod schedule;
 pub mod state;
+pub mod sweep;
 pub mod tokenizer;
 pub mod train;
 pub mod ui;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MODULES: [&str; 22] = [
+const MODULES: [&str; 23] = [
     "cli",
     "config",
     "control",
@@ -23,6 +23,7 @@ const MODULES: [&str; 22] = [
     "run",
     "schedule",
     "state",
+    "sweep",
     "tokenizer",
     "train",
     "ui",
@@ -38,6 +39,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("control", vec!["protocol", "config", "run"]),
         ("config", vec![]),
         ("state", vec![]),
+        ("sweep", vec!["config", "run"]),
         ("kernel", vec![]),
         ("schedule", vec!["config", "protocol"]),
         ("optim", vec!["config", "device", "kernel", "state"]),

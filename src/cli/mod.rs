@@ -16,6 +16,7 @@ mod prompt;
 pub mod runs;
 pub mod sample;
 pub mod screenshots;
+pub mod sweep;
 pub mod tokenizer;
 pub mod train;
 pub mod tui;
@@ -39,6 +40,7 @@ pub struct Cli {
 pub enum Command {
     Train(train::Args),
     FindRate(find_rate::Args),
+    Sweep(sweep::Args),
     Sample(sample::Args),
     Eval(eval::Args),
     Export(export::Args),
@@ -128,6 +130,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         None => tui::run(tui::Args {}),
         Some(Command::Train(args)) => train::run(args),
         Some(Command::FindRate(args)) => find_rate::run(args),
+        Some(Command::Sweep(args)) => sweep::run(args),
         Some(Command::Sample(args)) => sample::run(args),
         Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Export(args)) => export::run(args),

@@ -46,6 +46,10 @@ pub struct Args {
     /// One JSON object a line; implies --headless
     #[arg(long)]
     json: bool,
+    /// Train up to this step, evaluate, save, and end; `--resume` goes on from there. The schedule stays that of train.steps. With
+    /// screens the run pauses there
+    #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
+    until: Option<u64>,
     /// Short for --set train.steps=N
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -58,9 +62,10 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
     let root = super::tui::runs_root();
     let (config, origin, notes) = plan(&args, &root)?;
     let screens = !args.headless && !args.json && super::tui::can_show().is_ok();
-    let engine = worker::spawn(WorkerOptions {
+    let options = WorkerOptions {
         runs_root: root.clone(),
-    })
+    };
+    let engine = worker::spawn_until(options, args.until)
         .map_err(|error| CliError::failed(format!("no thread to train with: {error}")))?;
     if screens {
         return super::tui::show(
@@ -85,6 +90,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         &engine,
         config,
         origin,
+        args.until,
         &interrupts,
         Streams {
             format,
@@ -139,6 +145,16 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
         }
     };
     let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
+    if let (Some(until), Origin::Resume { dir }) = (args.until, &origin) {
+        let entries = checkpoint::entries(dir);
+        if let Some(entry) = entries.first().filter(|entry| entry.step >= until) {
+            return Err(CliError::usage(format!(
+                "--until {until}: {} is at step {} already",
+                dir.display(),
+                entry.step
+            )));
+        }
+    }
     if let Origin::From { parent, .. } = &origin {
         check_tokenizer(parent, &loaded.config)?;
     }

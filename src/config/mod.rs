@@ -28,5 +28,6 @@ pub use fields::{Condition, Field, FieldKind, Limit, Step, did_you_mean, field, 
 pub use live::{Changes, change, difference, is_live};
 pub use load::{Loaded, Source, load, load_with_notes};
 pub use presets::{Preset, preset, presets};
+pub(crate) use resolve::read_text as read_value;
 pub use types::*;
 pub use value::Value;

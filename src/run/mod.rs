@@ -28,6 +28,7 @@ mod lock;
 mod log;
 mod naming;
 pub mod record;
+pub mod sweep;
 
 use std::path::{Path, PathBuf};
 
@@ -69,6 +70,8 @@ pub enum RunError {
     NoCheckpoint { path: PathBuf, skipped: Vec<String> },
     #[error("no run `{name}`: there is neither a folder of that name nor {}", root.join(name).display())]
     Unknown { name: String, root: PathBuf },
+    #[error("neither {} nor {} is a sweep: there is no sweep.json", path.display(), below.display())]
+    NotASweep { path: PathBuf, below: PathBuf },
     #[error("there are no runs in {} yet", root.display())]
     Empty { root: PathBuf },
 }

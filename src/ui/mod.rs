@@ -20,6 +20,7 @@ pub mod range_test;
 pub mod screens;
 pub mod series;
 pub mod settings;
+pub mod sweep;
 pub mod terminal;
 pub mod theme;
 pub mod widgets;

@@ -66,7 +66,12 @@ pub fn entries(query: &str, keymap: &KeyMap, contexts: &[Context]) -> Vec<Entry>
     for binding in keymap.bindings() {
         let movable = !matches!(
             binding.context,
-            Context::Help | Context::RangeTest | Context::Dialog | Context::Text | Context::Palette
+            Context::Sweep
+                | Context::Help
+                | Context::RangeTest
+                | Context::Dialog
+                | Context::Text
+                | Context::Palette
         );
         let known = all.iter().any(|e| {
             e.chosen == Chosen::Action(binding.action) && e.description == binding.description

@@ -33,6 +33,7 @@ use std::time::Duration;
 
 pub(crate) use driver::{DriveError, Driver, DriverFactory, DriverSetup};
 pub(crate) use machine::Machine;
+pub(crate) use memory::available as available_memory;
 pub(crate) use start::tokens_per_step;
 pub(crate) use trainer::factory as trainer_factory;
 
@@ -65,10 +66,27 @@ impl Default for WorkerOptions {
 /// # Errors
 /// The system has no thread left to give.
 pub fn spawn(options: WorkerOptions) -> std::io::Result<Engine> {
-    spawn_with(options, trainer_factory())
+    spawn_until(options, None)
 }
 
+/// As [`spawn`]; the first run that is started pauses once this many steps are done, which it knows before its first step.
+///
+/// # Errors
+/// As [`spawn`].
+pub fn spawn_until(options: WorkerOptions, step: Option<u64>) -> std::io::Result<Engine> {
+    spawn_first(options, trainer_factory(), step)
+}
+
+#[cfg(test)]
 fn spawn_with(options: WorkerOptions, factory: DriverFactory) -> std::io::Result<Engine> {
+    spawn_first(options, factory, None)
+}
+
+fn spawn_first(
+    options: WorkerOptions,
+    factory: DriverFactory,
+    until: Option<u64>,
+) -> std::io::Result<Engine> {
     log_panics_of_our_threads();
     let (sender, commands) = mpsc::channel();
     let (event_sender, events) = mpsc::sync_channel(outbox::CHANNEL_LENGTH);
@@ -89,6 +107,7 @@ fn spawn_with(options: WorkerOptions, factory: DriverFactory) -> std::io::Result
         factory,
         steering: sender.downgrade(),
         control: None,
+        until,
     };
     std::thread::Builder::new()
         .name("fireside-train".to_string())
@@ -114,6 +133,8 @@ pub(crate) struct Context {
     pub steering: WeakCommandSender,
     /// Open while a run is trained.
     pub control: Option<Server>,
+    /// Where the next run pauses.
+    pub until: Option<u64>,
 }
 
 impl Context {

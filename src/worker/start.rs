@@ -17,7 +17,7 @@ use crate::data::{self, Prepared};
 use crate::device::{self, Chosen};
 use crate::model;
 use crate::progress::{Flow, Update};
-use crate::protocol::{Command, EventKind, NoticeLevel, Origin, Phase, RunInfo};
+use crate::protocol::{Command, EventKind, NoticeLevel, Origin, Phase, RunInfo, Until};
 use crate::run::checkpoint::{self, Loaded, Which};
 use crate::run::{Parent, Record, RunDir, RunFile, RunHeader};
 use crate::tokenizer::Tokenizer;
@@ -155,6 +155,10 @@ impl Parts {
             Ok(saver) => saver,
             Err(error) => return Err((context, format!("no thread to save with: {error}"))),
         };
+        let mode = match context.until.take() {
+            Some(step) => Mode::Until(Until::Step(step)),
+            None => Mode::Running,
+        };
         Ok(Session {
             context,
             dir,
@@ -162,7 +166,7 @@ impl Parts {
             driver: self.driver,
             tokenizer: self.prepared.tokenizer,
             saver,
-            mode: Mode::Running,
+            mode,
             step: self.step,
             seconds: self.seconds,
             queue: VecDeque::new(),

@@ -97,6 +97,8 @@ actions! {
     ShowProbabilities "probabilities",
     // Runs.
     Reload "reload",
+    // A sweep.
+    SortTrials "sort-trials",
 }
 
 impl Action {

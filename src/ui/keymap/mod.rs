@@ -22,6 +22,7 @@ pub enum Context {
     List,
     Train,
     Runs,
+    Sweep,
     Help,
     RangeTest,
     Dialog,
@@ -31,7 +32,7 @@ pub enum Context {
 }
 
 impl Context {
-    pub const ALL: [Context; 15] = [
+    pub const ALL: [Context; 16] = [
         Context::Ladder,
         Context::Form,
         Context::Preview,
@@ -41,6 +42,7 @@ impl Context {
         Context::List,
         Context::Train,
         Context::Runs,
+        Context::Sweep,
         Context::Help,
         Context::RangeTest,
         Context::Dialog,
@@ -61,6 +63,7 @@ impl Context {
             Context::List => "list",
             Context::Train => "train",
             Context::Runs => "runs",
+            Context::Sweep => "sweep",
             Context::Help => "help",
             Context::RangeTest => "range-test",
             Context::Dialog => "dialog",
@@ -82,6 +85,7 @@ impl Context {
             Context::List => "Lists of the dashboard",
             Context::Train => "Training",
             Context::Runs => "Runs",
+            Context::Sweep => "Sweep",
             Context::Help => "This help",
             Context::RangeTest => "Learning-rate range test",
             Context::Dialog => "Dialogs",
@@ -326,6 +330,7 @@ mod tests {
         stacks.extend(home.map(|c| vec![c, Context::Home, Context::Global]));
         stacks.extend(train.map(|c| vec![c, Context::Train, Context::Global]));
         stacks.push(vec![Context::Runs, Context::Global]);
+        stacks.push(vec![Context::Sweep]);
         stacks.push(vec![Context::Help, Context::Global]);
         stacks.push(vec![Context::RangeTest, Context::Global]);
         stacks.push(vec![Context::Dialog]);

@@ -52,9 +52,15 @@ const fn hinted(
 mod dashboard;
 mod everywhere;
 mod home;
+mod sweep;
 
 /// All rows, in the order in which the footer and the help overlay show them.
 pub fn rows() -> impl Iterator<Item = &'static Row> {
-    let tables = [home::TABLE, dashboard::TABLE, everywhere::TABLE];
+    let tables = [
+        home::TABLE,
+        dashboard::TABLE,
+        sweep::TABLE,
+        everywhere::TABLE,
+    ];
     tables.into_iter().flatten()
 }

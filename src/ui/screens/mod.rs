@@ -2,6 +2,7 @@
 
 pub mod home;
 pub mod runs;
+pub mod sweep;
 pub mod train;
 
 use ratatui::layout::Position;

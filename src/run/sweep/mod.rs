@@ -1,0 +1,597 @@
+//! A sweep on disk: a folder of runs that differ in a few keys.
+//!
+//! ```text
+//! runs/sweep-gpt-001/
+//!   sweep.json             what the sweep is: its trials with their values, rungs, seed; never changed after it is made
+//!   configs/trial-001.toml the complete configuration of each trial; trial-001.lock: held by the process that trains it
+//!   results.jsonl          one line for each trial and rung that is done; only ever appended to
+//!   trial-001/             an ordinary run folder
+//!   lock                   held (advisory) by the process that conducts the sweep
+//! ```
+//!
+//! What is to be done next follows from these files alone, so a sweep that was interrupted, however that was, goes on where it was.
+
+pub mod halving;
+
+mod curve;
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+pub use curve::Curve;
+
+use super::dir::write_whole;
+use super::lock::{self, Lock};
+use super::log::JsonLog;
+use super::{RunError, RunStatus, naming, summarize};
+
+/// Version of the folder's layout.
+pub const FORMAT_VERSION: u32 = 1;
+
+const PLAN: &str = "sweep.json";
+const RESULTS: &str = "results.jsonl";
+
+/// `sweep.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SweepPlan {
+    pub format_version: u32,
+    pub program_version: String,
+    /// Seconds since 1970, UTC.
+    pub created: u64,
+    /// CONFIG, as it was given.
+    pub config: String,
+    pub sets: Vec<String>,
+    /// `--vary`, as they were given.
+    pub vary: Vec<String>,
+    pub grid: bool,
+    pub seed: u64,
+    /// Of a trial that goes to the end.
+    pub steps: u64,
+    /// The rate of successive halving.
+    pub halving: Option<u64>,
+    /// Steps up to which the trials of each rung train.
+    pub rungs: Vec<u64>,
+    pub parallel: usize,
+    pub metric: Metric,
+    pub trials: Vec<Trial>,
+}
+
+/// What trials are compared by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Metric {
+    /// Validation loss, nats per token.
+    ValLoss,
+    /// Where trials differ in their tokens.
+    BitsPerByte,
+}
+
+impl Metric {
+    pub fn label(self) -> &'static str {
+        match self {
+            Metric::ValLoss => "val loss",
+            Metric::BitsPerByte => "bits/byte",
+        }
+    }
+}
+
+/// One combination of values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// Key and value, as `--set` takes them, in the order of `vary`.
+    pub values: Vec<(String, String)>,
+}
+
+impl Trial {
+    /// `--set optimizer.learning_rate=0.001 --set model.dropout=0.1`; what a shell would take apart is quoted.
+    pub fn sets(&self) -> String {
+        let set = |(key, value): &(String, String)| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || "._-+/:".contains(c);
+            match value.chars().all(plain) {
+                true => format!("--set {key}={value}"),
+                false => format!("--set '{key}={}'", value.replace('\'', r"'\''")),
+            }
+        };
+        let sets: Vec<String> = self.values.iter().map(set).collect();
+        sets.join(" ")
+    }
+
+    /// `learning_rate 0.001, dropout 0.1`.
+    pub fn words(&self) -> String {
+        let word = |(key, value): &(String, String)| {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            format!("{name} {value}")
+        };
+        let words: Vec<String> = self.values.iter().map(word).collect();
+        words.join(", ")
+    }
+}
+
+/// How a trial came through a rung.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TrialOutcome {
+    Done,
+    /// Its loss is no longer a number.
+    Diverged,
+    Failed,
+}
+
+/// A line of `results.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrialResult {
+    /// Counted from 0; the folder's number is one more.
+    pub trial: usize,
+    /// Counted from 0.
+    pub rung: usize,
+    pub outcome: TrialOutcome,
+    pub step: u64,
+    /// At the rung's end.
+    pub val_loss: Option<f64>,
+    pub bits_per_byte: Option<f64>,
+    /// Why it failed or diverged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// `trial-001` for 0.
+pub fn trial_name(trial: usize) -> String {
+    format!("trial-{:03}", trial + 1)
+}
+
+/// Whether a folder is a sweep.
+pub fn is_sweep(dir: &Path) -> bool {
+    dir.join(PLAN).is_file()
+}
+
+/// The folder that a person means: a path, or a name below `root`.
+///
+/// # Errors
+/// There is no sweep there.
+pub fn find(root: &Path, name: &str) -> Result<PathBuf, RunError> {
+    let candidates = [PathBuf::from(name), root.join(name)];
+    let found = candidates.iter().find(|dir| is_sweep(dir));
+    found.cloned().ok_or_else(|| RunError::NotASweep {
+        path: candidates[0].clone(),
+        below: candidates[1].clone(),
+    })
+}
+
+/// Reads `sweep.json`.
+///
+/// # Errors
+/// [`RunError::Newer`], [`RunError::Damaged`]; I/O errors.
+pub fn read_plan(dir: &Path) -> Result<SweepPlan, RunError> {
+    let path = dir.join(PLAN);
+    let bytes = std::fs::read(&path).map_err(RunError::io("read", &path))?;
+    #[derive(Deserialize)]
+    struct Version {
+        format_version: u32,
+    }
+    if let Ok(Version { format_version }) = serde_json::from_slice(&bytes)
+        && format_version > FORMAT_VERSION
+    {
+        return Err(RunError::Newer {
+            path,
+            found: format_version,
+        });
+    }
+    let plan: SweepPlan = serde_json::from_slice(&bytes).map_err(|error| RunError::Damaged {
+        path: path.clone(),
+        reason: error.to_string(),
+    })?;
+    if plan.trials.is_empty() || plan.rungs.last() != Some(&plan.steps) {
+        let reason = "it has no trials, or its rungs do not end at its steps".to_string();
+        return Err(RunError::Damaged { path, reason });
+    }
+    Ok(plan)
+}
+
+/// Reads `results.jsonl`. A line that is torn, unreadable or of no trial is skipped: that rung is then looked at again.
+fn read_results(dir: &Path, plan: &SweepPlan) -> Result<Vec<TrialResult>, RunError> {
+    let path = dir.join(RESULTS);
+    let text = match std::fs::read(&path) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(RunError::io("read", &path)(error)),
+    };
+    let results = text.lines();
+    Ok(results
+        .filter_map(|line| serde_json::from_str::<TrialResult>(line).ok())
+        .filter(|result| result.trial < plan.trials.len() && result.rung < plan.rungs.len())
+        .collect())
+}
+
+/// A sweep that this process conducts.
+#[derive(Debug)]
+pub struct SweepDir {
+    path: PathBuf,
+    plan: SweepPlan,
+    results: Vec<TrialResult>,
+    _lock: Lock,
+}
+
+impl SweepDir {
+    /// Makes the folder of a new sweep below `root`. `configs` are those of the trials, as TOML.
+    ///
+    /// # Errors
+    /// I/O errors; nothing is left then but what could not be removed.
+    pub fn create(
+        root: &Path,
+        label: &str,
+        plan: SweepPlan,
+        configs: &[String],
+    ) -> Result<Self, RunError> {
+        let path = naming::claim(root, &naming::slug(&format!("sweep {label}")))?;
+        let path = std::path::absolute(&path).unwrap_or(path);
+        let lock = lock::acquire(&path, &path.join("lock"))?;
+        let write = || -> Result<(), RunError> {
+            let folder = path.join("configs");
+            std::fs::create_dir(&folder).map_err(RunError::io("make", &folder))?;
+            for (trial, config) in configs.iter().enumerate() {
+                write_whole(&config_path(&path, trial), config.as_bytes())?;
+            }
+            let mut bytes =
+                serde_json::to_vec_pretty(&plan).map_err(|error| RunError::Damaged {
+                    path: path.join(PLAN),
+                    reason: error.to_string(),
+                })?;
+            bytes.push(b'\n');
+            // Last, so that a folder with it is whole.
+            write_whole(&path.join(PLAN), &bytes)
+        };
+        if let Err(error) = write() {
+            let _ = std::fs::remove_dir_all(&path);
+            return Err(error);
+        }
+        Ok(Self {
+            path,
+            plan,
+            results: Vec::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Opens a sweep to go on with it.
+    ///
+    /// # Errors
+    /// [`RunError::Locked`] where another process conducts it, and as [`read_plan`].
+    pub fn open(path: &Path) -> Result<Self, RunError> {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let plan = read_plan(&path)?;
+        let lock = lock::acquire(&path, &path.join("lock"))?;
+        // A line that a kill cut off is closed, so that the next one stands on its own.
+        JsonLog::open(path.join(RESULTS))?;
+        Ok(Self {
+            results: read_results(&path, &plan)?,
+            path,
+            plan,
+            _lock: lock,
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub fn plan(&self) -> &SweepPlan {
+        &self.plan
+    }
+
+    pub fn results(&self) -> &[TrialResult] {
+        &self.results
+    }
+
+    pub fn trial_path(&self, trial: usize) -> PathBuf {
+        self.path.join(trial_name(trial))
+    }
+
+    pub fn config_path(&self, trial: usize) -> PathBuf {
+        config_path(&self.path, trial)
+    }
+
+    /// The right to train a trial: a lock that lasts as long as whoever has the file open, the process that trains it among
+    /// them. `None` while another has it, which may be one that an earlier conductor left behind.
+    ///
+    /// # Errors
+    /// I/O errors.
+    pub fn claim(&self, trial: usize) -> Result<Option<std::fs::File>, RunError> {
+        let path = self.config_path(trial).with_extension("lock");
+        let file = std::fs::File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(RunError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
+            Err(std::fs::TryLockError::Error(error)) => Err(RunError::io("lock", &path)(error)),
+        }
+    }
+
+    /// What is known of a trial at the end of a rung.
+    pub fn result(&self, trial: usize, rung: usize) -> Option<&TrialResult> {
+        self.results
+            .iter()
+            .find(|result| result.trial == trial && result.rung == rung)
+    }
+
+    /// The trials of a rung; `None` while the one before it is not done.
+    pub fn entering(&self, rung: usize) -> Option<Vec<usize>> {
+        let plan = &self.plan;
+        halving::entering(
+            plan.trials.len(),
+            plan.halving,
+            plan.metric,
+            &self.results,
+            rung,
+        )
+    }
+
+    /// Writes a result down before anything follows from it.
+    ///
+    /// # Errors
+    /// I/O errors; the result does not count then.
+    pub fn record(&mut self, result: TrialResult) -> Result<(), RunError> {
+        let path = self.path.join(RESULTS);
+        let write = || -> std::io::Result<()> {
+            let mut line = serde_json::to_vec(&result)?;
+            line.push(b'\n');
+            let mut file = std::fs::File::options()
+                .append(true)
+                .create(true)
+                .open(&path)?;
+            file.write_all(&line)?;
+            file.sync_data()
+        };
+        write().map_err(RunError::io("write", &path))?;
+        self.results.push(result);
+        Ok(())
+    }
+}
+
+fn config_path(dir: &Path, trial: usize) -> PathBuf {
+    dir.join("configs")
+        .join(format!("{}.toml", trial_name(trial)))
+}
+
+/// Where a trial stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TrialStatus {
+    /// Not started, or between two rungs.
+    Waiting,
+    Running,
+    /// All steps done, or stopped early for want of improvement.
+    Finished,
+    /// Left behind by successive halving.
+    Stopped,
+    Diverged,
+    Failed,
+}
+
+impl TrialStatus {
+    pub fn label(self) -> &'static str {
+        match self {
+            TrialStatus::Waiting => "waiting",
+            TrialStatus::Running => "running",
+            TrialStatus::Finished => "finished",
+            TrialStatus::Stopped => "left behind",
+            TrialStatus::Diverged => "diverged",
+            TrialStatus::Failed => "failed",
+        }
+    }
+}
+
+/// One trial, as its folder and the results have it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrialState {
+    pub status: TrialStatus,
+    pub step: u64,
+    pub train_loss: Option<f64>,
+    pub val_loss: Option<f64>,
+    pub bits_per_byte: Option<f64>,
+    /// Among the trials that have a result, from 1.
+    pub rank: Option<usize>,
+    pub message: Option<String>,
+}
+
+/// A sweep at a moment, for a screen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SweepState {
+    pub dir: PathBuf,
+    pub plan: SweepPlan,
+    pub results: Vec<TrialResult>,
+    pub trials: Vec<TrialState>,
+}
+
+/// Reads where a sweep stands; another process may be conducting it.
+///
+/// # Errors
+/// As [`read_plan`].
+pub fn read(dir: &Path) -> Result<SweepState, RunError> {
+    let plan = read_plan(dir)?;
+    let results = read_results(dir, &plan)?;
+    let trials = states(dir, &plan, &results);
+    Ok(SweepState {
+        dir: dir.to_path_buf(),
+        plan,
+        results,
+        trials,
+    })
+}
+
+fn states(dir: &Path, plan: &SweepPlan, results: &[TrialResult]) -> Vec<TrialState> {
+    let ranking = halving::ranking(results, plan.metric);
+    let last_rung = plan.rungs.len() - 1;
+    // Who entered the latest rung whose trials are known.
+    let (rung, entered) = (0..=last_rung)
+        .rev()
+        .find_map(|rung| {
+            let n = plan.trials.len();
+            halving::entering(n, plan.halving, plan.metric, results, rung).map(|e| (rung, e))
+        })
+        .unwrap_or_default();
+    let state = |trial: usize| {
+        let run = summarize(&dir.join(trial_name(trial))).ok();
+        let last = ranking.iter().find(|result| result.trial == trial);
+        let running = run
+            .as_ref()
+            .is_some_and(|run| run.status == RunStatus::Running);
+        let status = match last.map(|result| (result.outcome, result.rung)) {
+            Some((TrialOutcome::Diverged, _)) => TrialStatus::Diverged,
+            Some((TrialOutcome::Failed, _)) => TrialStatus::Failed,
+            Some((TrialOutcome::Done, at)) if at == last_rung => TrialStatus::Finished,
+            Some((TrialOutcome::Done, at)) if at < rung && !entered.contains(&trial) => {
+                TrialStatus::Stopped
+            }
+            _ if running => TrialStatus::Running,
+            _ => TrialStatus::Waiting,
+        };
+        TrialState {
+            status,
+            step: run.as_ref().map_or(0, |run| run.step),
+            train_loss: run.as_ref().and_then(|run| run.train_loss),
+            val_loss: run
+                .as_ref()
+                .and_then(|run| run.val_loss)
+                .or(last.and_then(|result| result.val_loss)),
+            bits_per_byte: run
+                .as_ref()
+                .and_then(|run| run.bits_per_byte)
+                .or(last.and_then(|result| result.bits_per_byte)),
+            rank: ranking
+                .iter()
+                .position(|result| result.trial == trial)
+                .map(|at| at + 1),
+            message: last.and_then(|result| result.message.clone()),
+        }
+    };
+    (0..plan.trials.len()).map(state).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(trials: usize) -> SweepPlan {
+        let trial = |at: usize| Trial {
+            values: vec![("model.dropout".into(), format!("0.{at}"))],
+        };
+        SweepPlan {
+            format_version: FORMAT_VERSION,
+            program_version: "0".into(),
+            created: 1,
+            config: "gpt".into(),
+            sets: Vec::new(),
+            vary: vec!["model.dropout=0,0.1".into()],
+            grid: true,
+            seed: 1,
+            steps: 40,
+            halving: Some(2),
+            rungs: halving::rungs(40, trials, Some(2)),
+            parallel: 1,
+            metric: Metric::ValLoss,
+            trials: (0..trials).map(trial).collect(),
+        }
+    }
+
+    fn done(trial: usize, rung: usize, loss: f64) -> TrialResult {
+        TrialResult {
+            trial,
+            rung,
+            outcome: TrialOutcome::Done,
+            step: 10,
+            val_loss: Some(loss),
+            bits_per_byte: None,
+            message: None,
+        }
+    }
+
+    #[test]
+    fn a_sweep_reads_back_and_has_one_conductor() {
+        let root = tempfile::tempdir().unwrap();
+        let configs = vec!["a = 1".to_string(); 4];
+        let mut sweep = SweepDir::create(root.path(), "My test", plan(4), &configs).unwrap();
+        let path = sweep.path().to_path_buf();
+        assert!(path.ends_with("sweep-my-test-001"), "{}", path.display());
+        assert!(matches!(
+            SweepDir::open(&path),
+            Err(RunError::Locked { .. })
+        ));
+        assert_eq!(
+            std::fs::read_to_string(sweep.config_path(3)).unwrap(),
+            "a = 1"
+        );
+        for trial in 0..4 {
+            sweep.record(done(trial, 0, 4.0 - trial as f64)).unwrap();
+        }
+        drop(sweep);
+        // A kill in the middle of a line.
+        let mut log = std::fs::File::options()
+            .append(true)
+            .open(path.join(RESULTS))
+            .unwrap();
+        log.write_all(br#"{"trial":3,"rung":1,"outc"#).unwrap();
+        drop(log);
+        let mut sweep = SweepDir::open(&path).unwrap();
+        assert_eq!(sweep.plan(), &plan(4));
+        assert_eq!(sweep.results().len(), 4);
+        assert_eq!(sweep.entering(1), Some(vec![3, 2]));
+        sweep.record(done(3, 1, 0.5)).unwrap();
+        drop(sweep);
+        let state = read(&path).unwrap();
+        assert_eq!(state.results.len(), 5);
+        let statuses: Vec<TrialStatus> = state.trials.iter().map(|t| t.status).collect();
+        use TrialStatus::{Stopped, Waiting};
+        assert_eq!(statuses, [Stopped, Stopped, Waiting, Waiting]);
+        let ranks: Vec<_> = state.trials.iter().map(|t| t.rank).collect();
+        assert_eq!(ranks, [Some(4), Some(3), Some(2), Some(1)]);
+        assert_eq!(find(root.path(), "sweep-my-test-001").unwrap(), path);
+        assert!(matches!(
+            find(root.path(), "none"),
+            Err(RunError::NotASweep { .. })
+        ));
+    }
+
+    #[test]
+    fn damaged_and_newer_plans_are_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |text: &str| std::fs::write(root.path().join(PLAN), text).unwrap();
+        write("{}");
+        assert!(matches!(
+            read_plan(root.path()),
+            Err(RunError::Damaged { .. })
+        ));
+        write(r#"{"format_version":9}"#);
+        assert!(matches!(
+            read_plan(root.path()),
+            Err(RunError::Newer { found: 9, .. })
+        ));
+        let mut empty = plan(1);
+        empty.trials.clear();
+        write(&serde_json::to_string(&empty).unwrap());
+        assert!(matches!(
+            read_plan(root.path()),
+            Err(RunError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn the_line_to_repeat_a_trial_survives_a_shell() {
+        let trial = Trial {
+            values: vec![
+                ("optimizer.learning_rate".into(), "1e-3".into()),
+                ("corpus.path".into(), r#"["a b.txt"]"#.into()),
+            ],
+        };
+        assert_eq!(
+            trial.sets(),
+            r#"--set optimizer.learning_rate=1e-3 --set 'corpus.path=["a b.txt"]'"#
+        );
+        assert_eq!(trial.words(), r#"learning_rate 1e-3, path ["a b.txt"]"#);
+    }
+}
