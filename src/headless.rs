@@ -80,6 +80,7 @@ pub fn run(
         evaluated: None,
         stopping: None,
         trouble: None,
+        spiked: false,
         ended: None,
         last_step_line: None,
         last_loading: String::new(),
@@ -111,6 +112,8 @@ struct Reader<'a> {
     stopping: Option<Stopping>,
     /// What went wrong, said last.
     trouble: Option<String>,
+    /// The loss spiked, and no step was made since: a pause asks what to do about it.
+    spiked: bool,
     ended: Option<Result<FinishReason, String>>,
     last_step_line: Option<Instant>,
     last_loading: String,
@@ -183,7 +186,10 @@ impl Reader<'_> {
                 self.stop(Stopping::Trouble);
             }
             EventKind::Started(info) => self.step = info.start_step,
-            EventKind::Steps(steps) => self.step = steps.last().map_or(self.step, |r| r.step),
+            EventKind::Steps(steps) => {
+                self.step = steps.last().map_or(self.step, |r| r.step);
+                self.spiked = false;
+            }
             EventKind::Evaluated(report) => self.evaluated = Some(report.step),
             EventKind::Phase(Phase::Paused)
                 if self.trouble.is_none() && self.until.is_some_and(|until| self.step >= until) =>
@@ -193,6 +199,16 @@ impl Reader<'_> {
                     true => self.stop(Stopping::Until),
                     false => drop(self.engine.commands.send(Command::Evaluate)),
                 }
+            }
+            EventKind::Spiked(_) => self.spiked = true,
+            EventKind::Phase(Phase::Paused)
+                if self.spiked && self.trouble.is_none() && self.stopping.is_none() =>
+            {
+                self.spiked = false;
+                self.say(
+                    "nobody is here to ask: training goes on (--set train.on_spike=continue or rewind decides beforehand)",
+                );
+                self.engine.commands.send(Command::Resume);
             }
             // Nobody is there to go on with a paused run.
             EventKind::Phase(Phase::Paused) => self.stop(Stopping::Trouble),
@@ -260,6 +276,13 @@ impl Reader<'_> {
                 "saved {:>7}  {:.1} MB",
                 info.step,
                 info.bytes as f64 / 1e6
+            )),
+            EventKind::Edited(record) => {
+                self.print(&format!("edit  {:>7}  {}", record.step, record.edit))
+            }
+            EventKind::Rewound(rewound) => self.print(&format!(
+                "back  {:>7}  from step {}",
+                rewound.step, rewound.from
             )),
             EventKind::Notice(notice) => {
                 let level = match notice.level {

@@ -9,9 +9,9 @@ use super::open::parse_which;
 use super::{CliError, Exit};
 use crate::config::{RunConfig, Source, load_with_notes};
 use crate::headless::{self, Format, Streams};
-use crate::protocol::Origin;
-use crate::run::checkpoint::{self, Which};
-use crate::run::{self, RunFile};
+use crate::protocol::{EditAuthor, Origin};
+use crate::run::checkpoint::{self, CheckpointEntry, Which};
+use crate::run::{self, RunDir, RunFile};
 use crate::ui::UiOptions;
 use crate::worker::{self, WorkerOptions};
 
@@ -22,7 +22,7 @@ use crate::worker::{self, WorkerOptions};
 )]
 pub struct Args {
     /// A preset (see `fireside config list`), or a TOML file
-    #[arg(required_unless_present_any = ["resume", "from"], conflicts_with_all = ["resume", "from"])]
+    #[arg(required_unless_present_any = ["resume", "from", "fork", "replay"], conflicts_with_all = ["resume", "from", "fork", "replay"])]
     config: Option<String>,
     /// Override a key; may be given several times
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -37,6 +37,15 @@ pub struct Args {
     /// configuration: its folder, its name, or `last`
     #[arg(long, value_name = "RUN", conflicts_with = "resume")]
     from: Option<String>,
+    /// Start a new run that goes on from a checkpoint of another with all of its state; what --set changes is its first edit
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["resume", "from"])]
+    fork: Option<String>,
+    /// Repeat a run from its beginning, with its edits at the same steps, in a new folder; exit code 1 if a loss differs
+    #[arg(long, value_name = "RUN", conflicts_with_all = ["resume", "from", "fork", "sets", "steps", "device"])]
+    replay: Option<String>,
+    /// The checkpoint that --fork begins from, or that --resume goes back to first: its step, or its name
+    #[arg(long, value_name = "CHECKPOINT", conflicts_with_all = ["from", "replay", "config"])]
+    at: Option<String>,
     /// Which weights --from takes: `newest`, `best` or a step
     #[arg(long, value_name = "WHICH", default_value = "newest", value_parser = parse_which, requires = "from")]
     checkpoint: Which,
@@ -116,9 +125,16 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
             .as_ref()
             .map(|device| format!("device=\"{device}\"")),
     );
+    if let Some(name) = &args.replay {
+        return plan_replay(args, root, name);
+    }
     let (source, origin) = match (&args.resume, &args.from, &args.config) {
         (Some(name), _, _) => {
             let dir = run::find(root, name).map_err(CliError::failed)?;
+            if let Some(at) = &args.at {
+                let entry = checkpoint_at(&dir, at)?;
+                go_back(&dir, &entry)?;
+            }
             let source = Source::File(dir.join(RunFile::Config.name()));
             (source, Origin::Resume { dir })
         }
@@ -134,6 +150,19 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
             };
             (source, origin)
         }
+        (None, None, None) if args.fork.is_some() => {
+            let name = args.fork.as_deref().unwrap_or_default();
+            let parent = run::find(root, name).map_err(CliError::failed)?;
+            let parent = std::path::absolute(&parent).unwrap_or(parent);
+            let entry = args.at.as_ref().map(|at| checkpoint_at(&parent, at));
+            let source = Source::File(parent.join(RunFile::Config.name()));
+            let origin = Origin::Fork {
+                dir: args.run.clone(),
+                checkpoint: entry.transpose()?.map(|entry| entry.name()),
+                parent,
+            };
+            (source, origin)
+        }
         (None, None, Some(config)) => (
             Source::from_argument(config),
             Origin::New {
@@ -141,7 +170,9 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
             },
         ),
         (None, None, None) => {
-            return Err(CliError::usage("a CONFIG, --resume or --from is needed"));
+            return Err(CliError::usage(
+                "a CONFIG, --resume, --from, --fork or --replay is needed",
+            ));
         }
     };
     let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
@@ -159,6 +190,56 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
         check_tokenizer(parent, &loaded.config)?;
     }
     Ok((loaded.config, origin, loaded.notes))
+}
+
+/// The run that is repeated says what it is made of.
+fn plan_replay(
+    args: &Args,
+    root: &Path,
+    name: &str,
+) -> Result<(RunConfig, Origin, Vec<String>), CliError> {
+    let parent = run::find(root, name).map_err(CliError::failed)?;
+    let parent = std::path::absolute(&parent).unwrap_or(parent);
+    let file = parent.join(RunFile::Config.name());
+    let loaded = load_with_notes(Source::File(file), &[]).map_err(CliError::usage)?;
+    let dir = args.run.clone();
+    Ok((loaded.config, Origin::Replay { dir, parent }, loaded.notes))
+}
+
+/// The checkpoint that is meant by a step (the newest of it) or a name.
+fn checkpoint_at(run: &Path, at: &str) -> Result<CheckpointEntry, CliError> {
+    let entries = checkpoint::entries(run);
+    let step = at.parse::<u64>().ok();
+    let found = entries
+        .iter()
+        .filter(|entry| entry.name() == at || Some(entry.step) == step)
+        .min_by_key(|entry| entry.left);
+    found.cloned().ok_or_else(|| {
+        let names: Vec<String> = entries.iter().map(CheckpointEntry::name).collect();
+        CliError::failed(format!(
+            "{} has no checkpoint {at}; there are: {}",
+            run.display(),
+            match names.is_empty() {
+                true => "none".to_string(),
+                false => names.join(", "),
+            }
+        ))
+    })
+}
+
+/// Goes back to a checkpoint of a run that nobody trains, so that the run goes on from it.
+fn go_back(run: &Path, entry: &CheckpointEntry) -> Result<(), CliError> {
+    if entry.left {
+        return Err(CliError::failed(format!(
+            "{} is on a branch that the run has left; `fireside train --fork` goes on from it in a new run",
+            entry.name()
+        )));
+    }
+    let mut dir = RunDir::open(run).map_err(CliError::failed)?;
+    checkpoint::load(run, &entry.name()).map_err(CliError::failed)?;
+    let reached = run::summarize(run).map_or(entry.step, |summary| summary.step);
+    let (_, written) = dir.go_back(entry, reached.max(entry.step), EditAuthor::User);
+    written.map_err(CliError::failed)
 }
 
 /// Weights mean nothing without the tokenizer that they were trained with.

@@ -16,13 +16,15 @@ const NOW: &str = "now";
 /// Sections whose keys may all change while a run goes on.
 const LIVE_SECTIONS: [&str; 5] = ["optimizer", "schedule", "eval", "sample", "checkpoint"];
 /// Further keys that may.
-const LIVE_KEYS: [&str; 6] = [
+const LIVE_KEYS: [&str; 8] = [
     "model.dropout",
     "train.steps",
     "train.batch_size",
     "train.gradient_accumulation",
     "train.label_smoothing",
     "train.early_stopping",
+    "train.on_spike",
+    "train.spike_threshold",
 ];
 
 /// Whether a key may change while a run goes on.

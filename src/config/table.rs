@@ -601,6 +601,22 @@ pub(super) static FIELDS: &[Field] = &[
         description: "Stop after this many evaluations without improvement; 0 turns it off.",
     },
     Field {
+        key: "train.on_spike",
+        kind: FieldKind::Choice(&["pause", "rewind", "continue"]),
+        default: Same(Text("pause")),
+        conditions: &[],
+        step: Step::Next,
+        description: "When the loss spikes or is no longer a number: pause and ask, rewind to a checkpoint before it and halve the learning rate, or continue (a step without a number is left out).",
+    },
+    Field {
+        key: "train.spike_threshold",
+        kind: float(Limit::Included(0.0), Limit::Included(100.0)),
+        default: Same(Float(1.0)),
+        conditions: &[],
+        step: Step::Add(0.5),
+        description: "Nats by which the mean of the last 4 losses must stand above the exponential mean of those before to be a spike; 0 turns it off.",
+    },
+    Field {
         key: "train.threads",
         kind: integer(0, 1024),
         default: Same(Integer(0)),

@@ -297,6 +297,23 @@ pub enum BatchingKind {
     Stream,
 }
 
+/// What to do when the loss stands far above what it had been, or is no longer a number.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnSpike {
+    /// Pause, and let the user decide.
+    #[default]
+    Pause,
+    /// Go back to the newest checkpoint before it and halve the learning-rate multiplier.
+    Rewind,
+    /// Say it and go on; a step whose loss is no number is left out.
+    Continue,
+}
+
+fn default_spike_threshold() -> f64 {
+    1.0
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
@@ -313,6 +330,12 @@ pub struct TrainConfig {
     pub label_smoothing: f64,
     /// Stop after this many evaluations without improvement; 0 turns it off.
     pub early_stopping: u64,
+    /// What to do when the loss spikes or is no longer a number.
+    #[serde(default)]
+    pub on_spike: OnSpike,
+    /// Nats that the latest losses must stand above the mean of the earlier ones; 0 looks at no loss that is a number.
+    #[serde(default = "default_spike_threshold")]
+    pub spike_threshold: f64,
     /// CPU threads; 0 means all.
     pub threads: usize,
 }
@@ -389,6 +412,22 @@ impl ModelConfig {
         }
     }
 
+    pub fn dropout(&self) -> f64 {
+        match self {
+            ModelConfig::CharRnn(c) | ModelConfig::WordGru(c) => c.dropout,
+            ModelConfig::LstmAttention(c) => c.dropout,
+            ModelConfig::Transformer(c) | ModelConfig::Gpt(c) => c.dropout,
+        }
+    }
+
+    pub fn set_dropout(&mut self, rate: f64) {
+        match self {
+            ModelConfig::CharRnn(c) | ModelConfig::WordGru(c) => c.dropout = rate,
+            ModelConfig::LstmAttention(c) => c.dropout = rate,
+            ModelConfig::Transformer(c) | ModelConfig::Gpt(c) => c.dropout = rate,
+        }
+    }
+
     /// Tokens per training window.
     pub fn context_length(&self) -> usize {
         match self {
@@ -402,18 +441,17 @@ impl ModelConfig {
 impl RunConfig {
     /// Keys in which `other` describes another run: with these a run, and its checkpoints, stay the same for as long as they live.
     pub fn another_run(&self, other: &RunConfig) -> Vec<&'static str> {
+        let mut model = other.model.clone();
+        // The one key of a model that may change while it trains.
+        model.set_dropout(self.model.dropout());
         let same = [
-            ("model", self.model == other.model),
+            ("model", self.model == model),
             ("tokenizer", self.tokenizer == other.tokenizer),
             ("corpus", self.corpus == other.corpus),
             ("train.seed", self.train.seed == other.train.seed),
             (
                 "train.batching",
                 self.train.batching == other.train.batching,
-            ),
-            (
-                "optimizer.kind",
-                self.optimizer.kind == other.optimizer.kind,
             ),
         ];
         same.into_iter()

@@ -119,6 +119,13 @@ impl Decoder {
         self.context_length
     }
 
+    pub fn set_dropout(&mut self, rate: f64) {
+        self.dropout = rate;
+        for block in &mut self.blocks {
+            block.set_dropout(rate);
+        }
+    }
+
     /// What the output layer reads.
     ///
     /// # Shapes

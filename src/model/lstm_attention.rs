@@ -62,6 +62,10 @@ impl LstmAttention {
         }
     }
 
+    pub fn set_dropout(&mut self, rate: f64) {
+        self.dropout = rate;
+    }
+
     /// What the output layer reads.
     ///
     /// # Shapes

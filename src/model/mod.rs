@@ -117,6 +117,19 @@ impl LanguageModel {
         }
     }
 
+    /// Drops this share from now on; everything else stays.
+    pub fn set_dropout(&mut self, rate: f64) {
+        match self {
+            LanguageModel::CharRnn(model) | LanguageModel::WordGru(model) => {
+                model.set_dropout(rate);
+            }
+            LanguageModel::LstmAttention(model) => model.set_dropout(rate),
+            LanguageModel::Transformer(model) | LanguageModel::Gpt(model) => {
+                model.set_dropout(rate);
+            }
+        }
+    }
+
     /// Whether [`forward`](Self::forward) makes use of a carried state (the recurrent rungs do).
     pub fn supports_carried_state(&self) -> bool {
         !matches!(self, LanguageModel::Transformer(_) | LanguageModel::Gpt(_))

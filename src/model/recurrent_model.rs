@@ -50,6 +50,10 @@ impl RecurrentModel {
         }
     }
 
+    pub fn set_dropout(&mut self, rate: f64) {
+        self.dropout = rate;
+    }
+
     /// What the output layer reads.
     ///
     /// # Shapes

@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::list::Summary;
 use super::lock::{self, Lock};
 use super::log::JsonLog;
-use super::{FORMAT_VERSION, Record, RunError, naming};
+use super::record::Rewound;
+use super::{FORMAT_VERSION, Record, RunError, checkpoint, naming};
 use crate::config::{ModelKind, RunConfig};
-use crate::protocol::RunInfo;
+use crate::protocol::{EditAuthor, RunInfo};
 
 /// The files of a run folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +65,12 @@ pub struct RunHeader {
     /// What this run's first weights were, if they were not drawn.
     #[serde(default)]
     pub parent: Option<Parent>,
+    /// The run whose edits this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<String>,
+    /// The configuration that the first step was trained with. Folders of before edits were repeated do without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<RunConfig>,
     /// Unknown until the text has been read and the model built.
     #[serde(default)]
     pub info: Option<RunInfo>,
@@ -145,6 +152,8 @@ impl RunDir {
             corpus: naming::corpus_name(config),
             created: now(),
             parent: None,
+            replay_of: None,
+            config: None,
             info: None,
         };
         let mut run = Self::with_lock(path, header, Summary::default(), lock)?;
@@ -230,6 +239,42 @@ impl RunDir {
     pub fn write_parent(&mut self, parent: Parent) -> Result<(), RunError> {
         self.header.parent = Some(parent);
         self.write_header()
+    }
+
+    /// Records in `run.json` that this run repeats another.
+    pub fn write_replay_of(&mut self, run: String) -> Result<(), RunError> {
+        self.header.replay_of = Some(run);
+        self.write_header()
+    }
+
+    /// Records in `run.json` what the first step is trained with, unless that is known already.
+    pub fn write_first_config(&mut self, config: &RunConfig) -> Result<(), RunError> {
+        if self.header.config.is_some() {
+            return Ok(());
+        }
+        self.header.config = Some(config.clone());
+        self.write_header()
+    }
+
+    /// Goes back to a checkpoint: what the logs hold beyond it is a branch that was left from now on, and a run that is taken up
+    /// goes on from it. The line is written in any case; I/O errors come beside it.
+    pub fn go_back(
+        &mut self,
+        entry: &checkpoint::CheckpointEntry,
+        from: u64,
+        by: EditAuthor,
+    ) -> (Rewound, Result<(), RunError>) {
+        // First: a crash in between must not let the run go on from what was left.
+        let marked = checkpoint::leave_after(&self.path, entry);
+        let rewound = Rewound {
+            from,
+            step: entry.step,
+            checkpoint: entry.name(),
+            by,
+        };
+        self.append(&Record::Rewound(rewound.clone()));
+        let rebuilt = self.rebuild_summary();
+        (rewound, marked.and(rebuilt))
     }
 
     fn write_header(&self) -> Result<(), RunError> {

@@ -231,7 +231,7 @@ fn changed(dir: &Path) -> u64 {
         .map_or(0, |elapsed| elapsed.as_secs())
 }
 
-/// The records in the last bytes of a log, from the last `resumed` on.
+/// The records in the last bytes of a log, from the last `resumed` or `rewound` on.
 fn tail(path: &Path) -> Vec<Record> {
     let read = || -> std::io::Result<Vec<u8>> {
         let mut file = std::fs::File::open(path)?;
@@ -251,7 +251,7 @@ fn tail(path: &Path) -> Vec<Record> {
         .collect();
     let from = records
         .iter()
-        .rposition(|record| matches!(record, Record::Resumed { .. }))
+        .rposition(|record| matches!(record, Record::Resumed { .. } | Record::Rewound(_)))
         .unwrap_or(0);
     records[from..].to_vec()
 }

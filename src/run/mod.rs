@@ -32,7 +32,7 @@ pub mod sweep;
 
 use std::path::{Path, PathBuf};
 
-pub use dir::{Logged, Parent, RunDir, RunFile, RunHeader};
+pub use dir::{Logged, Parent, RunDir, RunFile, RunHeader, read_header};
 pub use history::{History, read_history, read_history_up_to};
 pub use list::{RunStatus, RunSummary, list, summarize};
 pub use log::LeftBranch;

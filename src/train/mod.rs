@@ -25,7 +25,7 @@ pub use error::TrainError;
 pub use evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
 pub use range_test::{Ending, RangeTest};
 pub use snapshot::{Progress, SEED_SCHEME, Snapshot};
-pub use trainer::{Trainer, TrainerSetup};
+pub use trainer::{Counts, Reconfigured, Trainer, TrainerSetup};
 
 #[cfg(test)]
 mod tests;

@@ -22,7 +22,7 @@ use crate::optim::{
     GradientNorms, Optimizer, ParameterGradients, Update, clip_coefficient, first_weight_not_finite,
 };
 use crate::protocol::{EvalReport, LayerHealth, SchedulePoint, StepReport};
-use crate::schedule;
+use crate::schedule::{self, PlateauState};
 
 /// Tells the seeds of dropout from the seeds of windows.
 const DROPOUT: u64 = 0x4452_4f50;
@@ -53,6 +53,35 @@ pub struct Trainer {
     /// Whether the next step measures its health.
     measure: bool,
     health: Option<(u64, Vec<LayerHealth>)>,
+    /// The step that was not applied because it diverged.
+    refused: Option<RefusedStep>,
+}
+
+/// A step that was not applied.
+#[derive(Debug, Clone, Copy)]
+struct RefusedStep {
+    loss: f64,
+    grad_norm: f64,
+    position: super::Position,
+    forward: Duration,
+    backward: Duration,
+}
+
+/// Whether an evaluation is one of those that the configuration asks for. Only those steer the run; any other leaves the
+/// trainer as it is, so that a run is the same whatever somebody looked at in between.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counts {
+    Yes,
+    No,
+}
+
+/// What another configuration did to what a trainer had gathered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reconfigured {
+    /// False where the optimizer's moments mean nothing under the new kind and were dropped.
+    pub moments_kept: bool,
+    /// The streams began anew, from empty states, because there are more or fewer of them.
+    pub streams_restarted: bool,
 }
 
 /// What the forward and backward passes of one step came to.
@@ -113,6 +142,7 @@ impl Trainer {
             progress: Progress::default(),
             measure: false,
             health: None,
+            refused: None,
             config,
             dataset,
             device,
@@ -121,6 +151,43 @@ impl Trainer {
 
     pub fn config(&self) -> &RunConfig {
         &self.config
+    }
+
+    /// Goes on with another configuration of the same model on the same text, from the next step on.
+    ///
+    /// # Errors
+    /// The text is too short for the new batches. Nothing has changed then.
+    pub fn reconfigure(&mut self, config: &RunConfig) -> Result<Reconfigured, TrainError> {
+        let batches = self.batches_for(config)?;
+        let before = std::mem::replace(&mut self.config, config.clone());
+        let rows_changed = before.train.batch_size != config.train.batch_size;
+        let streams_restarted = rows_changed && config.train.batching == BatchingKind::Stream;
+        if streams_restarted {
+            // Other rows begin elsewhere in the text: no state belongs to them, no window of them is done.
+            self.carried = None;
+            self.progress.position.window = 0;
+        }
+        self.batches = batches;
+        if before.schedule.start != config.schedule.start {
+            self.progress.plateau = PlateauState::default();
+        }
+        if let Some(model) = &mut self.model {
+            model.set_dropout(config.model.dropout());
+        }
+        Ok(Reconfigured {
+            moments_kept: self.optimizer.reconfigure(&config.optimizer),
+            streams_restarted,
+        })
+    }
+
+    fn batches_for(&self, config: &RunConfig) -> Result<BatchSource, TrainError> {
+        BatchSource::new(
+            self.dataset.clone(),
+            config.train.batching,
+            config.train.batch_size,
+            config.model.context_length(),
+            config.train.seed,
+        )
     }
 
     /// The model as it trains. `model().valid()` evaluates and generates.
@@ -223,8 +290,16 @@ impl Trainer {
         let started = Instant::now();
         let passes = self.passes()?;
         if !passes.loss.is_finite() || !passes.norms.global.is_finite() {
+            self.refused = Some(RefusedStep {
+                loss: passes.loss,
+                grad_norm: passes.norms.global,
+                position: passes.position,
+                forward: passes.forward,
+                backward: passes.backward,
+            });
             return Err(self.divergence(&passes));
         }
+        self.refused = None;
         let optimizer_started = Instant::now();
         let learning_rate = self.learning_rate();
         let clip = clip_coefficient(passes.norms.global, self.config.optimizer.grad_clip);
@@ -265,6 +340,35 @@ impl Trainer {
             forward_ms: passes.forward.as_secs_f64() * 1e3,
             backward_ms: passes.backward.as_secs_f64() * 1e3,
             optimizer_ms: optimizer.as_secs_f64() * 1e3,
+            seconds: progress.seconds,
+        })
+    }
+
+    /// Leaves out the step that has just diverged: the weights stay, and the next step sees other text. Carried states begin
+    /// anew, as the window between is missing from them. `None` where no step was refused.
+    pub fn skip_step(&mut self) -> Option<StepReport> {
+        let refused = self.refused.take()?;
+        let learning_rate = self.learning_rate();
+        let tokens = self.tokens_per_step();
+        let elapsed = (refused.forward + refused.backward).as_secs_f64();
+        self.carried = None;
+        let progress = &mut self.progress;
+        progress.position = refused.position;
+        progress.step += 1;
+        progress.tokens += tokens;
+        progress.seconds += elapsed;
+        Some(StepReport {
+            step: progress.step,
+            epoch: progress.tokens as f64 / self.dataset.train.len() as f64,
+            tokens: progress.tokens,
+            loss: refused.loss,
+            learning_rate,
+            grad_norm: refused.grad_norm,
+            tokens_per_second: tokens as f64 / elapsed,
+            ms: elapsed * 1e3,
+            forward_ms: refused.forward.as_secs_f64() * 1e3,
+            backward_ms: refused.backward.as_secs_f64() * 1e3,
+            optimizer_ms: 0.0,
             seconds: progress.seconds,
         })
     }
@@ -388,12 +492,26 @@ impl Trainer {
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<EvalReport>, TrainError> {
+        self.evaluate_as(Counts::Yes, stop, progress)
+    }
+
+    /// As [`Trainer::evaluate`], where it may not count.
+    ///
+    /// # Errors
+    /// The device failed.
+    pub fn evaluate_as(
+        &mut self,
+        counts: Counts,
+        stop: &AtomicBool,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Option<EvalReport>, TrainError> {
         let device = self.device.clone();
-        guarded(&device, || self.measure_losses(stop, progress))
+        guarded(&device, || self.measure_losses(counts, stop, progress))
     }
 
     fn measure_losses(
         &mut self,
+        counts: Counts,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<EvalReport>, TrainError> {
@@ -415,7 +533,10 @@ impl Trainer {
         let Some(train_loss) = measure(&dataset.train, &train_windows)? else {
             return Ok(None);
         };
-        let best = self.note_evaluation(val_loss);
+        let best = match counts {
+            Counts::Yes => self.note_evaluation(val_loss),
+            Counts::No => self.is_best(val_loss),
+        };
         let tokens = dataset.validation.len();
         Ok(Some(EvalReport {
             step: self.progress.step,
@@ -448,12 +569,10 @@ impl Trainer {
 
     /// Returns whether this is the best so far.
     fn note_evaluation(&mut self, val_loss: f64) -> bool {
+        let best = self.is_best(val_loss);
         let progress = &mut self.progress;
         progress.plateau.observe(&self.config.schedule, val_loss);
         progress.val_loss = val_loss.is_finite().then_some(val_loss);
-        let best = progress
-            .best_val_loss
-            .map_or(val_loss.is_finite(), |best| val_loss < best);
         if best {
             progress.best_val_loss = Some(val_loss);
             progress.best_step = Some(progress.step);
@@ -462,6 +581,11 @@ impl Trainer {
             progress.evaluations_since_best += 1;
         }
         best
+    }
+
+    fn is_best(&self, val_loss: f64) -> bool {
+        let best = self.progress.best_val_loss;
+        best.map_or(val_loss.is_finite(), |best| val_loss < best)
     }
 
     /// Everything that this trainer is, as of its last whole step.
@@ -493,28 +617,48 @@ impl Trainer {
     /// # Errors
     /// The snapshot belongs to another configuration: the trainer is then as it was. Or the device failed.
     pub fn restore(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
+        let config = self.config.clone();
+        self.restore_with(&config, snapshot)
+    }
+
+    /// Goes to where a snapshot was taken, and to the configuration that was in force there.
+    ///
+    /// # Errors
+    /// As [`Trainer::restore`].
+    pub fn restore_with(
+        &mut self,
+        config: &RunConfig,
+        snapshot: &Snapshot,
+    ) -> Result<(), TrainError> {
         let found = snapshot.progress.seed_scheme;
         if found != SEED_SCHEME {
             return Err(TrainError::SeedScheme { found });
         }
         let device = self.device.clone();
-        guarded(&device, || self.put_back(snapshot))
+        guarded(&device, || self.put_back(config, snapshot))
     }
 
-    fn put_back(&mut self, snapshot: &Snapshot) -> Result<(), TrainError> {
-        let model = load_named_tensors(self.model().clone(), &snapshot.model)?;
+    fn put_back(&mut self, config: &RunConfig, snapshot: &Snapshot) -> Result<(), TrainError> {
+        let batches = self.batches_for(config)?;
+        let mut model = load_named_tensors(self.model().clone(), &snapshot.model)?;
         let carried = if snapshot.carried.is_empty() {
             None
         } else {
             let device = self.device.clone().autodiff();
             Some(CarriedState::from_named(&snapshot.carried, &device)?)
         };
-        self.optimizer
-            .load_state(&snapshot.optimizer, &snapshot.model)?;
+        let mut optimizer = Optimizer::new(&config.optimizer);
+        optimizer.load_state(&snapshot.optimizer, &snapshot.model)?;
+        // Nothing can fail any more.
+        model.set_dropout(config.model.dropout());
+        self.config = config.clone();
+        self.batches = batches;
+        self.optimizer = optimizer;
         self.model = Some(model);
         self.carried = carried;
         self.progress = snapshot.progress.clone();
         self.health = None;
+        self.refused = None;
         Ok(())
     }
 }

@@ -8,6 +8,7 @@ use crate::data::Dataset;
 use crate::model::LanguageModel;
 use crate::protocol::{EvalReport, LayerHealth, SchedulePoint, StepReport};
 use crate::run::checkpoint::Checkpoint;
+use crate::train::{Counts, Reconfigured};
 
 /// Why a step or an evaluation did not happen.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -34,6 +35,7 @@ pub trait Driver {
     /// `None` when `stop` cut it short.
     fn evaluate(
         &mut self,
+        counts: Counts,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<EvalReport>, DriveError>;
@@ -42,11 +44,18 @@ pub trait Driver {
     /// What was measured last, and at which step.
     fn health(&self) -> Option<(u64, Vec<LayerHealth>)>;
     fn model(&self) -> &LanguageModel;
+    fn learning_rate_multiplier(&self) -> f64;
     fn set_learning_rate_multiplier(&mut self, multiplier: f64);
+    /// Goes on with another configuration of the same run. After an error nothing has changed.
+    fn reconfigure(&mut self, config: &RunConfig) -> Result<Reconfigured, DriveError>;
+    /// Leaves out the step that has just diverged: it counts, the weights stay. `None` where none has.
+    fn skip_step(&mut self) -> Option<StepReport>;
     fn schedule(&self) -> Vec<SchedulePoint>;
     /// A copy of everything, as plain data; `state` is the trainer's own part.
     fn snapshot(&self) -> Result<Checkpoint, DriveError>;
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), DriveError>;
+    /// Goes to where a checkpoint was taken, with the configuration that was in force there. After an error nothing has
+    /// changed, unless the device failed.
+    fn restore(&mut self, config: &RunConfig, checkpoint: Checkpoint) -> Result<(), DriveError>;
 }
 
 /// What a trainer is made from.

@@ -2,7 +2,9 @@
 //!
 //! - here: the thread itself, idle between runs; a panic ends the run, not the thread.
 //! - `start`: from a config and a folder to a run that is ready to train.
+//! - `origin`: what a run begins from: nothing, a checkpoint of its own, another run. `replay`: a run that repeats another.
 //! - `session`: one run, step by step. `requests`: the commands it obeys. `sampling`: text token by token.
+//! - `edit`: changes while it goes on. `rewind`: back to a checkpoint. `spike`: when a loss has gone wrong.
 //! - `driver`: what is asked of a trainer. `trainer`: how [`crate::train::Trainer`] answers.
 //! - `range_test`: a model that is trained with a rising rate and thrown away.
 //! - `outbox`: the way out, which never waits. `saver`: checkpoints, written on a thread of their own.
@@ -11,14 +13,19 @@
 //! A `Start` while a run is going on is refused: the new run fails with a sentence, the old one is not touched.
 
 mod driver;
+mod edit;
 mod machine;
 mod memory;
+mod origin;
 mod outbox;
 mod range_test;
+mod replay;
 mod requests;
+mod rewind;
 mod sampling;
 mod saver;
 mod session;
+mod spike;
 mod start;
 #[cfg(test)]
 mod tests;

@@ -7,20 +7,17 @@ use std::time::Duration;
 use super::session::{Mode, Session, WhenEnding};
 use crate::config::SampleConfig;
 use crate::protocol::{CheckpointReason, Command, Edit, EditAuthor, EventKind, NoticeLevel, Until};
-use crate::run::{EditRecord, Record};
+use crate::train::Counts;
 
 /// What waits for the next step boundary.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
-    Set(Edit),
+    Set(Edit, EditAuthor),
     Rewind(String),
     Evaluate,
     Sample(SampleConfig),
     Save,
 }
-
-/// Learning-rate multipliers that make sense; 0 freezes the weights.
-const MULTIPLIERS: std::ops::RangeInclusive<f64> = 0.0..=1000.0;
 
 impl Session<'_> {
     /// Takes the commands that have come, without waiting.
@@ -66,8 +63,21 @@ impl Session<'_> {
                 NoticeLevel::Warning,
                 format!("step {step} is past; the run is at step {}", self.step),
             ),
+            Command::RunUntil {
+                until: Until::Loss(loss),
+            } if !loss.is_finite() => self.notice(
+                NoticeLevel::Warning,
+                "a loss to run until must be a number, in nats per token",
+            ),
             Command::RunUntil { until } => self.set_mode(Mode::Until(until)),
-            Command::Set { edit } => self.queue.push_back(Request::Set(edit)),
+            Command::Set { .. } | Command::Rewind { .. } if self.replay.is_some() => self.notice(
+                NoticeLevel::Warning,
+                "this run repeats another, which an edit would make impossible: fork it, or edit it once it has ended and is \
+                 taken up again",
+            ),
+            Command::Set { edit } => self
+                .queue
+                .push_back(Request::Set(edit, EditAuthor::User)),
             Command::Evaluate => self.queue.push_back(Request::Evaluate),
             Command::Sample { settings } => self.queue.push_back(Request::Sample(settings)),
             Command::Save => self.queue.push_back(Request::Save),
@@ -93,18 +103,43 @@ impl Session<'_> {
 
     /// Does what waited for a step boundary.
     pub(super) fn obey_requests(&mut self) {
+        let replayed = self.replayed_edits();
+        for record in replayed.into_iter().rev() {
+            self.queue
+                .push_front(Request::Set(record.edit, EditAuthor::Replay));
+        }
         while let Some(request) = self.queue.pop_front() {
-            if self.ending() {
+            if self.ending() || self.failed.is_some() {
                 return;
             }
             match request {
-                Request::Set(edit) => self.edit(edit),
-                Request::Rewind(checkpoint) => self.notice(
-                    NoticeLevel::Warning,
-                    format!("going back to {checkpoint} is not built yet"),
-                ),
+                Request::Set(Edit::Set(changes), by) if !self.evaluated_before_edit() => {
+                    self.queue.push_front(Request::Set(Edit::Set(changes), by));
+                    return;
+                }
+                Request::Set(edit, by) => {
+                    if let Err(reason) = self.edit(edit, by) {
+                        match by {
+                            EditAuthor::User | EditAuthor::Policy => {
+                                self.notice(NoticeLevel::Warning, reason);
+                            }
+                            // What the run was to begin with, or to repeat, cannot be had.
+                            EditAuthor::Start | EditAuthor::Replay => self.failed = Some(reason),
+                        }
+                    }
+                }
+                Request::Rewind(name) => match self.rewind(&name, EditAuthor::User) {
+                    Ok(()) => {
+                        self.mode = Mode::Paused;
+                        self.notice(
+                            NoticeLevel::Info,
+                            format!("went back to step {}; training is paused", self.step),
+                        );
+                    }
+                    Err(reason) => self.notice(NoticeLevel::Warning, reason),
+                },
                 Request::Evaluate => {
-                    if !self.evaluate() && !self.ending() {
+                    if !self.evaluate(Counts::No) && !self.ending() {
                         self.notice(NoticeLevel::Info, "the evaluation was cut short");
                     }
                 }
@@ -115,38 +150,5 @@ impl Session<'_> {
                 Request::Save => self.save(CheckpointReason::User, false),
             }
         }
-    }
-
-    fn edit(&mut self, edit: Edit) {
-        match edit {
-            Edit::Set(_) => {
-                return self.notice(NoticeLevel::Warning, format!("{edit}: not built yet"));
-            }
-            Edit::LearningRateMultiplier(multiplier) => {
-                if !MULTIPLIERS.contains(&multiplier) {
-                    self.notice(
-                        NoticeLevel::Warning,
-                        format!(
-                            "learning-rate multiplier {multiplier} was refused: it must be between {} and {}",
-                            MULTIPLIERS.start(),
-                            MULTIPLIERS.end()
-                        ),
-                    );
-                    return;
-                }
-                self.driver.set_learning_rate_multiplier(multiplier);
-            }
-        }
-        self.dirty = true;
-        let record = EditRecord {
-            step: self.step + 1,
-            edit,
-            undo: None,
-            by: EditAuthor::User,
-        };
-        self.edits.push(record.clone());
-        self.publish(Record::Edit(record));
-        let schedule = self.driver.schedule();
-        self.context.outbox.emit(EventKind::Schedule(schedule));
     }
 }

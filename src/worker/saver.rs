@@ -10,11 +10,16 @@ use std::thread::JoinHandle;
 use crate::protocol::{CheckpointInfo, CheckpointReason};
 use crate::run::checkpoint::{self, Checkpoint, CheckpointMeta};
 
+/// Snapshots that wait at most.
+const MOST_WAITING: usize = 4;
+
 /// A snapshot on its way to the disk.
 #[derive(Debug)]
 pub struct Job {
     pub meta: CheckpointMeta,
     pub checkpoint: Checkpoint,
+    /// The configuration in force, as text.
+    pub config: String,
     /// How many of the newest checkpoints stay.
     pub keep: usize,
 }
@@ -90,13 +95,23 @@ impl Saver {
         })
     }
 
-    /// Queues a snapshot. One that still waits is replaced, unless the user saved it or it is the best so far
-    /// and the new one is not better: at most a few snapshots are ever in memory.
+    /// Queues a snapshot. One that still waits is replaced if it was made by cadence, or is the best so far and the new one is
+    /// better. Where many wait that are not replaced this waits for the disk: only a few snapshots are ever in memory.
     pub fn submit(&self, job: Job) {
         let mut queue = self.shared.lock();
+        while queue.jobs.len() >= MOST_WAITING {
+            queue = self
+                .shared
+                .changed
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
         queue.jobs.retain(|waiting| {
-            let replaced = waiting.meta.reason != CheckpointReason::User
-                && (!waiting.meta.best || job.meta.best);
+            let wanted = matches!(
+                waiting.meta.reason,
+                CheckpointReason::User | CheckpointReason::Edit | CheckpointReason::Start
+            );
+            let replaced = !wanted && (!waiting.meta.best || job.meta.best);
             if replaced {
                 // The receiving end is in this struct.
                 let _ = self.superseded.send(Outcome::Superseded {
@@ -176,7 +191,7 @@ fn work(run: &std::path::Path, shared: &Shared, outcomes: &Sender<Outcome>) {
 }
 
 fn save(run: &std::path::Path, job: Job) -> Outcome {
-    let entry = match checkpoint::write(run, &job.meta, &job.checkpoint) {
+    let entry = match checkpoint::write_with(run, &job.meta, &job.checkpoint, Some(&job.config)) {
         Ok(entry) => entry,
         Err(error) => {
             return Outcome::Failed {

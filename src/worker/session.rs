@@ -9,16 +9,19 @@ use serde::{Deserialize, Serialize};
 
 use super::Context;
 use super::driver::{DriveError, Driver};
+use super::replay::Replay;
 use super::requests::Request;
 use super::saver::{Job, Outcome, Saver};
+use super::spike::SpikeWatch;
 use crate::config::RunConfig;
 use crate::protocol::{
     CheckpointReason, Command, EvalReport, EventKind, FinishReason, FinishReport, Notice,
-    NoticeLevel, Phase, Until,
+    NoticeLevel, Phase, StepReport, Until,
 };
-use crate::run::checkpoint::{self, CheckpointMeta};
+use crate::run::checkpoint::{self, CheckpointEntry, CheckpointMeta};
 use crate::run::{EditRecord, Record, RunDir};
 use crate::tokenizer::Tokenizer;
+use crate::train::Counts;
 
 /// How often the log is handed to the system.
 const LOG_INTERVAL: Duration = Duration::from_millis(200);
@@ -58,9 +61,32 @@ pub struct SessionState {
     pub last_val_loss: Option<f64>,
     pub best_val_loss: Option<f64>,
     pub best_step: Option<u64>,
-    /// Evaluations since the best one.
+    /// The step at which `last_val_loss` was measured.
+    pub last_val_step: u64,
+    /// The best of the evaluations that count, which are those that the configuration asks for.
+    pub best_counted: Option<f64>,
+    /// Evaluations that count since that one.
     pub stale_evaluations: u64,
     pub edits: Vec<EditRecord>,
+    /// The configuration in force.
+    pub config: Option<RunConfig>,
+    pub spikes: SpikeWatch,
+    /// 0: written before there was a `best_counted`.
+    pub version: u32,
+}
+
+impl SessionState {
+    pub const VERSION: u32 = 1;
+
+    /// Makes of the state of an older version what this one would have written.
+    pub fn brought_up_to_date(mut self) -> Self {
+        if self.version == 0 {
+            self.best_counted = self.best_val_loss;
+            self.last_val_step = self.evaluated_at;
+            self.version = Self::VERSION;
+        }
+        self
+    }
 }
 
 pub struct Session<'a> {
@@ -85,6 +111,15 @@ pub struct Session<'a> {
     pub(super) unfinished: bool,
     /// Something changed since the last snapshot.
     pub(super) dirty: bool,
+    /// A step was made since the last snapshot.
+    pub(super) trained: bool,
+    /// The checkpoint that the run went back to, until something changes.
+    pub(super) went_back_to: Option<CheckpointEntry>,
+    /// By the policy for spikes: the checkpoint last gone back to, and how often.
+    pub(super) retreats: (String, u32),
+    pub(super) replay: Option<Replay>,
+    /// The run lives in the machine's main memory.
+    pub(super) main_memory: bool,
     pub(super) edits: Vec<EditRecord>,
     pub(super) prompts_warned: HashSet<String>,
     pub(super) state: SessionState,
@@ -120,10 +155,14 @@ impl Session<'_> {
                 continue;
             }
             if self.diverged.is_none() && !self.unfinished {
-                if self.step >= self.config.train.steps {
+                if self.step >= self.last_step() {
                     return FinishReason::Completed;
                 }
-                let patience = self.config.train.early_stopping;
+                let patience = match self.replay {
+                    // It ends where the other ended.
+                    Some(_) => 0,
+                    None => self.config.train.early_stopping,
+                };
                 if patience > 0 && self.state.stale_evaluations >= patience {
                     self.notice(
                         NoticeLevel::Info,
@@ -169,30 +208,54 @@ impl Session<'_> {
         match self.driver.step() {
             Ok(report) => {
                 self.compiles = false;
-                self.step = report.step;
-                self.seconds = report.seconds;
-                self.dirty = true;
-                self.dir.append(&Record::Step(report));
-                self.context.outbox.step(report);
+                self.stepped(report);
                 if measured && let Some((step, layers)) = self.driver.health() {
                     self.context.outbox.emit(EventKind::Health { step, layers });
                 }
+                let spiked = self.watch(&report);
+                if let Mode::Until(Until::Loss(loss)) = self.mode
+                    && report.loss < loss
+                {
+                    self.mode = Mode::Paused;
+                }
                 self.cadence();
+                if let Some(spike) = spiked {
+                    self.spiked(spike);
+                }
             }
             Err(error) => self.trouble(error),
         }
     }
 
+    /// A step was made, or left out.
+    pub(super) fn stepped(&mut self, report: StepReport) {
+        self.step = report.step;
+        self.seconds = report.seconds;
+        self.dirty = true;
+        self.trained = true;
+        self.went_back_to = None;
+        self.dir.append(&Record::Step(report));
+        self.context.outbox.step(report);
+        if let Some(replay) = &mut self.replay {
+            replay.compare(&report);
+        }
+    }
+
+    /// Where the run ends.
+    fn last_step(&self) -> u64 {
+        match &self.replay {
+            Some(replay) => replay.end,
+            None => self.config.train.steps,
+        }
+    }
+
     /// What the present step asks for and is not done yet: evaluation, samples, checkpoint, in this order, so
     /// that a checkpoint holds what the evaluation changed.
-    fn cadence(&mut self) {
+    pub(super) fn cadence(&mut self) {
         let step = self.step;
         let last = step >= self.config.train.steps;
         let due = |every: u64| every > 0 && step.is_multiple_of(every);
-        if (due(self.config.eval.every) || last)
-            && self.state.evaluated_at != step
-            && !self.evaluate()
-        {
+        if self.evaluation_is_due() && !self.evaluate(Counts::Yes) {
             self.unfinished = true;
             return;
         }
@@ -216,8 +279,16 @@ impl Session<'_> {
         }
     }
 
+    /// Whether the configuration asks for an evaluation of the present step that is not done yet.
+    pub(super) fn evaluation_is_due(&self) -> bool {
+        let every = self.config.eval.every;
+        let asked = every > 0 && self.step.is_multiple_of(every);
+        let last = self.step >= self.config.train.steps;
+        (asked || last) && self.state.evaluated_at != self.step
+    }
+
     /// False when a stop or a pause cut it short; nothing is known then.
-    pub(super) fn evaluate(&mut self) -> bool {
+    pub(super) fn evaluate(&mut self, counts: Counts) -> bool {
         self.show(Phase::Evaluating { done: 0, total: 0 });
         self.pause_heard = false;
         let Context {
@@ -228,7 +299,7 @@ impl Session<'_> {
         } = &mut *self.context;
         let cut = AtomicBool::new(false);
         let mut heard = Vec::new();
-        let result = self.driver.evaluate(&cut, &mut |done, total| {
+        let result = self.driver.evaluate(counts, &cut, &mut |done, total| {
             heard.extend(commands.try_iter());
             if stop.load(Ordering::Relaxed) || heard.contains(&Command::Pause) {
                 cut.store(true, Ordering::Relaxed);
@@ -240,30 +311,36 @@ impl Session<'_> {
         }
         match result {
             Ok(None) => return false,
-            Ok(Some(report)) => self.evaluated(report),
+            Ok(Some(report)) => self.evaluated(report, counts),
             Err(error) => self.trouble(error),
         }
         true
     }
 
-    fn evaluated(&mut self, mut report: EvalReport) {
+    fn evaluated(&mut self, mut report: EvalReport, counts: Counts) {
         let finite = report.val_loss.is_finite();
-        // The same step evaluated twice is not one more evaluation without improvement.
-        let again = self.state.evaluated_at == self.step;
-        report.best = finite
-            && self
-                .state
-                .best_val_loss
-                .is_none_or(|best| report.val_loss < best);
-        if report.best {
+        let better = |best: Option<f64>| finite && best.is_none_or(|best| report.val_loss < best);
+        // The best is the best, whoever asked for it; only what the configuration asks for ends a run.
+        let best = better(self.state.best_val_loss);
+        if counts == Counts::Yes {
+            if better(self.state.best_counted) {
+                self.state.best_counted = Some(report.val_loss);
+                self.state.stale_evaluations = 0;
+            } else {
+                self.state.stale_evaluations += 1;
+            }
+            self.state.evaluated_at = self.step;
+        }
+        report.best = best;
+        if best {
             self.state.best_val_loss = Some(report.val_loss);
             self.state.best_step = Some(self.step);
-            self.state.stale_evaluations = 0;
-        } else if !again {
-            self.state.stale_evaluations += 1;
         }
-        self.state.evaluated_at = self.step;
         self.state.last_val_loss = finite.then_some(report.val_loss);
+        self.state.last_val_step = self.step;
+        if self.mode == Mode::Until(Until::Evaluation) {
+            self.mode = Mode::Paused;
+        }
         self.dirty = true;
         self.publish(Record::Eval(report));
         if let Err(error) = self.dir.write_summary() {
@@ -286,8 +363,11 @@ impl Session<'_> {
         if !self.dirty {
             self.saver.wait();
             self.report_saves();
-            let newest = checkpoint::entries(self.dir.path()).into_iter().next();
-            if let Some(entry) = newest.filter(|entry| entry.step == self.step) {
+            let here = match &self.went_back_to {
+                Some(entry) => Some(entry.clone()),
+                None => checkpoint::newest(self.dir.path()),
+            };
+            if let Some(entry) = here.filter(|entry| entry.step == self.step) {
                 if reason == CheckpointReason::User {
                     match checkpoint::keep(&entry) {
                         Ok(()) => self.notice(
@@ -307,21 +387,29 @@ impl Session<'_> {
     }
 
     /// Takes a snapshot and hands it to the saver.
-    fn submit(&mut self, reason: CheckpointReason, best: bool) -> Result<(), DriveError> {
+    pub(super) fn submit(
+        &mut self,
+        reason: CheckpointReason,
+        best: bool,
+    ) -> Result<(), DriveError> {
         // The log must not be behind the checkpoint.
         self.flush_log();
         self.state.edits = self.edits.clone();
+        self.state.config = Some(self.config.clone());
         let mut checkpoint = self.driver.snapshot()?;
         let state = serde_json::to_value(&self.state)
             .map_err(|error| DriveError::Failed(error.to_string()))?;
         checkpoint.state = serde_json::json!({ "trainer": checkpoint.state, "session": state });
         self.dirty = false;
+        self.trained = false;
+        self.went_back_to = None;
         self.saver.submit(Job {
+            config: self.config.to_toml(),
             meta: CheckpointMeta {
                 step: self.step,
                 reason,
                 best: best || self.state.best_step == Some(self.step),
-                val_loss: (self.state.evaluated_at == self.step)
+                val_loss: (self.state.last_val_step == self.step)
                     .then_some(self.state.last_val_loss)
                     .flatten(),
             },
@@ -409,26 +497,13 @@ impl Session<'_> {
         }
     }
 
-    fn trouble(&mut self, error: DriveError) {
+    pub(super) fn trouble(&mut self, error: DriveError) {
         match error {
             DriveError::Diverged {
                 step,
                 layer,
                 message,
-            } => {
-                self.mode = Mode::Paused;
-                self.publish(Record::Diverged {
-                    step,
-                    layer: layer.clone(),
-                    message: message.clone(),
-                });
-                self.diverged = Some(Phase::Diverged {
-                    step,
-                    layer,
-                    message,
-                });
-                self.flush_log();
-            }
+            } => self.no_number(step, layer, message),
             DriveError::Failed(message) => self.failed = Some(message),
         }
     }
@@ -500,6 +575,7 @@ impl Session<'_> {
         }
         self.saver.wait();
         self.report_saves();
+        self.judge_replay();
         let last_word = match self.failed.take() {
             Some(message) => Record::Failed {
                 message: format!("{message}. {}", self.what_is_left()),
@@ -518,8 +594,7 @@ impl Session<'_> {
 
     /// A sentence about what of the run is on disk.
     pub(super) fn what_is_left(&self) -> String {
-        let newest = checkpoint::entries(self.dir.path()).into_iter().next();
-        match newest {
+        match checkpoint::newest(self.dir.path()) {
             Some(entry) => format!(
                 "Saved up to step {}: `fireside train --resume {}` goes on from there",
                 entry.step,

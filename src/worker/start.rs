@@ -1,14 +1,16 @@
 //! From a config and a folder to a run that is ready to train. Each stage shows as a phase of its own, and each
 //! can be stopped. What fails before the first step takes a new folder away again.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::driver::{Driver, DriverSetup};
 use super::memory::{self, Verdict};
+use super::origin::{self, Beginning};
+use super::replay::Replay;
+use super::requests::Request;
 use super::saver::Saver;
 use super::session::{After, Mode, Session, SessionState, WhenEnding};
 use super::{Context, fail, panic_text};
@@ -17,9 +19,10 @@ use crate::data::{self, Prepared};
 use crate::device::{self, Chosen};
 use crate::model;
 use crate::progress::{Flow, Update};
-use crate::protocol::{Command, EventKind, NoticeLevel, Origin, Phase, RunInfo, Until};
-use crate::run::checkpoint::{self, Loaded, Which};
-use crate::run::{Parent, Record, RunDir, RunFile, RunHeader};
+use crate::protocol::{
+    Command, Edit, EditAuthor, EventKind, NoticeLevel, Origin, Phase, RunInfo, Until,
+};
+use crate::run::{Record, RunDir, RunFile};
 use crate::tokenizer::Tokenizer;
 
 /// Loading is shown at most this often.
@@ -41,15 +44,28 @@ impl NoStart {
 /// Loads a run, trains it to its end and puts it away.
 pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     loading(context, "opening the run folder", 0, None);
+    // What a replay begins with the other run says.
+    let (plan, config) = match &origin {
+        Origin::Replay { parent, .. } => match Replay::plan(parent) {
+            Ok(plan) => {
+                let config = plan.config.clone();
+                (Some(plan), config)
+            }
+            Err(message) => {
+                fail(context, message);
+                return After::Idle;
+            }
+        },
+        _ => (None, config),
+    };
     let opened = match &origin {
-        Origin::New { dir } | Origin::From { dir, .. } => {
+        Origin::New { dir }
+        | Origin::From { dir, .. }
+        | Origin::Fork { dir, .. }
+        | Origin::Replay { dir, .. } => {
             RunDir::create(&context.options.runs_root, dir.as_deref(), &config)
         }
         Origin::Resume { dir } => RunDir::open(dir),
-        Origin::Fork { .. } | Origin::Replay { .. } => {
-            fail(context, "not built yet".to_string());
-            return After::Idle;
-        }
     };
     let mut dir = match opened {
         Ok(dir) => dir,
@@ -63,7 +79,9 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
     context.open_control(&dir);
     // A panic while loading must still take the new folder away.
     let loaded = catch_unwind(AssertUnwindSafe(|| {
-        load(context, &mut dir, &config, &origin)
+        let mut beginning = origin::begin(context, &mut dir, config, &origin, plan)?;
+        let parts = load(context, &mut dir, &origin, &mut beginning)?;
+        Ok((parts, beginning))
     }))
     .unwrap_or_else(|panic| {
         Err(NoStart::Failed(format!(
@@ -71,8 +89,8 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
             panic_text(&*panic)
         )))
     });
-    let parts = match loaded {
-        Ok(parts) => parts,
+    let (parts, beginning) = match loaded {
+        Ok(loaded) => loaded,
         Err(no_start) => {
             context.withdraw_control();
             crate::logging::follow_run(None);
@@ -89,13 +107,17 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
             };
         }
     };
-    let mut session = match parts.into_session(context, dir, config) {
+    let saves_its_beginning = beginning.saved;
+    let mut session = match parts.into_session(context, dir, beginning) {
         Ok(session) => session,
         Err((context, message)) => {
             fail(context, message);
             return After::Idle;
         }
     };
+    if saves_its_beginning {
+        session.save_beginning();
+    }
     // The session outlives a panic in it, so that the run's last word is written.
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| session.run())) {
         session.panicked(panic_text(&*panic));
@@ -139,6 +161,7 @@ struct Parts {
     driver: Box<dyn Driver>,
     prepared: Prepared,
     compiles: bool,
+    main_memory: bool,
     state: SessionState,
     step: u64,
     seconds: f64,
@@ -149,7 +172,7 @@ impl Parts {
         self,
         context: &mut Context,
         dir: RunDir,
-        config: RunConfig,
+        beginning: Beginning,
     ) -> Result<Session<'_>, (&mut Context, String)> {
         let saver = match Saver::spawn(dir.path().to_path_buf()) {
             Ok(saver) => saver,
@@ -159,23 +182,31 @@ impl Parts {
             Some(step) => Mode::Until(Until::Step(step)),
             None => Mode::Running,
         };
+        let changes = beginning.changes;
+        let first_edit =
+            (!changes.is_empty()).then(|| Request::Set(Edit::Set(changes), EditAuthor::Start));
         Ok(Session {
             context,
             dir,
-            config,
+            config: beginning.config,
             driver: self.driver,
             tokenizer: self.prepared.tokenizer,
             saver,
             mode,
             step: self.step,
             seconds: self.seconds,
-            queue: VecDeque::new(),
+            queue: first_edit.into_iter().collect(),
             end: None,
             diverged: None,
             shown: None,
             pause_heard: false,
             unfinished: false,
             dirty: false,
+            trained: false,
+            went_back_to: None,
+            retreats: (String::new(), 0),
+            replay: beginning.replay,
+            main_memory: self.main_memory,
             edits: self.state.edits.clone(),
             prompts_warned: HashSet::new(),
             state: self.state,
@@ -216,32 +247,22 @@ pub(super) fn check_stop(context: &mut Context) -> Result<(), NoStart> {
 fn load(
     context: &mut Context,
     dir: &mut RunDir,
-    config: &RunConfig,
     origin: &Origin,
+    beginning: &mut Beginning,
 ) -> Result<Parts, NoStart> {
+    let config = beginning.config.clone();
     // Before anything is read or counted in parallel: the first use fixes the number for the process.
     device::set_threads(config.train.threads).map_err(NoStart::failed)?;
-    let resumed = match origin {
-        Origin::New { .. } | Origin::From { .. } | Origin::Fork { .. } | Origin::Replay { .. } => {
-            None
-        }
-        Origin::Resume { .. } => Some(resume(context, dir, config)?),
-    };
-    let tokenizer = match origin {
-        Origin::New { .. } => None,
-        Origin::Resume { .. } => Some(dir.file(RunFile::Tokenizer)),
-        Origin::From { parent, .. }
-        | Origin::Fork { parent, .. }
-        | Origin::Replay { parent, .. } => Some(parent.join(RunFile::Tokenizer.name())),
-    };
-    let tokenizer = tokenizer
-        .map(|path| Tokenizer::load(&path))
+    let tokenizer = beginning
+        .tokenizer
+        .as_deref()
+        .map(Tokenizer::load)
         .transpose()
         .map_err(NoStart::failed)?;
-    let prepared = prepare(context, config, tokenizer)?;
-    let chosen = choose_device(context, config)?;
+    let prepared = prepare(context, &config, tokenizer)?;
+    let chosen = choose_device(context, &config)?;
     if chosen.main_memory {
-        check_memory(context, config, prepared.tokenizer.vocab_size())?;
+        check_memory(context, &config, prepared.tokenizer.vocab_size())?;
     }
     loading(context, "building the model", 0, None);
     check_stop(context)?;
@@ -252,21 +273,28 @@ fn load(
         device: chosen.device.clone(),
     })
     .map_err(NoStart::failed)?;
-    let mut state = SessionState::default();
-    if let Some(loaded) = resumed {
-        state = restore(driver.as_mut(), loaded)?;
+    let state = beginning.restore(driver.as_mut())?;
+    if let Some(parent) = beginning.parent.take() {
+        dir.write_parent(parent).map_err(NoStart::failed)?;
     }
-    if let Origin::From { parent, step, .. } = origin {
-        let given = inherit(context, driver.as_mut(), parent, *step)?;
-        dir.write_parent(given).map_err(NoStart::failed)?;
+    if let Some(replay) = &beginning.replay {
+        let of = replay.of.display().to_string();
+        dir.write_replay_of(of).map_err(NoStart::failed)?;
     }
     let step = driver.steps_done();
     check_stop(context)?;
-    let info = info(dir, config, &prepared, &chosen, driver.as_ref());
+    let info = info(dir, &config, &prepared, &chosen, driver.as_ref());
+    if let Some(theirs) = &beginning.info {
+        warn_of_differences(context, theirs, &info, beginning.replay.is_some());
+    }
     let resumed = matches!(origin, Origin::Resume { .. }).then_some(&state);
     record_start(context, dir, &prepared, &info, resumed).map_err(NoStart::failed)?;
     // The multiplier of the snapshot is in force; the screens learn it as they learn an edit.
-    if let Some(edit) = state.edits.last() {
+    let multiplied = state
+        .edits
+        .iter()
+        .rfind(|record| matches!(record.edit, Edit::LearningRateMultiplier(_)));
+    if let Some(edit) = multiplied {
         context.outbox.emit(EventKind::Edited(edit.clone()));
     }
     let schedule = driver.schedule();
@@ -276,110 +304,11 @@ fn load(
     Ok(Parts {
         driver,
         compiles: chosen.compiles,
+        main_memory: chosen.main_memory,
         state,
         step,
         seconds,
         prepared,
-    })
-}
-
-/// The newest whole checkpoint, where the config still describes the same model on the same text.
-fn resume(context: &mut Context, dir: &RunDir, config: &RunConfig) -> Result<Loaded, NoStart> {
-    let stored = std::fs::read_to_string(dir.file(RunFile::Config)).map_err(|error| {
-        NoStart::Failed(format!("config.toml of the run cannot be read: {error}"))
-    })?;
-    let stored = RunConfig::from_toml(RunFile::Config.name(), &stored).map_err(NoStart::failed)?;
-    let changed = stored.another_run(config);
-    if !changed.is_empty() {
-        return Err(NoStart::Failed(format!(
-            "a run cannot go on with another {}: start a new run instead",
-            changed.join(", ")
-        )));
-    }
-    loading(context, "reading the checkpoint", 0, None);
-    let loaded = checkpoint::load_newest(dir.path()).map_err(NoStart::failed)?;
-    for (path, reason) in &loaded.damaged {
-        if let Err(error) = checkpoint::mark_damaged(path, reason) {
-            tracing::warn!(%error, "damaged checkpoint not marked");
-        }
-    }
-    for sentence in &loaded.skipped {
-        context.notice(
-            NoticeLevel::Warning,
-            format!("{sentence}; going on from step {}", loaded.entry.step),
-        );
-    }
-    say_what_was_lost(context, dir, loaded.entry.step);
-    Ok(loaded)
-}
-
-/// What a run that ended without a last word loses: a checkpoint half written, and the steps after the newest whole one.
-fn say_what_was_lost(context: &mut Context, dir: &RunDir, step: u64) {
-    if dir.swept() > 0 {
-        context.notice(
-            NoticeLevel::Info,
-            "a checkpoint that was only half written when the run ended has been cleared away",
-        );
-    }
-    let reached = crate::run::summarize(dir.path()).map_or(0, |summary| summary.step);
-    if reached > step {
-        context.notice(
-            NoticeLevel::Info,
-            format!(
-                "the run had reached step {reached}, its newest whole checkpoint is of step {step}: what lies between is \
-                 trained again"
-            ),
-        );
-    }
-}
-
-fn restore(driver: &mut dyn Driver, loaded: Loaded) -> Result<SessionState, NoStart> {
-    let mut checkpoint = loaded.checkpoint;
-    let mut state = checkpoint.state;
-    let session = serde_json::from_value(state["session"].take()).map_err(|error| {
-        NoStart::Failed(format!(
-            "state.json of {} cannot be used: {error}",
-            loaded.entry.path.display()
-        ))
-    })?;
-    checkpoint.state = state["trainer"].take();
-    driver.restore(checkpoint).map_err(|error| {
-        NoStart::Failed(format!(
-            "{} does not fit this run: {error}",
-            loaded.entry.path.display()
-        ))
-    })?;
-    Ok(session)
-}
-
-/// Gives a new run the weights of another, and says whose they are.
-fn inherit(
-    context: &mut Context,
-    driver: &mut dyn Driver,
-    parent: &Path,
-    step: Option<u64>,
-) -> Result<Parent, NoStart> {
-    loading(context, "reading the weights", 0, None);
-    let which = step.map_or(Which::Newest, Which::Step);
-    let (weights, entry, skipped) =
-        checkpoint::load_model(parent, which).map_err(NoStart::failed)?;
-    for sentence in skipped {
-        context.notice(
-            NoticeLevel::Warning,
-            format!("{sentence}; starting from step {}", entry.step),
-        );
-    }
-    let mut start = driver.snapshot().map_err(NoStart::failed)?;
-    start.model = weights;
-    driver.restore(start).map_err(|error| {
-        NoStart::Failed(format!(
-            "the weights in {} do not fit this configuration: {error}",
-            entry.path.display()
-        ))
-    })?;
-    Ok(Parent {
-        run: parent.display().to_string(),
-        step: entry.step,
     })
 }
 
@@ -490,7 +419,6 @@ fn record_start(
     resumed: Option<&SessionState>,
 ) -> Result<(), crate::run::RunError> {
     if let Some(state) = resumed {
-        warn_of_other_text(context, dir.header(), info);
         dir.append(&Record::Resumed {
             step: info.start_step,
         });
@@ -506,6 +434,7 @@ fn record_start(
         dir.write_tokenizer(&prepared.tokenizer.to_json())?;
     }
     dir.write_config(&info.config)?;
+    dir.write_first_config(&info.config)?;
     dir.write_info(info)?;
     dir.append(&Record::Started(info.into()));
     dir.sync()?;
@@ -516,10 +445,10 @@ fn record_start(
     Ok(())
 }
 
-fn warn_of_other_text(context: &mut Context, header: &RunHeader, info: &RunInfo) {
-    if let Some(before) = &header.info
-        && (before.train_tokens, before.validation_tokens)
-            != (info.train_tokens, info.validation_tokens)
+/// `before` is of the run that goes on, is forked or repeated.
+fn warn_of_differences(context: &mut Context, before: &RunInfo, info: &RunInfo, replay: bool) {
+    if (before.train_tokens, before.validation_tokens)
+        != (info.train_tokens, info.validation_tokens)
     {
         context.notice(
             NoticeLevel::Warning,
@@ -527,6 +456,15 @@ fn warn_of_other_text(context: &mut Context, header: &RunHeader, info: &RunInfo)
                 "the text has changed since this run was started ({} training tokens then, {} now): losses before \
                  and after do not compare",
                 before.train_tokens, info.train_tokens
+            ),
+        );
+    }
+    if replay && before.device != info.device {
+        context.notice(
+            NoticeLevel::Warning,
+            format!(
+                "the run was trained on {}, this is {}: the losses may differ in their last bits",
+                before.device, info.device
             ),
         );
     }

@@ -15,6 +15,7 @@ use crate::protocol::{
 };
 use crate::run::checkpoint::Checkpoint;
 use crate::run::{self, RunStatus};
+use crate::train::{Counts, Reconfigured};
 
 fn config(sets: &[&str]) -> RunConfig {
     let base = [
@@ -198,12 +199,9 @@ fn commands_are_obeyed_and_acknowledged() {
         });
     }
     front.send(Command::Save);
-    let saved = front.until("a checkpoint", |event| {
-        matches!(event.kind, EventKind::Checkpointed(_))
+    front.until("a checkpoint", |event| {
+        matches!(&event.kind, EventKind::Checkpointed(info) if info.reason == CheckpointReason::User)
     });
-    assert!(
-        matches!(&saved.kind, EventKind::Checkpointed(info) if info.reason == CheckpointReason::User)
-    );
     // Nothing changed: the one that is there is kept, no second one is written.
     front.send(Command::Save);
     front.until("the same", |event| {
@@ -484,10 +482,20 @@ impl Driver for Faulty {
     }
     fn evaluate(
         &mut self,
+        counts: Counts,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<EvalReport>, DriveError> {
-        self.inner.evaluate(stop, progress)
+        self.inner.evaluate(counts, stop, progress)
+    }
+    fn learning_rate_multiplier(&self) -> f64 {
+        self.inner.learning_rate_multiplier()
+    }
+    fn reconfigure(&mut self, config: &RunConfig) -> Result<Reconfigured, DriveError> {
+        self.inner.reconfigure(config)
+    }
+    fn skip_step(&mut self) -> Option<StepReport> {
+        self.inner.skip_step()
     }
     fn measure_health(&mut self) {
         self.inner.measure_health();
@@ -510,8 +518,8 @@ impl Driver for Faulty {
         }
         self.inner.snapshot()
     }
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), DriveError> {
-        self.inner.restore(checkpoint)
+    fn restore(&mut self, config: &RunConfig, checkpoint: Checkpoint) -> Result<(), DriveError> {
+        self.inner.restore(config, checkpoint)
     }
 }
 

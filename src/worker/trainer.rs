@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::{DriveError, Driver, DriverFactory, DriverSetup};
+use crate::config::RunConfig;
 use crate::model::LanguageModel;
 use crate::protocol::{EvalReport, LayerHealth, SchedulePoint, StepReport};
 use crate::run::checkpoint::Checkpoint;
-use crate::train::{Snapshot, TrainError, Trainer, TrainerSetup};
+use crate::train::{Counts, Reconfigured, Snapshot, TrainError, Trainer, TrainerSetup};
 
 /// Points of the schedule that the screens draw.
 const SCHEDULE_POINTS: usize = 400;
@@ -61,10 +62,11 @@ impl Driver for Trainer {
 
     fn evaluate(
         &mut self,
+        counts: Counts,
         stop: &AtomicBool,
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Option<EvalReport>, DriveError> {
-        Ok(Trainer::evaluate(self, stop, progress)?)
+        Ok(self.evaluate_as(counts, stop, progress)?)
     }
 
     fn measure_health(&mut self) {
@@ -79,8 +81,20 @@ impl Driver for Trainer {
         Trainer::model(self)
     }
 
+    fn learning_rate_multiplier(&self) -> f64 {
+        self.progress().learning_rate_multiplier
+    }
+
     fn set_learning_rate_multiplier(&mut self, multiplier: f64) {
         Trainer::set_learning_rate_multiplier(self, multiplier);
+    }
+
+    fn reconfigure(&mut self, config: &RunConfig) -> Result<Reconfigured, DriveError> {
+        Ok(Trainer::reconfigure(self, config)?)
+    }
+
+    fn skip_step(&mut self) -> Option<StepReport> {
+        Trainer::skip_step(self)
     }
 
     fn schedule(&self) -> Vec<SchedulePoint> {
@@ -99,17 +113,15 @@ impl Driver for Trainer {
         })
     }
 
-    fn restore(&mut self, checkpoint: Checkpoint) -> Result<(), DriveError> {
+    fn restore(&mut self, config: &RunConfig, checkpoint: Checkpoint) -> Result<(), DriveError> {
         let progress = serde_json::from_value(checkpoint.state)
             .map_err(|error| DriveError::Failed(format!("its state cannot be read: {error}")))?;
-        Ok(Trainer::restore(
-            self,
-            &Snapshot {
-                model: checkpoint.model,
-                optimizer: checkpoint.optimizer,
-                carried: checkpoint.carried,
-                progress,
-            },
-        )?)
+        let snapshot = Snapshot {
+            model: checkpoint.model,
+            optimizer: checkpoint.optimizer,
+            carried: checkpoint.carried,
+            progress,
+        };
+        Ok(self.restore_with(config, &snapshot)?)
     }
 }

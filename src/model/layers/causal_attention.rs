@@ -65,6 +65,10 @@ impl CausalAttention {
         }
     }
 
+    pub fn set_dropout(&mut self, rate: f64) {
+        self.dropout = rate;
+    }
+
     /// # Shapes
     /// - input and output: `[batch, seq, d_model]`
     /// - mask: `[1, 1, seq, seq]`, from [`causal_mask`]

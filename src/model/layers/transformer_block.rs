@@ -48,6 +48,11 @@ impl TransformerBlock {
         }
     }
 
+    pub fn set_dropout(&mut self, rate: f64) {
+        self.dropout = rate;
+        self.attention.set_dropout(rate);
+    }
+
     /// # Shapes
     /// - input and output: `[batch, seq, d_model]`
     /// - mask: `[1, 1, seq, seq]`

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::{CheckpointEntry, DAMAGED, KEPT, TEMPORARY, entries, folder};
+use super::{CheckpointEntry, DAMAGED, KEPT, LEFT, TEMPORARY, entries, folder};
+use crate::protocol::CheckpointReason;
 use crate::run::RunError;
 use crate::run::dir::write_whole;
 
@@ -19,8 +20,16 @@ pub fn keep(entry: &CheckpointEntry) -> Result<(), RunError> {
     write_whole(&entry.path.join(KEPT), b"")
 }
 
-/// Clears away what the rule does not keep: the newest `keep`, the best, and every one the user saved.
-/// Damaged folders are not touched. Returns the steps cleared away.
+/// Marks what came after a checkpoint as left, because the run goes back to it.
+pub fn leave_after(run: &Path, entry: &CheckpointEntry) -> Result<(), RunError> {
+    entries(run)
+        .iter()
+        .filter(|later| later.sequence > entry.sequence && !later.left)
+        .try_for_each(|later| write_whole(&later.path.join(LEFT), b""))
+}
+
+/// Clears away what the rule does not keep: the newest `keep`, as many of those made before edits, the best, and every one the
+/// user saved or the run began from. Damaged folders are not touched. Returns the steps cleared away.
 ///
 /// # Errors
 /// I/O errors; what could not be cleared away stays.
@@ -36,8 +45,12 @@ pub fn prune(run: &Path, keep: usize) -> Result<Vec<u64>, RunError> {
         })
         .map(|entry| entry.sequence);
     let mut removed = Vec::new();
-    for entry in entries.iter().skip(keep.max(1)) {
-        if entry.kept || Some(entry.sequence) == best {
+    // Those before edits count for themselves, so that many edits push nothing else out.
+    let mut newer = [0, 0];
+    for entry in &entries {
+        let count = &mut newer[usize::from(entry.reason == CheckpointReason::Edit)];
+        *count += 1;
+        if *count <= keep.max(1) || entry.kept || Some(entry.sequence) == best {
             continue;
         }
         // Out of the way first: a kill in the middle must not leave half a checkpoint under its name.

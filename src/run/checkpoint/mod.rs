@@ -17,10 +17,10 @@ use super::RunFile;
 use crate::protocol::CheckpointReason;
 use crate::state::NamedTensor;
 
-pub use keep::{keep, mark_damaged, prune, sweep};
+pub use keep::{keep, leave_after, mark_damaged, prune, sweep};
 use manifest::Manifest;
-pub use read::{load_model, load_newest};
-pub use write::write;
+pub use read::{load, load_model, load_newest};
+pub use write::{write, write_with};
 
 const MANIFEST: &str = "manifest.json";
 const MODEL: &str = "model.safetensors";
@@ -31,6 +31,8 @@ const STATE: &str = "state.json";
 const COPIES: [RunFile; 2] = [RunFile::Config, RunFile::Tokenizer];
 /// An empty file beside the manifest: the user wants this one kept.
 const KEPT: &str = "kept";
+/// An empty file beside the manifest: the run went back to before it, so that it does not go on from here.
+const LEFT: &str = "left";
 /// Says why a checkpoint was found damaged: it is then no longer one of the newest, and never cleared away.
 const DAMAGED: &str = "damaged";
 /// Folders that are being written or cleared away.
@@ -64,8 +66,10 @@ pub struct CheckpointEntry {
     pub sequence: u64,
     pub reason: CheckpointReason,
     pub best: bool,
-    /// Saved by the user, or marked to be kept.
+    /// Saved by the user, where a run began, or marked to be kept.
     pub kept: bool,
+    /// The run went back to before it: a branch that was left. A run neither goes on from it nor back to it; it can be forked.
+    pub left: bool,
     pub val_loss: Option<f64>,
     /// Seconds since 1970, UTC.
     pub created: u64,
@@ -144,7 +148,11 @@ fn scan(run: &Path) -> (Vec<CheckpointEntry>, Vec<Broken>) {
 
 fn entry(path: PathBuf, manifest: &Manifest) -> CheckpointEntry {
     CheckpointEntry {
-        kept: manifest.reason == CheckpointReason::User || path.join(KEPT).exists(),
+        kept: matches!(
+            manifest.reason,
+            CheckpointReason::User | CheckpointReason::Start
+        ) || path.join(KEPT).exists(),
+        left: path.join(LEFT).exists(),
         path,
         step: manifest.step,
         sequence: manifest.sequence,
@@ -154,6 +162,19 @@ fn entry(path: PathBuf, manifest: &Manifest) -> CheckpointEntry {
         created: manifest.created,
         bytes: manifest.files.iter().map(|file| file.bytes).sum(),
     }
+}
+
+impl CheckpointEntry {
+    /// The name of its folder.
+    pub fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+}
+
+/// The newest checkpoint that the run may go on from.
+pub fn newest(run: &Path) -> Option<CheckpointEntry> {
+    entries(run).into_iter().find(|entry| !entry.left)
 }
 
 /// Bytes of all checkpoints of a run.

@@ -111,12 +111,39 @@ fn config_differences(ours: &[u8], theirs: &[u8]) -> Vec<&'static str> {
     }
 }
 
-/// The newest checkpoint that is whole. Damaged ones are passed over and named, never deleted.
+/// The checkpoint of this name, whole.
+///
+/// # Errors
+/// A sentence: why it cannot be used, and which can.
+pub fn load(run: &Path, name: &str) -> Result<Loaded, String> {
+    let (entries, broken) = scan(run);
+    let found = entries.into_iter().find(|entry| entry.name() == name);
+    let Some(entry) = found else {
+        let why = broken.into_iter().find(|broken| broken.name == name);
+        return Err(match why {
+            Some(broken) => format!("{name} cannot be used: {}", broken.reason),
+            None => format!("there is no checkpoint {name}"),
+        });
+    };
+    match read_all(run, &entry.path) {
+        Ok(checkpoint) => Ok(Loaded {
+            checkpoint,
+            entry,
+            skipped: Vec::new(),
+            damaged: Vec::new(),
+        }),
+        Err(reason) => Err(format!("{name} cannot be used: {reason}")),
+    }
+}
+
+/// The newest checkpoint that is whole and not of a branch that was left. Damaged ones are passed over and named, never deleted.
 ///
 /// # Errors
 /// [`RunError::NoCheckpoint`] when none is left.
 pub fn load_newest(run: &Path) -> Result<Loaded, RunError> {
-    let found = first_whole(run, entries(run), |path| read_all(run, path))?;
+    let mut candidates = entries(run);
+    candidates.retain(|entry| !entry.left);
+    let found = first_whole(run, candidates, |path| read_all(run, path))?;
     Ok(Loaded {
         checkpoint: found.value,
         entry: found.entry,
@@ -135,7 +162,7 @@ pub fn load_model(
 ) -> Result<(Vec<NamedTensor>, CheckpointEntry, Vec<String>), RunError> {
     let mut candidates = entries(run);
     match which {
-        Which::Newest => {}
+        Which::Newest => candidates.retain(|entry| !entry.left),
         Which::Best => candidates.sort_by(|a, b| {
             let loss = |entry: &CheckpointEntry| entry.val_loss.unwrap_or(f64::INFINITY);
             loss(a).total_cmp(&loss(b))

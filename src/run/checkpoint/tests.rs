@@ -224,7 +224,7 @@ fn a_checkpoint_of_another_run_is_passed_over() {
             "its config.toml has another train.seed",
         ),
         (
-            &["model.dropout=0.25"],
+            &["model.n_layers=3"],
             "{}",
             "its config.toml has another model",
         ),

@@ -12,10 +12,10 @@ use super::{
     STATE, TEMPORARY, entry, folder, hex, scan,
 };
 use crate::run::dir::{now, sync_parent};
-use crate::run::{FORMAT_VERSION, RunError};
+use crate::run::{FORMAT_VERSION, RunError, RunFile};
 use crate::state::NamedTensor;
 
-/// Writes a checkpoint beside its place, syncs every file and renames the folder into place.
+/// Writes a checkpoint beside its place, syncs every file and renames the folder into place. Its config.toml is the run's.
 ///
 /// # Errors
 /// I/O errors; what was written so far is then taken away again, and nothing else is touched.
@@ -24,12 +24,30 @@ pub fn write(
     meta: &CheckpointMeta,
     checkpoint: &Checkpoint,
 ) -> Result<CheckpointEntry, RunError> {
+    write_with(run, meta, checkpoint, None)
+}
+
+/// As [`write`], with a config.toml of its own: that of the run may be of a later step by now.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_with(
+    run: &Path,
+    meta: &CheckpointMeta,
+    checkpoint: &Checkpoint,
+    config: Option<&str>,
+) -> Result<CheckpointEntry, RunError> {
     let folder = folder(run);
     std::fs::create_dir_all(&folder).map_err(RunError::io("make", &folder))?;
     let (existing, _) = scan(run);
     let sequence = existing.first().map_or(1, |entry| entry.sequence + 1);
     let temporary = folder.join(format!("{TEMPORARY}{}-{sequence}", std::process::id()));
-    let result = write_into(run, &temporary, sequence, meta, checkpoint)
+    let content = Content {
+        meta,
+        checkpoint,
+        config,
+    };
+    let result = write_into(run, &temporary, sequence, content)
         .map_err(RunError::io("write the checkpoint", &temporary))
         .and_then(|manifest| {
             let path = place(&folder, &temporary, meta.step)?;
@@ -58,13 +76,24 @@ fn place(folder: &Path, temporary: &Path, step: u64) -> Result<PathBuf, RunError
     unreachable!("there are more names than folders")
 }
 
+/// What goes into a checkpoint's folder.
+struct Content<'a> {
+    meta: &'a CheckpointMeta,
+    checkpoint: &'a Checkpoint,
+    config: Option<&'a str>,
+}
+
 fn write_into(
     run: &Path,
     path: &Path,
     sequence: u64,
-    meta: &CheckpointMeta,
-    checkpoint: &Checkpoint,
+    content: Content<'_>,
 ) -> std::io::Result<Manifest> {
+    let Content {
+        meta,
+        checkpoint,
+        config,
+    } = content;
     std::fs::create_dir(path)?;
     let state = serde_json::to_vec_pretty(&checkpoint.state).map_err(std::io::Error::other)?;
     let mut files = vec![
@@ -74,7 +103,11 @@ fn write_into(
         write_file(path, STATE, |out| out.write_all(&state))?,
     ];
     for copy in COPIES {
-        match std::fs::read(run.join(copy.name())) {
+        let bytes = match (copy, config) {
+            (RunFile::Config, Some(config)) => Ok(config.as_bytes().to_vec()),
+            _ => std::fs::read(run.join(copy.name())),
+        };
+        match bytes {
             Ok(bytes) => files.push(write_file(path, copy.name(), |out| out.write_all(&bytes))?),
             // What the run has lost the checkpoint cannot have.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}

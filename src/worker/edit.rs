@@ -1,0 +1,188 @@
+//! Changes to a run while it goes on: checked, preceded by a checkpoint, applied at a step boundary, written down.
+
+use super::memory::{self, Verdict};
+use super::session::Session;
+use crate::config::{self, Changes, FieldProblem, RunConfig};
+use crate::model;
+use crate::protocol::{CheckpointReason, Edit, EditAuthor, EventKind, NoticeLevel};
+use crate::run::{EditRecord, Record};
+use crate::train::Counts;
+
+/// Learning-rate multipliers that make sense; 0 freezes the weights.
+const MULTIPLIERS: std::ops::RangeInclusive<f64> = 0.0..=1000.0;
+
+impl Session<'_> {
+    /// An evaluation that the present step asks for, and that a pause cut short, belongs before a change of the configuration:
+    /// otherwise a replay, which is never paused, could not do the same. False when it was cut short again.
+    pub(super) fn evaluated_before_edit(&mut self) -> bool {
+        !self.unfinished
+            || self.diverged.is_some()
+            || !self.evaluation_is_due()
+            || self.evaluate(Counts::Yes)
+    }
+
+    /// Applies an edit, with all that belongs to it.
+    ///
+    /// # Errors
+    /// Sentences about why not, with what is allowed. Nothing has changed then.
+    pub(super) fn edit(&mut self, edit: Edit, by: EditAuthor) -> Result<(), String> {
+        match edit {
+            Edit::LearningRateMultiplier(multiplier) => self.multiply(multiplier, by),
+            Edit::Set(changes) => self.change(changes, by),
+        }
+    }
+
+    fn multiply(&mut self, multiplier: f64, by: EditAuthor) -> Result<(), String> {
+        if !MULTIPLIERS.contains(&multiplier) {
+            return Err(format!(
+                "learning-rate multiplier {multiplier} was refused: it must be between {} and {}",
+                MULTIPLIERS.start(),
+                MULTIPLIERS.end()
+            ));
+        }
+        self.save_before_edit();
+        let before = self.driver.learning_rate_multiplier();
+        self.driver.set_learning_rate_multiplier(multiplier);
+        self.note(EditRecord {
+            step: self.step + 1,
+            edit: Edit::LearningRateMultiplier(multiplier),
+            undo: Some(Edit::LearningRateMultiplier(before)),
+            by,
+        });
+        Ok(())
+    }
+
+    fn change(&mut self, mut changes: Changes, by: EditAuthor) -> Result<(), String> {
+        let new = config::change(&self.config, &changes, self.step)
+            .map_err(|problems| in_words(&problems))?;
+        if new == self.config {
+            if by == EditAuthor::User {
+                let words = format!("{} is in force already", Edit::Set(changes));
+                self.notice(NoticeLevel::Info, words);
+            }
+            return Ok(());
+        }
+        let steps = new.train.steps;
+        if steps != self.config.train.steps && steps < self.step {
+            return Err(format!(
+                "train.steps: the run is at step {}; expected at least that",
+                self.step
+            ));
+        }
+        self.check_memory(&new)?;
+        self.save_before_edit();
+        if self.failed.is_some() {
+            return Ok(());
+        }
+        let done = self
+            .driver
+            .reconfigure(&new)
+            .map_err(|error| error.to_string())?;
+        let old = std::mem::replace(&mut self.config, new);
+        // Whatever the new cadence says of this step: its evaluation is done, or was not asked for.
+        self.state.evaluated_at = self.step;
+        if self.step > 0 && self.step == self.config.train.steps {
+            // This has become the last step, which ends with an evaluation and a sample.
+            self.state.evaluated_at = self.step - 1;
+            self.unfinished = true;
+        }
+        self.write_config();
+        if let Some(start) = changes.get_mut("schedule.start") {
+            *start = self.config.schedule.start.to_string();
+        }
+        self.note(EditRecord {
+            step: self.step + 1,
+            edit: Edit::Set(changes),
+            undo: Some(Edit::Set(config::difference(&self.config, &old))),
+            by,
+        });
+        if !done.moments_kept {
+            self.notice(
+                NoticeLevel::Info,
+                format!(
+                    "the optimizer starts without moments: those of {} mean nothing to {}",
+                    kind(&old),
+                    kind(&self.config)
+                ),
+            );
+        }
+        if done.streams_restarted {
+            self.notice(
+                NoticeLevel::Info,
+                format!(
+                    "the text is cut into {} streams from now on, which begin at their start, from empty states",
+                    self.config.train.batch_size
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// Into the log, out as an event, and the schedule as it now is.
+    fn note(&mut self, record: EditRecord) {
+        self.dirty = true;
+        self.went_back_to = None;
+        self.edits.push(record.clone());
+        self.publish(Record::Edit(record));
+        let schedule = self.driver.schedule();
+        self.context.outbox.emit(EventKind::Schedule(schedule));
+    }
+
+    /// So that an edit can be undone by going back. Edits of one step share one checkpoint.
+    fn save_before_edit(&mut self) {
+        if self.trained && self.diverged.is_none() && self.failed.is_none() {
+            self.save(CheckpointReason::Edit, false);
+        }
+    }
+
+    /// `config.toml` says what is in force.
+    pub(super) fn write_config(&mut self) {
+        if let Err(error) = self.dir.write_config(&self.config) {
+            self.notice(
+                NoticeLevel::Warning,
+                format!("{error}; the change is in force, and in the run's edits and checkpoints"),
+            );
+        }
+    }
+
+    /// Whether the machine has room for what the new configuration takes beyond the present one.
+    fn check_memory(&mut self, new: &RunConfig) -> Result<(), String> {
+        if !self.main_memory {
+            return Ok(());
+        }
+        let vocab = self.tokenizer.vocab_size();
+        let (before, after) = (
+            model::memory_estimate(&self.config, vocab),
+            model::memory_estimate(new, vocab),
+        );
+        let Some(available) = memory::available().filter(|_| after > before) else {
+            return Ok(());
+        };
+        // What the run takes already is not free any more, but it is the run's.
+        match memory::judge(after, available.saturating_add(before)) {
+            Verdict::Fits => Ok(()),
+            Verdict::Tight(message) => {
+                self.notice(NoticeLevel::Warning, message);
+                Ok(())
+            }
+            Verdict::TooLarge(message) => Err(format!("not changed: with this {message}")),
+        }
+    }
+}
+
+/// Every problem, with what is allowed.
+pub(super) fn in_words(problems: &[FieldProblem]) -> String {
+    let sentences: Vec<String> = problems
+        .iter()
+        .map(|problem| format!("{}: {}", problem.key, problem.message))
+        .collect();
+    format!("not changed: {}", sentences.join("; "))
+}
+
+fn kind(config: &RunConfig) -> &'static str {
+    match config.optimizer.kind {
+        config::OptimizerKind::Sgd => "sgd",
+        config::OptimizerKind::Adam => "adam",
+        config::OptimizerKind::AdamW => "adamw",
+    }
+}
