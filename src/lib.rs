@@ -14,11 +14,13 @@
 //! - [`sweep`]: many runs of one configuration, as processes.
 //! - [`state`]: named tensors as plain data, what a snapshot is made of.
 //! - [`run`]: the run on disk. [`config`]: what a run is.
-//! - [`export`]: models that leave and arrive as folders of other programs.
+//! - [`export`]: models that leave and arrive as folders of other programs; runs as TensorBoard logs.
+//! - [`chart`]: charts of runs as tables and pictures.
 //! - [`inspect`]: looking inside a model.
 
 #![deny(unsafe_code)]
 
+pub mod chart;
 pub mod cli;
 pub mod config;
 pub mod control;

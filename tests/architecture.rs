@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MODULES: [&str; 23] = [
+const MODULES: [&str; 24] = [
+    "chart",
     "cli",
     "config",
     "control",
@@ -33,7 +34,8 @@ const MODULES: [&str; 23] = [
 /// Modules that a module may name, besides itself. A module that is absent here may name any.
 fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
-        ("ui", vec!["protocol", "config", "control", "run"]),
+        ("ui", vec!["chart", "protocol", "config", "control", "run"]),
+        ("chart", vec!["protocol", "run"]),
         ("headless", vec!["protocol", "config", "control", "run"]),
         ("protocol", vec!["config"]),
         ("control", vec!["protocol", "config", "run"]),
@@ -48,7 +50,10 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("device", vec!["config"]),
         ("model", vec!["config", "kernel", "state"]),
         ("data", vec!["config", "corpus", "tokenizer"]),
-        ("export", vec!["config", "model", "state", "tokenizer"]),
+        (
+            "export",
+            vec!["config", "model", "protocol", "run", "state", "tokenizer"],
+        ),
         (
             "generate",
             vec!["config", "device", "kernel", "model", "state"],
@@ -183,7 +188,7 @@ fn front_ends_never_name_burn_and_only_the_ui_names_the_terminal() {
         let names = |krate: &str| code.contains(&format!("{krate}::"));
         if matches!(
             module,
-            "ui" | "headless" | "protocol" | "config" | "control" | "run"
+            "chart" | "ui" | "headless" | "protocol" | "config" | "control" | "run"
         ) && names("burn")
         {
             broken.push(format!("{}: names burn", path.display()));

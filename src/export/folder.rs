@@ -14,7 +14,10 @@ pub enum Replace {
     EarlierExport,
 }
 
-/// Every name that an export has ever written.
+/// How the names of TensorBoard's event files begin. TensorBoard looks for `tfevents` in them.
+pub(super) const EVENTS: &str = "events.out.tfevents.";
+
+/// Every name that an export has ever written, besides event files.
 const OURS: [&str; 8] = [
     "config.json",
     "generation_config.json",
@@ -87,24 +90,47 @@ fn occupied(out: &Path, replace: Replace) -> Result<bool, ExportError> {
     if replace == Replace::Never {
         return Err(ExportError::Exists { path: path() });
     }
-    match entries
-        .into_iter()
-        .find(|name| !OURS.contains(&name.as_str()))
-    {
-        Some(entry) => Err(ExportError::Foreign {
-            path: path(),
-            entry,
-        }),
-        None => Ok(true),
+    for entry in entries {
+        if !ours(out, &entry).map_err(io("read", out))? {
+            return Err(ExportError::Foreign {
+                path: path(),
+                entry,
+            });
+        }
     }
+    Ok(true)
+}
+
+/// Whether an export may have written this entry of a folder: a file of a known name, an event file of ours, or a folder that
+/// holds nothing but those (a run among several).
+fn ours(folder: &Path, entry: &str) -> std::io::Result<bool> {
+    let event_file = |name: &str| name.starts_with(EVENTS) && name.ends_with(".fireside");
+    if OURS.contains(&entry) || event_file(entry) {
+        return Ok(true);
+    }
+    let below = folder.join(entry);
+    if !below.symlink_metadata()?.is_dir() {
+        return Ok(false);
+    }
+    let mut some = false;
+    for entry in std::fs::read_dir(&below)? {
+        if !event_file(&entry?.file_name().to_string_lossy()) {
+            return Ok(false);
+        }
+        some = true;
+    }
+    Ok(some)
 }
 
 fn fill(temporary: &Path, files: &[File]) -> Result<Vec<(String, u64)>, ExportError> {
     std::fs::create_dir(temporary).map_err(io("make the folder", temporary))?;
     let mut sizes = Vec::new();
     for file in files {
-        let path = temporary.join(file.name);
+        let path = temporary.join(&*file.name);
         let write = || -> std::io::Result<()> {
+            if let Some(folder) = path.parent() {
+                std::fs::create_dir_all(folder)?;
+            }
             let mut out = std::fs::File::create(&path)?;
             out.write_all(&file.bytes)?;
             out.sync_all()
@@ -134,7 +160,7 @@ mod tests {
 
     fn files(text: &str) -> Vec<File> {
         vec![File {
-            name: "config.json",
+            name: "config.json".into(),
             bytes: text.as_bytes().to_vec(),
         }]
     }
@@ -179,13 +205,34 @@ mod tests {
     }
 
     #[test]
+    fn folders_of_event_files_are_replaced_and_nothing_else() {
+        let place = tempfile::tempdir().unwrap();
+        let out = place.path().join("logs");
+        let files = |runs: &[&str]| -> Vec<File> {
+            let event = |run: &&str| File {
+                name: format!("{run}/{EVENTS}1.fireside").into(),
+                bytes: run.as_bytes().to_vec(),
+            };
+            runs.iter().map(event).collect()
+        };
+        write(&out, Replace::Never, &files(&["one", "two"])).unwrap();
+        assert_eq!(left(&out), ["one", "two"]);
+        write(&out, Replace::EarlierExport, &files(&["three"])).unwrap();
+        assert_eq!(left(&out), ["three"]);
+        std::fs::write(out.join("three/events.out.tfevents.1.host"), "theirs").unwrap();
+        let error = write(&out, Replace::EarlierExport, &files(&["four"])).unwrap_err();
+        assert!(error.to_string().contains("three"), "{error}");
+        assert_eq!(left(&out), ["three"]);
+    }
+
+    #[test]
     fn a_failed_write_leaves_nothing_and_takes_nothing() {
         let place = tempfile::tempdir().unwrap();
         let out = place.path().join("model");
         write(&out, Replace::Never, &files("one")).unwrap();
         let mut broken = files("two");
         broken.push(File {
-            name: "no/such/folder",
+            name: "config.json/below".into(),
             bytes: Vec::new(),
         });
         assert!(write(&out, Replace::EarlierExport, &broken).is_err());

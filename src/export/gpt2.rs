@@ -131,11 +131,11 @@ pub(super) fn files(exported: &Exported<'_>) -> Result<Vec<File>, ExportError> {
             &config_json(config, exported.tokenizer.vocab_size(), end.as_ref()),
         ),
         File {
-            name: "model.safetensors",
+            name: "model.safetensors".into(),
             bytes: tensors::write(&weights),
         },
         File {
-            name: "tokenizer.json",
+            name: "tokenizer.json".into(),
             bytes: exported.tokenizer.to_json().into_bytes(),
         },
         File::json(

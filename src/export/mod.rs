@@ -1,16 +1,19 @@
-//! Models that leave, and models that arrive: folders in the Hugging Face format, and plain safetensors.
+//! Models that leave, and models that arrive: folders in the Hugging Face format, and plain safetensors. Runs that leave, as logs
+//! of TensorBoard.
 //!
 //! [`export`] writes a folder that `transformers` loads as `GPT2LMHeadModel` where the model is one that a GPT-2 can
 //! represent ([`gpt2::obstacles`] says why not, otherwise), or plain safetensors with a PyTorch module of ours that
-//! computes the same. [`import`] reads a GPT-2-shaped folder. Folders are written beside their place and renamed: they are
+//! computes the same. [`tensorboard`] writes what a run logged. [`import`] reads a GPT-2-shaped folder. Folders are written beside their place and renamed: they are
 //! whole or not there.
 
 mod folder;
 pub mod gpt2;
 pub mod import;
 mod plain;
+pub mod tensorboard;
 pub mod tensors;
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
 use crate::config::RunConfig;
@@ -89,7 +92,8 @@ pub fn export(
 /// One file of an export.
 #[derive(Debug)]
 pub(crate) struct File {
-    pub name: &'static str,
+    /// A path below the folder, with `/`.
+    pub name: Cow<'static, str>,
     pub bytes: Vec<u8>,
 }
 
@@ -97,7 +101,7 @@ impl File {
     fn json(name: &'static str, value: &serde_json::Value) -> Self {
         // `{:#}` of a JSON value is its indented form and cannot fail.
         File {
-            name,
+            name: name.into(),
             bytes: format!("{value:#}\n").into_bytes(),
         }
     }

@@ -25,19 +25,19 @@ pub(super) fn files(exported: &Exported<'_>) -> Vec<File> {
     vec![
         File::json("model.json", &description),
         File {
-            name: "model.safetensors",
+            name: "model.safetensors".into(),
             bytes: tensors::write(&weights),
         },
         File {
-            name: "tokenizer.json",
+            name: "tokenizer.json".into(),
             bytes: exported.tokenizer.to_json().into_bytes(),
         },
         File {
-            name: "fireside_model.py",
+            name: "fireside_model.py".into(),
             bytes: MODULE.as_bytes().to_vec(),
         },
         File {
-            name: "README.md",
+            name: "README.md".into(),
             bytes: readme(exported, &weights).into_bytes(),
         },
     ]

@@ -25,6 +25,7 @@ use crate::protocol::{
 use crate::run::{History, RunSummary};
 
 use super::Outcome;
+use super::export::ChartExport;
 use super::help::{Help, PaneHelp};
 use super::keymap::{Action, Context, KeyMap, KeyPress, Lookup};
 use super::palette::{self, Chosen, Palette};
@@ -62,6 +63,8 @@ pub enum Message {
         run: RunId,
         history: Result<Box<History>, String>,
     },
+    /// A chart was written: where, in words, or why not.
+    ChartExported(Result<String, String>),
     /// A timer that was set by [`Effect::After`].
     Timer(Timer),
     /// A signal asked the program to end (SIGTERM, SIGHUP, SIGINT).
@@ -96,6 +99,8 @@ pub enum Effect {
     OpenRun {
         dir: PathBuf,
     },
+    /// Read a run's log and write what a chart shows, off this thread.
+    ExportChart(Box<ChartExport>),
     /// Send back [`Message::Timer`] after this long.
     After(Duration, Timer),
     /// Clear the terminal before the next frame.
@@ -250,6 +255,14 @@ impl App {
                 Err(message) => self.notify(
                     NoticeLevel::Warning,
                     format!("what this run did before cannot be shown: {message}"),
+                    &mut effects,
+                ),
+            },
+            Message::ChartExported(written) => match written {
+                Ok(words) => self.notify(NoticeLevel::Info, words, &mut effects),
+                Err(message) => self.notify(
+                    NoticeLevel::Error,
+                    format!("the chart was not written: {message}"),
                     &mut effects,
                 ),
             },

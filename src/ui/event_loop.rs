@@ -216,6 +216,9 @@ impl Loop {
                         .map_err(|e| e.to_string()),
                     dir,
                 })?,
+                Effect::ExportChart(export) => {
+                    self.aside(move || Message::ChartExported(export.write()))?;
+                }
                 Effect::After(time, timer) => self.timers.push((Instant::now() + time, timer)),
                 Effect::Redraw => self.terminal.clear()?,
                 Effect::SetMouse(on) => self.terminal.set_mouse(on)?,

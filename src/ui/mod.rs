@@ -9,6 +9,7 @@
 pub mod app;
 pub mod bench;
 mod event_loop;
+pub mod export;
 pub mod format;
 pub mod help;
 pub mod keymap;

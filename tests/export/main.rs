@@ -2,6 +2,7 @@
 //! `FIRESIDE_PYTHON` (or `python3`) can import it, and says so where it cannot.
 
 mod folders;
+mod logs;
 mod made;
 mod place;
 mod refused;

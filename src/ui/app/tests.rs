@@ -251,6 +251,58 @@ fn the_first_screen_offers_the_ladder_and_asks_for_a_preview() {
 }
 
 #[test]
+fn the_focused_chart_is_written_as_it_is_shown() {
+    use crate::chart::{Across, CurveKind, Quantity};
+    let mut journey = Journey::training();
+    journey.keys("e");
+    journey.sees("the run is still loading");
+    journey.event(EventKind::Started(Box::new(info())));
+    journey.event(EventKind::Schedule(preview().schedule));
+    let mut written = |keys: &str| {
+        journey.keys(keys);
+        let effects = std::mem::take(&mut journey.effects);
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::ExportChart(export) => Some(*export),
+            _ => None,
+        })
+    };
+    let export = written("e").unwrap();
+    assert_eq!(export.dir, PathBuf::from("runs/gpt-stories"));
+    assert_eq!((export.newest, export.view.quantity), (12, Quantity::Loss));
+    assert_eq!((export.view.range, export.view.smoothing), (None, 0.9));
+    // Unit, axis, smoothing, scale and a frozen window go with it.
+    let view = written("u u x x s y f e").unwrap().view;
+    assert_eq!(view.quantity, Quantity::BitsPerByte);
+    assert_eq!((view.across, view.smoothing), (Across::Time, 0.97));
+    assert_eq!(view.scale, crate::chart::scale::Scale::Log);
+    assert!(view.range.is_some());
+    // The learning rate brings its schedule, and what a pending edit makes of it.
+    let view = written("3 ] e").unwrap().view;
+    assert_eq!(view.quantity, Quantity::LearningRate);
+    let kinds: Vec<CurveKind> = view.ahead.iter().map(|curve| curve.kind).collect();
+    assert_eq!(kinds, [CurveKind::Ahead, CurveKind::Pending]);
+    let first = |at: usize| view.ahead[at].points[0];
+    assert_eq!(first(0).step, 40);
+    assert!((first(1).value / first(0).value - 1.25).abs() < 1e-12);
+    assert_eq!(written("4 e").unwrap().view.quantity, Quantity::GradNorm);
+    assert_eq!(
+        written("5 e").unwrap().view.quantity,
+        Quantity::TokensPerSecond
+    );
+    // The palette has it too.
+    assert_eq!(written("2 e"), None);
+    journey.keys("4 :");
+    journey.text("export");
+    journey.keys("enter");
+    let asked = |effect: &Effect| matches!(effect, Effect::ExportChart(_));
+    assert!(journey.effects.iter().any(asked));
+    journey.tell(Message::ChartExported(Ok("wrote loss.csv".into())));
+    journey.sees("wrote loss.csv");
+    journey.tell(Message::ChartExported(Err("the disk is full".into())));
+    journey.sees("the chart was not written: the disk is full");
+}
+
+#[test]
 fn only_the_newest_preview_is_asked_for_and_shown() {
     let mut journey = Journey::new();
     journey.sent();

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::SampleConfig;
 use crate::protocol::{Edit, FinishReason};
+use crate::ui::picture::chart_look;
 
 /// Bounds of the learning-rate multiplier.
 const MULTIPLIER: (f64, f64) = (1e-3, 1e3);
@@ -186,6 +187,9 @@ impl App {
         let Some(train) = &mut self.train else {
             return;
         };
+        if action == Action::ExportChart {
+            return self.export_chart(effects);
+        }
         let phase = &train.view.phase;
         let command = match action {
             Action::TogglePause => match phase {
@@ -260,6 +264,31 @@ impl App {
                 train.act(action);
             }
         }
+    }
+
+    /// Has what the focused chart shows written into the run's folder.
+    fn export_chart(&mut self, effects: &mut Vec<Effect>) {
+        let Some(train) = &self.train else { return };
+        let problem = match (&train.view.info, train.chart()) {
+            (_, None) => {
+                "this pane is no chart: focus the loss, the learning rate, the gradient norm or the speed"
+            }
+            (None, _) => "nothing to write yet: the run is still loading",
+            (Some(_), Some(_)) if train.view.series.is_empty() => {
+                "nothing to write yet: the run has not done a step"
+            }
+            (Some(info), Some(view)) => {
+                effects.push(Effect::ExportChart(Box::new(ChartExport {
+                    dir: info.dir.clone(),
+                    name: info.name.clone(),
+                    newest: train.view.step,
+                    view,
+                    look: chart_look(self.theme.name, 1600, 900),
+                })));
+                return;
+            }
+        };
+        self.notify(NoticeLevel::Info, problem.to_string(), effects);
     }
 
     /// Quits at once when nothing trains, else asks.

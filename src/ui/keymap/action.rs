@@ -90,6 +90,8 @@ actions! {
     CycleUnit "unit",
     ToggleFreeze "freeze",
     ToggleCrosshair "crosshair",
+    /// Write what the focused chart shows into the run's folder.
+    ExportChart "export",
     // Samples.
     NextPrompt "next-prompt",
     PreviousPrompt "previous-prompt",

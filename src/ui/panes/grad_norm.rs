@@ -16,6 +16,7 @@ use super::frame::frame;
 use super::loss::markers;
 use super::plot::{Curve, PlotState, empty, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::chart::{Quantity, View};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::series::Metric;
@@ -102,6 +103,10 @@ impl Pane for GradNorm {
 
     fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
         self.plot.mouse(mouse, area, run, self.extent(run))
+    }
+
+    fn chart(&self, run: &RunView) -> Option<View> {
+        Some(self.plot.view(Quantity::GradNorm, run, self.extent(run)))
     }
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {

@@ -16,9 +16,10 @@ use super::frame::frame;
 use super::loss::markers;
 use super::plot::{Curve, PlotState, empty, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::chart::{Curve as ChartCurve, CurveKind, Point, Quantity, View};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
-use crate::ui::series::Metric;
+use crate::ui::series::{Metric, XAxis};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{Axis, Chart, Crosshair, Layer, Pattern, Sample, fit, reading};
 
@@ -143,6 +144,25 @@ impl LearningRate {
     }
 }
 
+/// The schedule from the newest step on, `factor` times, for a chart that leaves the screen.
+fn curve_ahead(run: &RunView, kind: CurveKind, factor: f64) -> ChartCurve {
+    let future = run.schedule.iter().filter(|point| point.step > run.step);
+    let points = future.map(|point| {
+        let step = point.step as f64;
+        Point {
+            step: point.step,
+            tokens: run.place(XAxis::Tokens, step) as u64,
+            seconds: run.place(XAxis::Seconds, step),
+            value: point.learning_rate * factor,
+            smoothed: f64::NAN,
+        }
+    });
+    ChartCurve {
+        kind,
+        points: points.collect(),
+    }
+}
+
 /// The schedule at `step`, between the points it was sampled at.
 fn interpolate(run: &RunView, step: f64) -> Option<f64> {
     let after = run
@@ -167,6 +187,20 @@ impl Pane for LearningRate {
 
     fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
         self.plot.mouse(mouse, area, run, self.extent(run))
+    }
+
+    fn chart(&self, run: &RunView) -> Option<View> {
+        let quantity = Quantity::LearningRate;
+        let mut view = self.plot.view(quantity, run, self.extent(run));
+        view.ahead.push(curve_ahead(run, CurveKind::Ahead, 1.0));
+        if let Some(pending) = run.pending_multiplier
+            && run.multiplier != 0.0
+        {
+            let factor = pending / run.multiplier;
+            view.ahead
+                .push(curve_ahead(run, CurveKind::Pending, factor));
+        }
+        Some(view)
     }
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {

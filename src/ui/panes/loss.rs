@@ -16,6 +16,7 @@ use ratatui::text::Span;
 use super::frame::frame;
 use super::plot::{Curve, PlotState, empty, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::chart::{Quantity, View};
 use crate::protocol::{Edit, EvalReport};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
@@ -308,6 +309,15 @@ impl Pane for Loss {
 
     fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
         self.plot.mouse(mouse, area, run, self.extent(run))
+    }
+
+    fn chart(&self, run: &RunView) -> Option<View> {
+        let quantity = match self.unit {
+            LossUnit::Nats => Quantity::Loss,
+            LossUnit::Perplexity => Quantity::Perplexity,
+            LossUnit::BitsPerByte => Quantity::BitsPerByte,
+        };
+        Some(self.plot.view(quantity, run, self.extent(run)))
     }
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {

@@ -20,6 +20,8 @@ pub(crate) use frame::{grouped, wrap};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::chart::View;
+
 use super::keymap::{Action, Context, KeyMap};
 use super::screens::train::RunView;
 use super::theme::Theme;
@@ -74,6 +76,11 @@ pub trait Pane: std::fmt::Debug + Send {
     fn act(&mut self, action: Action, run: &RunView) -> Handled;
 
     fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled;
+
+    /// What it shows now, for a pane with a chart.
+    fn chart(&self, _run: &RunView) -> Option<View> {
+        None
+    }
 
     /// Reads only; must take any area, down to 0×0.
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer);

@@ -5,6 +5,7 @@ use ratatui::style::Style;
 
 use super::frame::inside;
 use super::{Handled, PaneMouse};
+use crate::chart::{Across, Quantity, View};
 use crate::ui::keymap::Action;
 use crate::ui::screens::train::RunView;
 use crate::ui::series::{Column, Metric, XAxis};
@@ -146,6 +147,31 @@ impl PlotState {
             words.push_str("zoomed ");
         }
         words
+    }
+
+    /// What a chart of `quantity` shows with this window, these axes and the run's smoothing.
+    pub fn view(&self, quantity: Quantity, run: &RunView, extent: (f64, f64)) -> View {
+        let range = match self.viewport {
+            Viewport::Everything => None,
+            // The series keeps places as `f32`; less than a pixel of room lets the ends in.
+            _ => {
+                let (low, high) = self.viewport.range(extent);
+                let room = (high - low) * 1e-4;
+                Some((low - room, high + room))
+            }
+        };
+        View {
+            quantity,
+            across: match self.axis {
+                XAxis::Step => Across::Step,
+                XAxis::Tokens => Across::Tokens,
+                XAxis::Seconds => Across::Time,
+            },
+            range,
+            smoothing: run.smoothing,
+            scale: self.scale,
+            ahead: Vec::new(),
+        }
     }
 
     /// The point under the crosshair.

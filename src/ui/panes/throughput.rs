@@ -16,6 +16,7 @@ use ratatui::text::Span;
 use super::frame::{frame, write};
 use super::plot::{Curve, PlotState, empty, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
+use crate::chart::{Quantity, View};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::series::Metric;
@@ -160,6 +161,13 @@ impl Pane for Throughput {
 
     fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
         self.plot.mouse(mouse, area, run, self.extent(run))
+    }
+
+    fn chart(&self, run: &RunView) -> Option<View> {
+        Some(
+            self.plot
+                .view(Quantity::TokensPerSecond, run, self.extent(run)),
+        )
     }
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {

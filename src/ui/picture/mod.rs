@@ -15,6 +15,8 @@ use ratatui::layout::Rect;
 use ratatui::style::{Color, Modifier};
 use unicode_width::UnicodeWidthStr;
 
+use crate::chart;
+
 use super::app::{App, Message};
 use super::keymap::Action;
 use super::theme::{ColorDepth, Symbols, Theme};
@@ -27,21 +29,7 @@ const MARGIN: f64 = 12.0;
 const FONTS: &str =
     "'DejaVu Sans Mono','JetBrains Mono','Fira Code',Menlo,Consolas,'Liberation Mono',monospace";
 
-/// Why there is no picture.
-#[derive(Debug, thiserror::Error)]
-pub enum PictureError {
-    #[error(
-        "no monospace font was found on this system, so text cannot be drawn into a PNG: install one \
-         (Debian and Ubuntu: `apt-get install fonts-dejavu-core`; Fedora: `dnf install dejavu-sans-mono-fonts`)"
-    )]
-    NoFont,
-    #[error("the SVG could not be read back: {0}")]
-    Svg(#[from] resvg::usvg::Error),
-    #[error("a picture of {0} × {1} pixels is too large or empty")]
-    Size(u32, u32),
-    #[error("the PNG could not be written: {0}")]
-    Encode(String),
-}
+pub use crate::chart::png::PictureError;
 
 /// Colours where the terminal's own would be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -352,32 +340,34 @@ fn escaped(text: &str) -> String {
 /// # Errors
 /// No monospace font on the system; an SVG that cannot be read; a size of nothing.
 pub fn png(svg: &str, scale: f32) -> Result<Vec<u8>, PictureError> {
-    use resvg::{tiny_skia, usvg};
-    let mut options = usvg::Options::default();
-    let fonts = options.fontdb_mut();
-    fonts.load_system_fonts();
-    let monospace = fonts
-        .faces()
-        .filter(|face| face.monospaced)
-        .filter_map(|face| face.families.first().map(|family| family.0.clone()))
-        // DejaVu has every symbol that the screens use.
-        .max_by_key(|family| family.contains("DejaVu"))
-        .ok_or(PictureError::NoFont)?;
-    fonts.set_monospace_family(&monospace);
-    options.font_family = monospace;
-    let tree = usvg::Tree::from_str(svg, &options)?;
-    let size = tree.size();
-    let (width, height) = (
-        (size.width() * scale).ceil() as u32,
-        (size.height() * scale).ceil() as u32,
-    );
-    let mut pixels =
-        tiny_skia::Pixmap::new(width, height).ok_or(PictureError::Size(width, height))?;
-    let transform = tiny_skia::Transform::from_scale(scale, scale);
-    resvg::render(&tree, transform, &mut pixels.as_mut());
-    pixels
-        .encode_png()
-        .map_err(|error| PictureError::Encode(error.to_string()))
+    chart::png::rasterise(svg, scale, chart::png::Font::Monospace)
+}
+
+/// How a chart is drawn for a picture in the colours of a theme.
+pub fn chart_look(theme: &str, width: u32, height: u32) -> chart::Look {
+    let theme = Theme::new(theme, ColorDepth::TrueColor, Symbols::unicode());
+    let paper = Paper::of(&theme);
+    let of = |style: ratatui::style::Style| {
+        let color = style.fg.and_then(rgb);
+        color.unwrap_or(paper.foreground)
+    };
+    let dim = match theme.dim.fg.and_then(rgb) {
+        Some(color) => color,
+        None => mixed(paper.foreground, paper.background),
+    };
+    chart::Look {
+        width,
+        height,
+        background: paper.background,
+        foreground: of(theme.text),
+        dim,
+        grid: mixed(mixed(dim, paper.background), paper.background),
+        series: theme.chart.series.map(of),
+        edit: of(theme.chart.mark_edit),
+        checkpoint: of(theme.chart.mark_checkpoint),
+        bad: of(theme.chart.mark_bad),
+        monochrome: theme.chart.series[0].fg.is_none(),
+    }
 }
 
 #[cfg(test)]
@@ -414,7 +404,7 @@ mod tests {
                 assert_eq!(width, 250);
             }
             // A machine without fonts says so.
-            Err(error) => assert!(matches!(error, PictureError::NoFont), "{error}"),
+            Err(error) => assert!(matches!(error, PictureError::NoFont(_)), "{error}"),
         }
     }
 }

@@ -19,6 +19,7 @@ pub use view::{LiveSample, LogLine, RunView, Sampled};
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
+use crate::chart::View;
 use crate::config::RunConfig;
 use crate::protocol::{EventKind, Phase, RunId};
 use crate::run::History;
@@ -179,6 +180,11 @@ impl TrainScreen {
     /// The pane with the focus, for its help.
     pub fn focused(&self) -> Option<&'static PaneSpec> {
         self.panes.get(self.focus).map(|pane| pane.spec())
+    }
+
+    /// What the focused pane shows, if that is a chart.
+    pub fn chart(&self) -> Option<View> {
+        self.panes.get(self.focus)?.chart(&self.view)
     }
 
     /// The rows kept for saying why training stands still.

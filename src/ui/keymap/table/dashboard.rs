@@ -67,6 +67,12 @@ pub const TABLE: &[Row] = &[
         A::ToggleCrosshair,
         "crosshair with the values under it",
     ),
+    row(
+        C::Chart,
+        &["e"],
+        A::ExportChart,
+        "write what this chart shows as CSV, JSON, SVG and PNG into the run's folder",
+    ),
     // Samples.
     hinted(
         C::Samples,

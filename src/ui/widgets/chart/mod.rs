@@ -16,11 +16,10 @@
 
 mod canvas;
 mod labels;
-mod scale;
 mod viewport;
 
+pub use crate::chart::scale::{Axis, Scale, Unit, clock, label, reading, short};
 pub use canvas::{Canvas, Symbols};
-pub use scale::{Axis, Scale, Unit, clock, label, reading, short};
 pub use viewport::Viewport;
 
 use ratatui::buffer::Buffer;
