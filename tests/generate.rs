@@ -198,8 +198,10 @@ fn texts_side_by_side_are_those_of_their_own_seeds() {
         let tokens = text["tokens"].as_array().unwrap();
         assert_eq!(tokens.len(), 100);
         for token in tokens {
-            let probability = token["probability"].as_f64().unwrap();
-            assert!(probability > 0.0 && probability <= 1.0);
+            for key in ["probability", "model_probability"] {
+                let probability = token[key].as_f64().unwrap();
+                assert!(probability > 0.0 && probability <= 1.0, "{key}");
+            }
             assert!(token["id"].is_u64() && token["text"].is_string());
         }
         // The same text as lines, streamed or not.
@@ -282,6 +284,11 @@ fn prompts_come_from_standard_input_too() {
     );
     let message = place.fails(2, &["sample", "w", "--prompt", "Once upon a zeppelin"]);
     assert!(message.contains("\"zeppelin\" at byte 12"), "{message}");
+    // Everything that is lacking at once, so that a prompt is mended in one go.
+    let prompt = "the zeppelin, upon a xylophone";
+    let message = place.fails(2, &["sample", "w", "--prompt", prompt]);
+    let named = "\"zeppelin\" at byte 4, \"xylophone\" at byte 21 are not in";
+    assert!(message.contains(named), "{message}");
 }
 
 #[cfg(unix)]

@@ -8,6 +8,7 @@ use super::{CliError, Exit};
 use crate::config::SampleConfig;
 use crate::generate::{Batch, GenerateError, Pick};
 use crate::run::checkpoint::Which;
+use crate::tokenizer::{Tokenizer, UnknownText};
 
 /// Let a trained model write
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,7 @@ pub struct Args {
     /// Print each token as it comes (the default on a terminal; several texts are printed whole)
     #[arg(long, conflicts_with = "json")]
     stream: bool,
-    /// One JSON object a text, with the probability of each token
+    /// One JSON object a text, with the probabilities of each token: as drawn, and under the model
     #[arg(long)]
     json: bool,
     /// `newest`, `best` or a step
@@ -193,7 +194,9 @@ impl From<GenerateError> for NotWritten {
 struct Token {
     id: u32,
     text: String,
+    /// Under the distribution it was drawn from.
     probability: f32,
+    model_probability: f32,
 }
 
 /// Texts that go on from one prompt, generated side by side: the first with the seed of the settings, each other with the next.
@@ -279,6 +282,7 @@ fn write_json(
             id: pick.id,
             text: opened.tokenizer.token_text(pick.id),
             probability: pick.probability,
+            model_probability: pick.model_probability,
         })
         .collect();
     let object = serde_json::json!({
@@ -304,10 +308,47 @@ fn prompt_ids(opened: &Opened, prompt: &str) -> Result<Vec<u32>, CliError> {
         let ids = opened.tokenizer.encode("\n");
         return Ok(if ids.is_empty() { vec![0] } else { ids });
     }
-    opened.tokenizer.encode_strict(prompt).map_err(|unknown| {
+    opened.tokenizer.encode_strict(prompt).map_err(|first| {
         CliError::usage(format!(
-            "the prompt cannot be read: {unknown}; leave it out, or train on a text that has it (or with \
-             tokenizer.kind = \"bpe\", which knows every text)"
+            "the prompt cannot be read: {}; leave it out, or train on a text that has it (or with \
+             tokenizer.kind = \"bpe\", which knows every text)",
+            lacking(&opened.tokenizer, prompt, first)
         ))
     })
+}
+
+/// Everything in a prompt that the vocabulary lacks, each with its place.
+fn lacking(tokenizer: &Tokenizer, prompt: &str, first: UnknownText) -> String {
+    /// So many are named.
+    const NAMED: usize = 8;
+    let sentence = first.to_string();
+    let mut all = vec![first];
+    let mut more = 0;
+    let mut end = all[0].position + all[0].text.len();
+    while let Some(rest) = prompt.get(end..).filter(|rest| !rest.is_empty()) {
+        let Err(mut next) = tokenizer.encode_strict(rest) else {
+            break;
+        };
+        next.position += end;
+        end = next.position + next.text.len().max(1);
+        match all.len() < NAMED {
+            true => all.push(next),
+            false => more += 1,
+        }
+    }
+    if all.len() == 1 {
+        return sentence;
+    }
+    let named: Vec<String> = all
+        .iter()
+        .map(|unknown| format!("{:?} at byte {}", unknown.text, unknown.position))
+        .collect();
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!(
+        "{}{more} are not in the tokenizer's vocabulary",
+        named.join(", ")
+    )
 }

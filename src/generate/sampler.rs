@@ -13,6 +13,8 @@ pub struct Pick {
     pub id: u32,
     /// Its probability under the distribution it was drawn from, after temperature and all cuts (1 when greedy).
     pub probability: f32,
+    /// Its probability under the model: the softmax of the logits as they came.
+    pub model_probability: f32,
 }
 
 /// Settings and the state of the random numbers: the same seed and the same logits give the same tokens.
@@ -45,29 +47,29 @@ impl Sampler {
     /// - `history`: tokens that the repetition penalty makes less likely
     pub fn pick(&mut self, logits: &[f32], history: &[u32]) -> Pick {
         let candidates = self.distribution(logits, history);
-        if self.temperature <= 0.0 {
-            return Pick {
-                id: candidates.first().map_or(0, |&(id, _)| id),
-                probability: 1.0,
-            };
-        }
-        let draw = self.generator.next_f64();
-        let mut sum = 0.0;
-        for &(id, probability) in &candidates {
-            sum += probability;
-            if draw < sum {
-                return Pick {
-                    id,
-                    probability: probability as f32,
-                };
-            }
-        }
-        // Rounding left the sum a hair below the draw.
-        let (id, probability) = candidates.last().copied().unwrap_or((0, 1.0));
+        let (id, probability) = self.draw(&candidates);
         Pick {
             id,
             probability: probability as f32,
+            model_probability: model_probability(logits, id),
         }
+    }
+
+    /// One of the candidates, which are sorted; the first when greedy.
+    fn draw(&mut self, candidates: &[(u32, f64)]) -> (u32, f64) {
+        if self.temperature <= 0.0 {
+            return (candidates.first().map_or(0, |&(id, _)| id), 1.0);
+        }
+        let draw = self.generator.next_f64();
+        let mut sum = 0.0;
+        for &(id, probability) in candidates {
+            sum += probability;
+            if draw < sum {
+                return (id, probability);
+            }
+        }
+        // Rounding left the sum a hair below the draw.
+        candidates.last().copied().unwrap_or((0, 1.0))
     }
 
     /// What a token is drawn from: `(id, probability)`, most likely first (the lower id first among equals), summing to 1.
@@ -137,6 +139,25 @@ impl Sampler {
     }
 }
 
+/// Softmax of all logits at `id`. Those that are not numbers count for nothing.
+fn model_probability(logits: &[f32], id: u32) -> f32 {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    // Infinity minus itself would not be a number.
+    let share = |logit: f32| {
+        if logit == largest {
+            1.0
+        } else {
+            (logit - largest).exp()
+        }
+    };
+    let numbers = logits.iter().copied().filter(|logit| !logit.is_nan());
+    let sum: f64 = numbers.map(|logit| f64::from(share(logit))).sum();
+    match logits.get(id as usize) {
+        Some(logit) if !logit.is_nan() && sum > 0.0 => (f64::from(share(*logit)) / sum) as f32,
+        _ => 0.0,
+    }
+}
+
 /// Scores, largest first, to probabilities.
 fn softmax(candidates: &mut [(u32, f64)]) {
     let Some(&(_, largest)) = candidates.first() else {
@@ -178,6 +199,33 @@ mod tests {
             repetition_penalty: 1.0,
             seed: 1,
         }
+    }
+
+    #[test]
+    fn the_models_probability_is_that_of_all_its_logits() {
+        let greedy = SampleConfig {
+            temperature: 0.0,
+            ..config()
+        };
+        let logits = [1.0, 3.0, f32::NAN, 2.0, f32::NEG_INFINITY];
+        let sum = [1.0f64, 3.0, 2.0].map(f64::exp).iter().sum::<f64>();
+        let pick = Sampler::new(&greedy).pick(&logits, &[]);
+        assert_eq!((pick.id, pick.probability), (1, 1.0));
+        assert!((f64::from(pick.model_probability) - 3f64.exp() / sum).abs() < 1e-6);
+        // Neither temperature, cut nor penalty changes it.
+        let bent = SampleConfig {
+            temperature: 0.1,
+            top_k: 1,
+            repetition_penalty: 3.0,
+            ..config()
+        };
+        let again = Sampler::new(&bent).pick(&logits, &[1]);
+        let expected = [1.0, 3.0, f64::NAN, 2.0][again.id as usize].exp() / sum;
+        assert!((f64::from(again.model_probability) - expected).abs() < 1e-6);
+        let infinite = Sampler::new(&greedy).pick(&[0.0, f32::INFINITY], &[]);
+        assert_eq!((infinite.id, infinite.model_probability), (1, 1.0));
+        let nothing = Sampler::new(&greedy).pick(&[f32::NAN; 2], &[]);
+        assert_eq!((nothing.id, nothing.model_probability), (0, 0.0));
     }
 
     #[test]

@@ -67,7 +67,7 @@ impl Session<'_> {
                 prompt: index,
                 piece: SamplePiece {
                     text: piece,
-                    probability: pick.probability,
+                    probability: pick.model_probability,
                 },
             });
             self.hear_commands();

@@ -5,6 +5,7 @@ use crate::protocol::*;
 use crate::run::History;
 use crate::ui::bench::{dashboard, step_report};
 use crate::ui::screens::ScreenMouse;
+use crate::ui::series::{Metric, XAxis};
 use crate::ui::theme::{ColorDepth, Symbols};
 
 const SIZES: [(u16, u16); 8] = [
@@ -347,6 +348,38 @@ fn a_resumed_run_shows_its_history_without_a_seam() {
         .collect();
     assert_eq!(samples, ["old", "new"]);
     assert!(text(&screen, 120, 40).contains("resumed"));
+}
+
+#[test]
+fn curves_of_a_resumed_run_are_those_of_one_that_never_stopped() {
+    let mut straight = TrainScreen::new(1, RunConfig::defaults());
+    straight.on_event(EventKind::Started(Box::new(info(0))));
+    straight.on_event(EventKind::Steps((1..=3000).map(step_report).collect()));
+    let mut resumed = TrainScreen::new(1, RunConfig::defaults());
+    resumed.on_event(EventKind::Started(Box::new(info(1500))));
+    resumed.on_event(EventKind::Steps((1501..=2000).map(step_report).collect()));
+    // The log is read while the run goes on.
+    resumed.on_history(History {
+        steps: (1..=1700).map(step_report).collect(),
+        ..History::default()
+    });
+    resumed.on_event(EventKind::Steps((2001..=3000).map(step_report).collect()));
+    let (one, other) = (&straight.view.series, &resumed.view.series);
+    assert_eq!((one.len(), other.len()), (3000, 3000));
+    for metric in Metric::ALL {
+        for index in 0..3000 {
+            assert_eq!(one.value(metric, index), other.value(metric, index));
+            assert_eq!(one.smoothed(metric, index), other.smoothed(metric, index));
+        }
+    }
+    for index in 0..3000 {
+        for axis in [XAxis::Step, XAxis::Tokens] {
+            assert_eq!(one.x(axis, index), other.x(axis, index));
+        }
+        // Kept as f32 from the beginning of a stretch.
+        let apart = one.x(XAxis::Seconds, index) - other.x(XAxis::Seconds, index);
+        assert!(apart.abs() < 1e-3, "{index}: {apart}");
+    }
 }
 
 #[test]
