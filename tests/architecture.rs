@@ -75,7 +75,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
                 "tokenizer",
             ],
         ),
-        ("run", vec!["config", "protocol", "state", "train"]),
+        ("run", vec!["config", "model", "protocol", "state", "train"]),
     ])
 }
 

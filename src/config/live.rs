@@ -6,6 +6,7 @@ use super::error::{FieldProblem, Place};
 use super::fields::{did_you_mean, field, fields};
 use super::resolve::{Entries, Entry, read_text};
 use super::types::RunConfig;
+use super::value::Value;
 
 /// Keys and values, as `--set` takes them.
 pub type Changes = BTreeMap<String, String>;
@@ -44,6 +45,14 @@ pub fn difference(from: &RunConfig, to: &RunConfig) -> Changes {
             let value = entry.value.as_ref()?;
             (before(key) != Some(value)).then(|| (key.to_string(), value.to_plain()))
         })
+        .collect()
+}
+
+/// Every key that has a meaning in the configuration, with its value.
+pub fn values(config: &RunConfig) -> BTreeMap<&'static str, Value> {
+    let entries = Entries::of(config, Place::Form).0.into_iter();
+    entries
+        .filter_map(|(key, entry)| Some((key, entry.value?)))
         .collect()
 }
 

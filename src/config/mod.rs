@@ -25,7 +25,7 @@ pub use draft::Draft;
 pub use error::{ConfigErrors, FieldProblem, Place, Problem};
 pub(crate) use fields::closest;
 pub use fields::{Condition, Field, FieldKind, Limit, Step, did_you_mean, field, fields, sections};
-pub use live::{Changes, change, difference, is_live};
+pub use live::{Changes, change, difference, is_live, values};
 pub use load::{Loaded, Source, load, load_with_notes};
 pub use presets::{Preset, preset, presets};
 pub(crate) use resolve::read_text as read_value;

@@ -26,6 +26,10 @@ pub enum RunFile {
     Notices,
     Log,
     Summary,
+    /// What a person says about the run: tags, a note.
+    Notes,
+    /// The curves in few numbers; a cache.
+    Overview,
     Lock,
     Checkpoints,
     /// The socket of the process that trains the run.
@@ -44,6 +48,8 @@ impl RunFile {
             RunFile::Notices => "notices.jsonl",
             RunFile::Log => "run.log",
             RunFile::Summary => "summary.json",
+            RunFile::Notes => "notes.json",
+            RunFile::Overview => "overview.bin",
             RunFile::Lock => "lock",
             RunFile::Checkpoints => "checkpoints",
             RunFile::Control => "control.sock",
@@ -107,6 +113,8 @@ pub struct RunDir {
     fresh: bool,
     /// Half-written checkpoints that [`RunDir::open`] cleared away.
     swept: usize,
+    /// A checkpoint was written since the overview was.
+    overview_due: bool,
     _lock: Lock,
 }
 
@@ -195,6 +203,7 @@ impl RunDir {
             summary,
             fresh: false,
             swept: 0,
+            overview_due: false,
             _lock: lock,
         })
     }
@@ -284,6 +293,7 @@ impl RunDir {
     /// Adds a record to the log it belongs to. It is on its way to the disk after the next [`RunDir::flush`].
     pub fn append(&mut self, record: &Record) {
         self.summary.note(record);
+        self.overview_due |= matches!(record, Record::Checkpoint(_));
         match record {
             Record::Sample(_) => self.samples.push(record),
             Record::Edit(_) => self.edits.push(record),
@@ -312,6 +322,9 @@ impl RunDir {
             self.edits.flush(),
             self.notices.flush(),
         ];
+        if std::mem::take(&mut self.overview_due) {
+            self.renew_overview();
+        }
         results.into_iter().collect()
     }
 
@@ -324,6 +337,13 @@ impl RunDir {
         }
     }
 
+    /// A cache: where it cannot be written, nothing is lost.
+    fn renew_overview(&self) {
+        if let Err(error) = super::Overview::renew(&self.path) {
+            tracing::debug!(%error, "overview not renewed");
+        }
+    }
+
     /// As [`RunDir::flush`], and waits for the disk; renews the summary.
     pub fn sync(&mut self) -> Result<(), RunError> {
         let results = [
@@ -333,6 +353,7 @@ impl RunDir {
             self.notices.sync(),
             self.write_summary(),
         ];
+        self.renew_overview();
         results.into_iter().collect()
     }
 
@@ -368,6 +389,8 @@ impl RunDir {
             RunFile::Notices,
             RunFile::Log,
             RunFile::Summary,
+            RunFile::Notes,
+            RunFile::Overview,
             RunFile::Lock,
         ] {
             // What cannot be removed stays; the folder then stays too.
@@ -415,7 +438,7 @@ pub fn read_header(path: &Path) -> Result<RunHeader, RunError> {
     })
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
+pub(super) fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<(), RunError> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(|error| RunError::Damaged {
         path: path.to_path_buf(),
         reason: error.to_string(),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::dir::read_header;
-use super::{Record, RunError, RunFile, checkpoint, lock, log};
+use super::{Record, RunError, RunFile, RunHeader, checkpoint, lock, log};
 use crate::config::ModelKind;
 use crate::protocol::FinishReason;
 
@@ -29,6 +29,15 @@ pub enum RunStatus {
 }
 
 impl RunStatus {
+    pub const ALL: [RunStatus; 6] = [
+        RunStatus::Running,
+        RunStatus::Finished,
+        RunStatus::Stopped,
+        RunStatus::Diverged,
+        RunStatus::Failed,
+        RunStatus::Interrupted,
+    ];
+
     pub fn label(self) -> &'static str {
         match self {
             RunStatus::Running => "running",
@@ -185,26 +194,31 @@ fn of_sweep(dir: &Path) -> Vec<RunSummary> {
 /// [`RunError::NotARun`], [`RunError::Newer`], [`RunError::Damaged`] and I/O errors, all about `run.json`.
 pub fn summarize(dir: &Path) -> Result<RunSummary, RunError> {
     let header = read_header(dir)?;
+    let running = lock::is_held(&dir.join(RunFile::Lock.name()));
+    Ok(summarize_with(dir, &header, running))
+}
+
+/// As [`summarize`], of a run whose `run.json` was read already. `running`: a process holds it.
+pub(super) fn summarize_with(dir: &Path, header: &RunHeader, running: bool) -> RunSummary {
     let mut summary = Summary::read(dir).unwrap_or_default();
     for record in tail(&dir.join(RunFile::Metrics.name())) {
         summary.note(&record);
     }
-    let running = lock::is_held(&dir.join(RunFile::Lock.name()));
     let status = if running {
         RunStatus::Running
     } else {
         summary.end.unwrap_or(RunStatus::Interrupted)
     };
     let info = header.info.as_ref();
-    Ok(RunSummary {
+    RunSummary {
         dir: dir.to_path_buf(),
         name: dir
             .file_name()
             .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or(header.name),
+            .unwrap_or_else(|| header.name.clone()),
         status,
         model: header.model,
-        corpus: header.corpus,
+        corpus: header.corpus.clone(),
         device: info.map(|info| info.device.clone()).unwrap_or_default(),
         created: header.created,
         updated: changed(dir).max(summary.updated).max(header.created),
@@ -219,7 +233,7 @@ pub fn summarize(dir: &Path) -> Result<RunSummary, RunError> {
         bits_per_byte: summary.bits_per_byte,
         resumable: !running && checkpoint::any(dir),
         problem: summary.problem,
-    })
+    }
 }
 
 /// When the log was last written, seconds since 1970.

@@ -69,6 +69,12 @@ pub fn is_held(path: &Path) -> bool {
     }
 }
 
+/// The process that says it holds the lock. Worth asking only while it is held.
+pub fn owner(path: &Path) -> Option<u32> {
+    let text = std::fs::read_to_string(path).ok()?;
+    text.trim().parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

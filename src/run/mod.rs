@@ -9,6 +9,8 @@
 //!   samples.jsonl   generated texts        edits.jsonl   changes made while it trained
 //!   notices.jsonl   what the run said      run.log       the program's log
 //!   summary.json    the last numbers, so that a list of runs need not read the log
+//!   notes.json      tags and a note, where somebody gave them
+//!   overview.bin    the curves in a few thousand numbers; a cache, made again from the log when it is missing
 //!   lock            held (advisory) by the process that trains the run; names its process id
 //!   control.sock    while it is trained: where other processes watch and steer it (`docs/control.md`)
 //!   checkpoints/step-00000200/   model, optimizer, carried: .safetensors; state.json; copies of config.toml and
@@ -20,24 +22,38 @@
 //! that it is whole or not there; its manifest says size and SHA-256 of each file. Every file is held against it before
 //! a checkpoint is used; one that is damaged, of a newer format or of another run is passed over, named and left alone.
 
+mod bin;
 pub mod checkpoint;
+mod column;
+mod compare;
 mod dir;
+pub mod filter;
 mod history;
 mod list;
 mod lock;
 mod log;
 mod naming;
+mod notes;
+pub mod overview;
 pub mod record;
+mod store;
 pub mod sweep;
 
 use std::path::{Path, PathBuf};
 
+pub use bin::{Binned, binned, check_name, delete, empty_bin, rename, restore};
+pub use column::{Datum, Key, KeyKind, RunColumn, SortBy};
+pub use compare::{Branch, Compared, EditLine, RunSamples, compare, lineage, read_samples};
+pub use dir::now;
 pub use dir::{Logged, Parent, RunDir, RunFile, RunHeader, read_header};
 pub use history::{History, read_history, read_history_up_to};
 pub use list::{RunStatus, RunSummary, list, summarize};
 pub use log::LeftBranch;
 pub use naming::slug;
+pub use notes::Notes;
+pub use overview::Overview;
 pub use record::{EditRecord, Record};
+pub use store::{RunEntry, Store, entry};
 
 /// Version of the folder's layout. A folder of a newer one is refused, not guessed at.
 pub const FORMAT_VERSION: u32 = 1;
@@ -72,6 +88,10 @@ pub enum RunError {
     Unknown { name: String, root: PathBuf },
     #[error("neither {} nor {} is a sweep: there is no sweep.json", path.display(), below.display())]
     NotASweep { path: PathBuf, below: PathBuf },
+    #[error("there is a run `{name}` already; choose another name")]
+    NameTaken { name: String },
+    #[error("a run cannot be called `{name}`: {reason}")]
+    BadName { name: String, reason: String },
     #[error("there are no runs in {} yet", root.display())]
     Empty { root: PathBuf },
 }

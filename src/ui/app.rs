@@ -11,6 +11,7 @@ mod training;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{
@@ -22,7 +23,7 @@ use crate::config::RunConfig;
 use crate::protocol::{
     Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
 };
-use crate::run::{History, RunSummary};
+use crate::run::{History, RunEntry, RunSummary};
 
 use super::Outcome;
 use super::export::ChartExport;
@@ -33,7 +34,8 @@ use super::panes::Handled;
 use super::range_test::RangeTest;
 use super::screens::ScreenMouse;
 use super::screens::home::{HomeScreen, Request};
-use super::screens::runs::RunsScreen;
+use super::screens::runs::work::{RunsAnswer, RunsTask};
+use super::screens::runs::{RunsRequest, RunsScreen};
 use super::screens::train::TrainScreen;
 use super::settings::Settings;
 use super::theme::{Environment, Theme};
@@ -51,10 +53,12 @@ pub enum Message {
     /// The training thread is gone; no event will follow.
     EngineGone,
     RunsLoaded {
-        runs: Result<Vec<RunSummary>, String>,
+        runs: Result<Vec<Arc<RunEntry>>, String>,
         /// Seconds since 1970.
         now: u64,
     },
+    /// What the screen of runs asked for was done.
+    Runs(RunsAnswer),
     RunOpened {
         dir: PathBuf,
         config: Result<Box<RunConfig>, String>,
@@ -82,6 +86,8 @@ pub enum Timer {
     Notice(u64),
     /// The run did not pause in time: suspend all the same.
     Suspend,
+    /// Read the runs folder again, if it is still shown.
+    Runs,
 }
 
 /// What the loop has to do after a message.
@@ -90,6 +96,8 @@ pub enum Effect {
     Send(Command),
     /// Read the runs folder off this thread.
     LoadRuns,
+    /// Do this for the screen of runs off this thread.
+    Runs(RunsTask),
     /// Read what a run wrote so far off this thread.
     LoadHistory {
         run: RunId,
@@ -113,6 +121,8 @@ pub enum Effect {
 
 /// How long after the last change the preview is asked for.
 const PREVIEW_DELAY: Duration = Duration::from_millis(150);
+/// How often the runs folder is read while the list is shown.
+const RUNS_TIME: Duration = Duration::from_secs(1);
 const NOTICE_TIME: Duration = Duration::from_secs(6);
 /// How long Ctrl-Z waits for the step in progress.
 const SUSPEND_WAIT: Duration = Duration::from_millis(1500);
@@ -150,6 +160,8 @@ pub struct App {
     home: HomeScreen,
     train: Option<TrainScreen>,
     runs: RunsScreen,
+    /// The timer that reads the runs folder again is set.
+    runs_timer: bool,
     overlay: Option<Overlay>,
     /// The beginning of a key sequence.
     typed: Vec<KeyPress>,
@@ -189,6 +201,7 @@ impl App {
             home: HomeScreen::new(),
             train: None,
             runs: RunsScreen::default(),
+            runs_timer: false,
             overlay: None,
             typed: Vec::new(),
             notices: VecDeque::new(),
@@ -241,9 +254,20 @@ impl App {
             Message::EngineGone => self.engine_gone(&mut effects),
             Message::RunsLoaded { runs, now } => {
                 if let Ok(runs) = &runs {
-                    self.home.set_runs(runs, now);
+                    let summaries: Vec<RunSummary> =
+                        runs.iter().map(|run| run.summary.clone()).collect();
+                    self.home.set_runs(&summaries, now);
                 }
                 self.runs.set_runs(runs, now);
+                if self.screen == Screen::Runs && !self.runs_timer {
+                    self.runs_timer = true;
+                    effects.push(Effect::After(RUNS_TIME, Timer::Runs));
+                }
+            }
+            Message::Runs(answer) => {
+                let mut requests = Vec::new();
+                self.runs.on_answer(answer, &mut requests);
+                self.carry_out_runs(requests, &mut effects);
             }
             Message::RunOpened { dir, config } => self.opened(dir, config, &mut effects),
             Message::HistoryLoaded { run, history } => match history {
@@ -273,8 +297,19 @@ impl App {
             }
             Message::Timer(Timer::Notice(id)) => self.notices.retain(|(other, _)| *other != id),
             Message::Timer(Timer::Suspend) => self.suspend_now(&mut effects),
+            Message::Timer(Timer::Runs) => {
+                self.runs_timer = false;
+                if self.screen == Screen::Runs {
+                    effects.push(Effect::LoadRuns);
+                }
+            }
             Message::Terminate => self.leave(Outcome::Interrupted, &mut effects),
             Message::Suspend => self.suspend(&mut effects),
+        }
+        if self.screen == Screen::Runs {
+            let mut requests = Vec::new();
+            self.runs.tend(render::body(self.size), &mut requests);
+            self.carry_out_runs(requests, &mut effects);
         }
         effects
     }
@@ -292,6 +327,11 @@ impl App {
         if self.screen == Screen::Home && self.home.is_typing() {
             return vec![Context::Text];
         }
+        if self.screen == Screen::Runs
+            && let Some(context) = self.runs.takes_keys()
+        {
+            return vec![context];
+        }
         self.screen_contexts()
     }
 
@@ -304,7 +344,7 @@ impl App {
                 .as_ref()
                 .map(TrainScreen::contexts)
                 .unwrap_or_default(),
-            Screen::Runs => vec![Context::Runs],
+            Screen::Runs => self.runs.contexts(),
         };
         contexts.push(Context::Global);
         contexts
@@ -381,14 +421,15 @@ impl App {
             }
             Screen::Train => self.act_train(action, effects),
             Screen::Runs => match action {
-                Action::Accept => {
+                Action::Accept if self.runs.is_list() => {
                     if let Some(run) = self.runs.selected().cloned() {
                         self.resume(&run, effects);
                     }
                 }
-                Action::Reload => effects.push(Effect::LoadRuns),
                 _ => {
-                    self.runs.act(action);
+                    let mut requests = Vec::new();
+                    self.runs.act(action, &mut requests);
+                    self.carry_out_runs(requests, effects);
                 }
             },
         }
@@ -437,6 +478,9 @@ impl App {
             }
             Screen::Train => self.act_train(Action::Close, effects),
             Screen::Runs => {
+                if self.runs.close() {
+                    return;
+                }
                 self.screen = match self.train {
                     Some(_) => Screen::Train,
                     None => Screen::Home,
@@ -456,6 +500,17 @@ impl App {
                 Request::FindRate(config) => self.find_rate(*config, effects),
                 Request::Resume(run) => self.resume(&run, effects),
                 Request::Notice(level, text) => self.notify(level, text, effects),
+            }
+        }
+    }
+
+    /// Carries out what the screen of runs asked for.
+    fn carry_out_runs(&mut self, requests: Vec<RunsRequest>, effects: &mut Vec<Effect>) {
+        for request in requests {
+            match request {
+                RunsRequest::Task(task) => effects.push(Effect::Runs(task)),
+                RunsRequest::Reload => effects.push(Effect::LoadRuns),
+                RunsRequest::Notice(level, text) => self.notify(level, text, effects),
             }
         }
     }

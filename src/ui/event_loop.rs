@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -19,6 +19,7 @@ use crate::protocol::{Command, CommandSender, Engine, Event};
 use crate::run;
 
 use super::app::{App, Effect, Message, Setup, Timer};
+use super::screens::runs::work::RunsDesk;
 use super::terminal::TerminalGuard;
 use super::theme::Environment;
 use super::{Outcome, UiError, UiOptions};
@@ -37,7 +38,7 @@ struct Loop {
     sender: Sender<Message>,
     messages: Receiver<Message>,
     timers: Vec<(Instant, Timer)>,
-    runs_root: PathBuf,
+    desk: Arc<RunsDesk>,
     frame_time: Duration,
     outcome: Option<Outcome>,
     /// The terminal is gone; the run is being saved without it.
@@ -100,7 +101,7 @@ impl Loop {
             sender: sender.clone(),
             messages,
             timers: Vec::new(),
-            runs_root: options.runs_root,
+            desk: Arc::new(RunsDesk::new(options.runs_root)),
             frame_time: Duration::from_secs(1) / frame_rate,
             outcome: None,
             blind: false,
@@ -198,11 +199,15 @@ impl Loop {
                     self.commands.send(command);
                 }
                 Effect::LoadRuns => {
-                    let root = self.runs_root.clone();
+                    let desk = self.desk.clone();
                     self.aside(move || Message::RunsLoaded {
-                        runs: read_runs(&root),
-                        now: now(),
+                        runs: Ok(desk.list()),
+                        now: run::now(),
                     })?;
+                }
+                Effect::Runs(task) => {
+                    let desk = self.desk.clone();
+                    self.aside(move || Message::Runs(desk.work(task)))?;
                 }
                 Effect::LoadHistory { run, dir } => self.aside(move || Message::HistoryLoaded {
                     run,
@@ -266,19 +271,6 @@ impl Loop {
         }
         Ok(())
     }
-}
-
-fn read_runs(root: &Path) -> Result<Vec<run::RunSummary>, String> {
-    let mut runs = run::list(root);
-    runs.sort_by_key(|run| std::cmp::Reverse(run.updated));
-    Ok(runs)
-}
-
-/// Seconds since 1970.
-fn now() -> u64 {
-    std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs())
 }
 
 /// Ends with the process: there is no way to wake a thread that reads a terminal.

@@ -75,6 +75,14 @@ impl Place {
     }
 }
 
+impl Place {
+    /// Runs what says nothing that is JSON, and wants it to go well.
+    pub fn succeed_quietly(&self, arguments: &[&str]) {
+        let output = self.run(arguments);
+        assert_eq!(code(&output), 0, "{arguments:?}: {}", errors(&output));
+    }
+}
+
 pub fn code(output: &Output) -> i32 {
     output.status.code().unwrap_or(-1)
 }

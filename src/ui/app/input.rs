@@ -34,7 +34,7 @@ impl App {
             Lookup::Action(action) => Some(action),
             _ => None,
         };
-        if typing || matches!(self.overlay, Some(Overlay::Dialog(_))) {
+        if typing || contexts.first() == Some(&Context::Dialog) {
             if self.overlay_or_field_key(key, action, effects) == Handled::Yes {
                 return;
             }
@@ -63,6 +63,12 @@ impl App {
         match &mut self.overlay {
             Some(Overlay::Dialog(_)) => self.dialog_key(key, action, effects),
             Some(Overlay::Palette(_)) => self.palette_key(key, action, effects),
+            _ if self.screen == Screen::Runs => {
+                let mut requests = Vec::new();
+                let handled = self.runs.type_key(key, action, &mut requests);
+                self.carry_out_runs(requests, effects);
+                handled
+            }
             _ => {
                 let mut requests = Vec::new();
                 let handled = self.home.type_key(key, action, &mut requests);
@@ -131,6 +137,7 @@ impl App {
             Some(Overlay::Palette(palette)) => palette.input.insert(text),
             Some(Overlay::Dialog(dialog)) => dialog.paste(text),
             Some(Overlay::Help(_) | Overlay::RangeTest(_)) => {}
+            None if self.screen == Screen::Runs => self.runs.paste(text),
             None => {
                 let mut requests = Vec::new();
                 self.home.paste(text, &mut requests);
@@ -194,7 +201,9 @@ impl App {
                 }
             }
             Screen::Runs => {
-                self.runs.mouse(event, body);
+                let mut requests = Vec::new();
+                self.runs.mouse(event, body, &mut requests);
+                self.carry_out_runs(requests, effects);
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Journeys: scripted keys and events through `update`, asserting what is sent and what is on screen.
 
 mod range;
+mod runs;
 
 use std::path::PathBuf;
 
@@ -182,6 +183,10 @@ fn preview() -> Box<Preview> {
         seconds_per_step: Some(0.056),
         notices: vec!["the text is read in full once".to_string()],
     })
+}
+
+fn entries(runs: Vec<RunSummary>) -> Vec<Arc<RunEntry>> {
+    runs.into_iter().map(|run| Arc::new(run.into())).collect()
 }
 
 fn summary(name: &str, step: u64) -> RunSummary {
@@ -620,7 +625,7 @@ fn runs_on_disk_are_offered_and_resumed() {
     done.status = RunStatus::Finished;
     let runs = vec![summary("gpt-stories", 700), done];
     journey.tell(Message::RunsLoaded {
-        runs: Ok(runs),
+        runs: Ok(entries(runs)),
         now: 9_200,
     });
     journey.sees("Go on with a run");
@@ -669,7 +674,7 @@ fn the_list_of_runs_shows_all_and_says_why_one_cannot_go_on() {
     busy.resumable = false;
     busy.status = RunStatus::Running;
     journey.tell(Message::RunsLoaded {
-        runs: Ok(vec![busy, summary("gpt-stories", 700)]),
+        runs: Ok(entries(vec![busy, summary("gpt-stories", 700)])),
         now: 9_200,
     });
     for wanted in ["Runs: 2", "gpt-busy", "700/2 000", "2.213", "1.930"] {
@@ -801,7 +806,7 @@ fn every_size_draws_in_every_state() {
             let mut journey = Journey::new();
             journey.keys("tab e 9 9 9 9 9 9");
             journey.tell(Message::RunsLoaded {
-                runs: Ok(vec![summary("gpt-stories", 700)]),
+                runs: Ok(entries(vec![summary("gpt-stories", 700)])),
                 now: 0,
             });
             journey

@@ -101,6 +101,22 @@ actions! {
     Reload "reload",
     // A sweep.
     SortTrials "sort-trials",
+    SortNext "sort-next",
+    SortPrevious "sort-previous",
+    SortReverse "sort-reverse",
+    Mark "mark",
+    MarkAll "mark-all",
+    Lineage "lineage",
+    Tag "tag",
+    Note "note",
+    Rename "rename",
+    Delete "delete",
+    UndoChange "undo-change",
+    EmptyBin "empty-bin",
+    OverlayRuns "overlay",
+    CompareRuns "difference",
+    CompareTexts "compare-texts",
+    CycleSource "train-or-validation",
 }
 
 impl Action {

@@ -23,6 +23,9 @@ pub enum Context {
     Train,
     Runs,
     Sweep,
+    Overlay,
+    Difference,
+    SideBySide,
     Help,
     RangeTest,
     Dialog,
@@ -32,7 +35,7 @@ pub enum Context {
 }
 
 impl Context {
-    pub const ALL: [Context; 16] = [
+    pub const ALL: [Context; 19] = [
         Context::Ladder,
         Context::Form,
         Context::Preview,
@@ -43,6 +46,9 @@ impl Context {
         Context::Train,
         Context::Runs,
         Context::Sweep,
+        Context::Overlay,
+        Context::Difference,
+        Context::SideBySide,
         Context::Help,
         Context::RangeTest,
         Context::Dialog,
@@ -64,6 +70,9 @@ impl Context {
             Context::Train => "train",
             Context::Runs => "runs",
             Context::Sweep => "sweep",
+            Context::Overlay => "overlay",
+            Context::Difference => "difference",
+            Context::SideBySide => "side-by-side",
             Context::Help => "help",
             Context::RangeTest => "range-test",
             Context::Dialog => "dialog",
@@ -86,6 +95,9 @@ impl Context {
             Context::Train => "Training",
             Context::Runs => "Runs",
             Context::Sweep => "Sweep",
+            Context::Overlay => "Runs over each other",
+            Context::Difference => "Difference of runs",
+            Context::SideBySide => "Samples side by side",
             Context::Help => "This help",
             Context::RangeTest => "Learning-rate range test",
             Context::Dialog => "Dialogs",
@@ -331,6 +343,9 @@ mod tests {
         stacks.extend(train.map(|c| vec![c, Context::Train, Context::Global]));
         stacks.push(vec![Context::Runs, Context::Global]);
         stacks.push(vec![Context::Sweep]);
+        stacks.push(vec![Context::Overlay, Context::Chart, Context::Global]);
+        stacks.push(vec![Context::Difference, Context::Global]);
+        stacks.push(vec![Context::SideBySide, Context::Global]);
         stacks.push(vec![Context::Help, Context::Global]);
         stacks.push(vec![Context::RangeTest, Context::Global]);
         stacks.push(vec![Context::Dialog]);

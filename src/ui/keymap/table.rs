@@ -52,6 +52,7 @@ const fn hinted(
 mod dashboard;
 mod everywhere;
 mod home;
+mod runs;
 mod sweep;
 
 /// All rows, in the order in which the footer and the help overlay show them.
@@ -60,6 +61,7 @@ pub fn rows() -> impl Iterator<Item = &'static Row> {
         home::TABLE,
         dashboard::TABLE,
         sweep::TABLE,
+        runs::TABLE,
         everywhere::TABLE,
     ];
     tables.into_iter().flatten()

@@ -16,6 +16,7 @@ mod samples;
 mod throughput;
 
 pub(crate) use frame::{grouped, wrap};
+pub(crate) use plot::{look, symbols};
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};

@@ -45,7 +45,7 @@ pub const TABLE: &[Row] = &[
         C::Chart,
         &["x"],
         A::CycleXAxis,
-        "x axis: steps, tokens or time",
+        "x axis: steps, tokens or time (or compute, for runs over each other)",
         "x axis",
     ),
     hinted(

@@ -1,42 +1,9 @@
-//! Keys of the list of runs, of what lies over a screen, and of every screen.
+//! Keys of what lies over a screen, and of every screen.
 
 use super::{Row, hinted, row};
 use crate::ui::keymap::{Action as A, Context as C};
 
 pub const TABLE: &[Row] = &[
-    // The list of runs.
-    hinted(
-        C::Runs,
-        &["enter"],
-        A::Accept,
-        "resume this run from its newest checkpoint",
-        "resume",
-    ),
-    row(C::Runs, &["up", "k"], A::Up, "one line up"),
-    row(C::Runs, &["down", "j"], A::Down, "one line down"),
-    row(C::Runs, &["pageup", "ctrl-u"], A::PageUp, "one page up"),
-    row(
-        C::Runs,
-        &["pagedown", "ctrl-d"],
-        A::PageDown,
-        "one page down",
-    ),
-    row(C::Runs, &["g g", "home"], A::Top, "first run"),
-    row(C::Runs, &["G", "end"], A::Bottom, "last run"),
-    hinted(
-        C::Runs,
-        &["R"],
-        A::Reload,
-        "read the runs folder again",
-        "reload",
-    ),
-    hinted(C::Runs, &["H"], A::GoHome, "home: pick a model", "home"),
-    row(
-        C::Runs,
-        &["T"],
-        A::GoTrain,
-        "back to the dashboard of the run in progress",
-    ),
     // The help overlay.
     row(C::Help, &["up", "k"], A::Up, "scroll up"),
     row(C::Help, &["down", "j"], A::Down, "scroll down"),

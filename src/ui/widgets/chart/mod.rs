@@ -213,7 +213,8 @@ impl Chart {
         self.draw_references(plot, buffer);
         let mut canvas = Canvas::new(plot, self.look.symbols);
         for (index, layer) in self.layers.iter().enumerate() {
-            self.draw_layer(layer, index as u8 + 1, &mut canvas);
+            let index = u8::try_from(index + 1).unwrap_or(u8::MAX);
+            self.draw_layer(layer, index, &mut canvas);
         }
         self.draw_marker_lines(plot, buffer);
         canvas.render(buffer);

@@ -1,0 +1,223 @@
+//! What differs between runs: keys of the configuration, then what was changed while they went on; one column a run.
+//!
+//! ```text
+//! ┌ Difference of 3 runs: 4 keys, 61 the same ────────────────────────┐
+//! │ key                      gpt-001        gpt-002        rnn-001    │
+//! │ model.kind               gpt            gpt            char-rnn   │
+//! │ optimizer.learning_rate  1e-3           2e-3           2e-3       │
+//! │ edits                                                             │
+//! │ step 120                 learning rate × 0.5                      │
+//! └───────────────────────────────────────────────────────────────────┘
+//! ```
+
+use std::sync::Arc;
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use unicode_width::UnicodeWidthStr;
+
+use crate::protocol::EditAuthor;
+use crate::run::{Compared, RunEntry};
+use crate::ui::format;
+use crate::ui::keymap::Action;
+use crate::ui::layout::{fit, pane, wrap, write, write_line};
+use crate::ui::panes::Handled;
+use crate::ui::theme::Theme;
+
+/// A column is at least so wide; more runs than fit are reached with the arrows.
+const LEAST: usize = 14;
+
+#[derive(Debug)]
+pub(super) struct DifferenceView {
+    pub runs: Vec<Arc<RunEntry>>,
+    /// `None` until the edits were read.
+    pub compared: Option<Result<Compared, String>>,
+    top: usize,
+    /// The first run shown.
+    left: usize,
+}
+
+/// A row: what stands at its left, and a cell a run.
+struct Row {
+    head: String,
+    cells: Vec<String>,
+    heading: bool,
+}
+
+impl DifferenceView {
+    pub fn new(runs: Vec<Arc<RunEntry>>) -> Self {
+        DifferenceView {
+            runs,
+            compared: None,
+            top: 0,
+            left: 0,
+        }
+    }
+
+    pub fn act(&mut self, action: Action) -> Handled {
+        let last = self.rows().len().saturating_sub(1);
+        match action {
+            Action::Up => self.top = self.top.saturating_sub(1),
+            Action::Down => self.top = (self.top + 1).min(last),
+            Action::PageUp => self.top = self.top.saturating_sub(10),
+            Action::PageDown => self.top = (self.top + 10).min(last),
+            Action::Top => self.top = 0,
+            Action::Bottom => self.top = last,
+            Action::Left => self.left = self.left.saturating_sub(1),
+            Action::Right => self.left = (self.left + 1).min(self.runs.len().saturating_sub(1)),
+            _ => return Handled::No,
+        }
+        Handled::Yes
+    }
+
+    fn rows(&self) -> Vec<Row> {
+        let Some(Ok(compared)) = &self.compared else {
+            return Vec::new();
+        };
+        let row = |head: &str, cells: Vec<String>| Row {
+            head: head.to_string(),
+            cells,
+            heading: false,
+        };
+        let heading = |head: &str| Row {
+            head: head.to_string(),
+            cells: Vec::new(),
+            heading: true,
+        };
+        let each = |f: &dyn Fn(&RunEntry) -> String| self.runs.iter().map(|run| f(run)).collect();
+        let mut rows = vec![
+            row(
+                "status",
+                each(&|run| run.summary.status.label().to_string()),
+            ),
+            row("step", each(&|run| format::grouped(run.summary.step))),
+            row(
+                "best validation loss",
+                each(&|run| number(run.summary.best_val_loss)),
+            ),
+            row(
+                "bits per byte",
+                each(&|run| number(run.summary.bits_per_byte)),
+            ),
+            row(
+                "parameters",
+                each(&|run| format::count(run.summary.parameters)),
+            ),
+        ];
+        if self.runs.iter().any(|run| run.parent.is_some()) {
+            rows.push(row(
+                "from",
+                each(&|run| match &run.parent {
+                    Some(parent) => {
+                        let name = parent.run.rsplit('/').next().unwrap_or(&parent.run);
+                        format!("{name} @{}", parent.step)
+                    }
+                    None => String::new(),
+                }),
+            ));
+        }
+        rows.push(heading("configuration"));
+        if compared.keys.is_empty() {
+            rows.push(row("no key differs", Vec::new()));
+        }
+        for (key, values) in &compared.keys {
+            let cells = values
+                .iter()
+                .map(|value| value.clone().unwrap_or_else(|| "-".into()));
+            rows.push(row(key, cells.collect()));
+        }
+        rows.push(heading("changed while they went on"));
+        if compared.edits.is_empty() {
+            rows.push(row("nothing", Vec::new()));
+        }
+        for edit in &compared.edits {
+            let mut cells = vec![String::new(); self.runs.len()];
+            if let Some(cell) = cells.get_mut(edit.run) {
+                let by = match edit.by {
+                    EditAuthor::User => "",
+                    EditAuthor::Policy => " (by train.on_spike)",
+                    EditAuthor::Start => " (at the start)",
+                    EditAuthor::Replay => " (replayed)",
+                };
+                *cell = format!("{}{by}", edit.text);
+            }
+            rows.push(row(&format!("step {}", format::grouped(edit.step)), cells));
+        }
+        rows
+    }
+
+    pub fn render(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+        let title = match &self.compared {
+            Some(Ok(compared)) => format!(
+                "Difference of {} runs: {} keys differ, {} are the same",
+                self.runs.len(),
+                compared.keys.len(),
+                compared.same
+            ),
+            _ => format!("Difference of {} runs", self.runs.len()),
+        };
+        let inner = pane(theme, &title, 1, true, area, buffer);
+        match &self.compared {
+            None => {
+                let text = format!("reading{}", theme.symbols.ellipsis);
+                return write(buffer, inner, 0, &text, theme.dim);
+            }
+            Some(Err(problem)) => {
+                for (row, line) in wrap(problem, inner.width.into()).into_iter().enumerate() {
+                    write(buffer, inner, row as u16, &line, theme.error);
+                }
+                return;
+            }
+            Some(Ok(_)) => {}
+        }
+        let rows = self.rows();
+        let widest = rows
+            .iter()
+            .filter(|row| !row.heading)
+            .map(|row| row.head.width());
+        let width = usize::from(inner.width);
+        let head = widest.max().unwrap_or(0).clamp(8, (width / 3).max(8)) + 2;
+        let room = width.saturating_sub(head);
+        let fits = (room / LEAST).max(1);
+        let left = self.left.min(self.runs.len().saturating_sub(fits));
+        let shown = self.runs.len().saturating_sub(left).min(fits).max(1);
+        let column = (room / shown).min(40);
+        let place = |text: &str, width: usize| {
+            let cell = fit(text, width.saturating_sub(1), theme.symbols.ellipsis);
+            format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
+        };
+        let mut names = " ".repeat(head);
+        for run in self.runs.iter().skip(left).take(shown) {
+            names.push_str(&place(&run.summary.name, column));
+        }
+        if left + shown < self.runs.len() {
+            names.push_str(theme.symbols.right);
+        }
+        write(buffer, inner, 0, &names, theme.heading);
+        let height = usize::from(inner.height.saturating_sub(1));
+        let top = self.top.min(rows.len().saturating_sub(height));
+        for (at, row) in rows.iter().skip(top).take(height).enumerate() {
+            let at = at as u16 + 1;
+            if row.heading {
+                write(buffer, inner, at, &row.head, theme.heading);
+                continue;
+            }
+            let mut spans = vec![Span::styled(place(&row.head, head), theme.dim)];
+            let first = row.cells.first();
+            for cell in row.cells.iter().skip(left).take(shown) {
+                // What is not as in the first run stands out.
+                let style = match Some(cell) == first {
+                    true => theme.text,
+                    false => theme.changed,
+                };
+                spans.push(Span::styled(place(cell, column), style));
+            }
+            write_line(buffer, inner, at, &Line::from(spans));
+        }
+    }
+}
+
+fn number(value: Option<f64>) -> String {
+    value.map_or("-".to_string(), |value| format!("{value:.4}"))
+}

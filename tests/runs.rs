@@ -1,0 +1,152 @@
+//! `fireside runs` as a process: lists, filters, sorts, tags, notes, names, and the bin.
+#![cfg(unix)]
+
+mod process;
+
+use process::{Place, code, ended, errors, lines, signal, wait_for_step};
+use rustix::process::Signal;
+
+const TINY: &str = r#"
+device = "flex"
+[corpus]
+bytes = 20000
+[tokenizer]
+kind = "char"
+[model]
+kind = "char-rnn"
+context_length = 8
+hidden_size = 8
+[train]
+steps = 12
+batch_size = 2
+[eval]
+every = 4
+batches = 1
+[sample]
+every = 0
+[checkpoint]
+every = 6
+keep = 2
+"#;
+
+fn text(output: &std::process::Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn names(place: &Place, arguments: &[&str]) -> Vec<String> {
+    let found = place.succeed(&[&["runs", "--json"], arguments].concat());
+    found
+        .iter()
+        .map(|run| run["name"].as_str().unwrap().to_string())
+        .collect()
+}
+
+/// Three finished runs: `a` and `b` with different learning rates, `c` begun from `a`.
+fn three() -> Place {
+    let place = Place::new(TINY);
+    let train = |arguments: &[&str]| {
+        let all = [&["train", "tiny.toml", "--headless", "--json"], arguments].concat();
+        place.succeed(&all);
+    };
+    train(&["--run", "runs/a", "--set", "optimizer.learning_rate=0.001"]);
+    train(&["--run", "runs/b", "--set", "optimizer.learning_rate=0.01"]);
+    train(&["--run", "runs/c", "--from", "a"]);
+    place
+}
+
+#[test]
+fn runs_are_listed_filtered_sorted_named_and_put_away() {
+    let place = three();
+    // The writer keeps an overview, and the list knows what a filter may ask.
+    assert!(place.path("runs/a/overview.bin").is_file());
+    let all = place.succeed(&["runs", "list", "--json", "--sort", "name"]);
+    assert_eq!(all.len(), 3);
+    assert_eq!(all[0]["status"], "finished");
+    assert_eq!(all[0]["tokenizer"], "char");
+    assert!(all[0]["operations_per_token"].as_u64().unwrap() > 0);
+    assert!(all[2]["parent"]["run"].as_str().unwrap().ends_with("a"));
+    let sorted = |by: &str| names(&place, &["--sort", by]);
+    assert_eq!(sorted("name"), ["a", "b", "c"]);
+    assert_eq!(sorted("-name"), ["c", "b", "a"]);
+    assert_eq!(sorted("-optimizer.learning_rate").first().unwrap(), "b");
+    let fits = |filter: &str| names(&place, &["--sort", "name", "--filter", filter]);
+    assert_eq!(fits("learning_rate=0.01"), ["b"]);
+    assert_eq!(fits("step=12 & val_loss<100 & !b"), ["a", "c"]);
+    assert_eq!(fits("parent~a"), ["c"]);
+    let wrong = place.run(&["runs", "--filter", "val_los<1"]);
+    assert_eq!(code(&wrong), 2);
+    let message = errors(&wrong);
+    assert!(message.contains("did you mean `val_loss`?"), "{message}");
+    assert!(message.contains("  val_los<1\n  ^"), "{message}");
+    assert_eq!(code(&place.run(&["runs", "--sort", "size"])), 2);
+
+    place.succeed_quietly(&["runs", "tag", "b", "good", "fast"]);
+    assert_eq!(text(&place.run(&["runs", "tag", "b", "-fast"])), "good\n");
+    assert_eq!(code(&place.run(&["runs", "tag", "b", "a&b"])), 2);
+    assert_eq!(fits("tags=good"), ["b"]);
+    place.succeed_quietly(&["runs", "note", "b", "warm, and quick"]);
+    assert_eq!(
+        text(&place.run(&["runs", "note", "b"])),
+        "warm, and quick\n"
+    );
+    assert_eq!(fits("note~warm"), ["b"]);
+    place.succeed_quietly(&["runs", "note", "b", "--clear"]);
+    assert_eq!(text(&place.run(&["runs", "note", "b"])), "");
+
+    assert_eq!(code(&place.run(&["runs", "rename", "a", "../a"])), 2);
+    assert_eq!(code(&place.run(&["runs", "rename", "a", "b"])), 1);
+    place.succeed_quietly(&["runs", "rename", "a", "elder"]);
+    assert_eq!(fits("name=elder | name=a"), ["elder"]);
+    // It is still the run that it was: training can go on.
+    let more = [
+        "train",
+        "--resume",
+        "elder",
+        "--headless",
+        "--json",
+        "--set",
+        "train.steps=14",
+    ];
+    place.succeed(&more);
+
+    let asked = place.run(&["runs", "delete", "elder", "c"]);
+    assert_eq!(code(&asked), 2);
+    assert!(errors(&asked).contains("say --yes"), "{}", errors(&asked));
+    place.succeed_quietly(&["runs", "delete", "elder", "c", "--yes"]);
+    assert_eq!(names(&place, &[]), ["b"]);
+    assert_eq!(place.succeed(&["runs", "restore", "--json"]).len(), 2);
+    let missing = place.run(&["runs", "restore", "b"]);
+    assert!(errors(&missing).contains("it has"), "{}", errors(&missing));
+    place.succeed_quietly(&["runs", "restore", "elder"]);
+    assert_eq!(names(&place, &["--sort", "name"]), ["b", "elder"]);
+    assert_eq!(code(&place.run(&["runs", "empty-bin"])), 2);
+    let emptied = place.run(&["runs", "empty-bin", "--yes"]);
+    assert_eq!(text(&emptied), "1 run taken away\n");
+    assert!(!place.path("runs/.bin").exists());
+}
+
+#[test]
+fn a_run_that_trains_is_shown_with_its_process_and_left_alone() {
+    let place = Place::new(&TINY.replace("steps = 12", "steps = 1000000"));
+    let child = place.spawn(&["train", "tiny.toml", "--headless", "--run", "runs/busy"]);
+    wait_for_step(&place.path("runs/busy"), 20);
+    let found = place.succeed(&["runs", "--json", "--filter", "status=running"]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["process"], u64::from(child.id()));
+    for arguments in [
+        &["runs", "delete", "busy", "--yes"] as &[&str],
+        &["runs", "rename", "busy", "idle"],
+    ] {
+        let refused = place.run(arguments);
+        assert_eq!(code(&refused), 1);
+        let message = errors(&refused);
+        assert!(message.contains("in use by another process"), "{message}");
+    }
+    // Tags are no business of the one that trains.
+    place.succeed_quietly(&["runs", "tag", "busy", "live"]);
+    signal(&child, Signal::INT);
+    ended(child);
+    let output = place.run(&["runs", "--json"]);
+    assert_eq!(lines(&output)[0]["tags"][0], "live");
+    assert_eq!(lines(&output)[0]["process"], serde_json::Value::Null);
+}
