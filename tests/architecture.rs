@@ -34,7 +34,11 @@ const MODULES: [&str; 24] = [
 /// Modules that a module may name, besides itself. A module that is absent here may name any.
 fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
-        ("ui", vec!["chart", "protocol", "config", "control", "run"]),
+        // `schedule` is arithmetic on plain data: a pending schedule is drawn without asking the training thread.
+        (
+            "ui",
+            vec!["chart", "protocol", "config", "control", "run", "schedule"],
+        ),
         ("chart", vec!["protocol", "run"]),
         ("headless", vec!["protocol", "config", "control", "run"]),
         ("protocol", vec!["config"]),

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::dir::{Logged, read_header};
 use super::log::LeftBranch;
-use super::{EditRecord, Record, RunError, RunFile, log};
+use super::{EditRecord, Parent, Record, RunError, RunFile, log};
 use crate::protocol::{
     CheckpointInfo, EvalReport, FinishReport, Notice, RunInfo, SampleRecord, Spike, StepReport,
 };
@@ -14,6 +14,8 @@ use crate::protocol::{
 pub struct History {
     /// `None` for a run that never got as far as training.
     pub info: Option<RunInfo>,
+    /// Where its first weights came from, if they were not drawn.
+    pub parent: Option<Parent>,
     pub steps: Vec<StepReport>,
     pub evaluations: Vec<EvalReport>,
     pub samples: Vec<SampleRecord>,
@@ -57,6 +59,7 @@ pub fn read_history_up_to(dir: &Path, logged: &Logged) -> Result<History, RunErr
     let header = read_header(dir)?;
     let mut history = History {
         info: header.info,
+        parent: header.parent,
         ..History::default()
     };
     if let Some(info) = &mut history.info {

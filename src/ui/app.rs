@@ -5,6 +5,7 @@ mod dialogs;
 mod input;
 mod range;
 mod render;
+mod steering;
 #[cfg(test)]
 mod tests;
 mod training;
@@ -41,6 +42,9 @@ use super::settings::Settings;
 use super::theme::{Environment, Theme};
 
 use dialogs::Dialog;
+use steering::Steer;
+pub(crate) use steering::sheets::schedule_key;
+pub use steering::{Found, moments::Purpose};
 
 /// Everything that can happen.
 #[derive(Debug)]
@@ -69,6 +73,12 @@ pub enum Message {
     },
     /// A chart was written: where, in words, or why not.
     ChartExported(Result<String, String>),
+    /// The checkpoints of a run, newest first.
+    CheckpointsLoaded {
+        run: RunId,
+        purpose: Purpose,
+        found: Vec<Found>,
+    },
     /// A timer that was set by [`Effect::After`].
     Timer(Timer),
     /// A signal asked the program to end (SIGTERM, SIGHUP, SIGINT).
@@ -102,6 +112,12 @@ pub enum Effect {
     LoadHistory {
         run: RunId,
         dir: PathBuf,
+    },
+    /// Read off this thread which checkpoints a run has.
+    LoadCheckpoints {
+        run: RunId,
+        dir: PathBuf,
+        purpose: Purpose,
     },
     /// Read the config of a run that is to go on, off this thread.
     OpenRun {
@@ -142,6 +158,7 @@ enum Overlay {
     Palette(Palette),
     RangeTest(Box<RangeTest>),
     Dialog(Dialog),
+    Steer(Steer),
 }
 
 /// The program is on its way out.
@@ -174,6 +191,8 @@ pub struct App {
     suspending: bool,
     /// Resume the run when the process goes on.
     resume_after: bool,
+    /// Halve the learning rate and go on once the run is back at a checkpoint.
+    halve_after_rewind: bool,
     engine_gone: bool,
 }
 
@@ -211,6 +230,7 @@ impl App {
             leaving: None,
             suspending: false,
             resume_after: false,
+            halve_after_rewind: false,
             engine_gone: false,
         };
         let mut effects = vec![Effect::LoadRuns];
@@ -290,6 +310,15 @@ impl App {
                     &mut effects,
                 ),
             },
+            Message::CheckpointsLoaded {
+                run,
+                purpose,
+                found,
+            } => {
+                if self.train.as_ref().is_some_and(|t| t.view.run == run) {
+                    self.checkpoints_found(purpose, found, &mut effects);
+                }
+            }
             Message::Timer(Timer::Preview(request)) => {
                 if let Some(config) = self.home.preview_config(request) {
                     effects.push(Effect::Send(Command::Preview { request, config }));
@@ -322,9 +351,15 @@ impl App {
             Some(Overlay::Palette(_)) => return vec![Context::Palette],
             Some(Overlay::Dialog(dialog)) if dialog.has_text() => return vec![Context::Text],
             Some(Overlay::Dialog(_)) => return vec![Context::Dialog],
+            Some(Overlay::Steer(steer)) => return vec![steer.context()],
             None => {}
         }
-        if self.screen == Screen::Home && self.home.is_typing() {
+        let typing = match self.screen {
+            Screen::Home => self.home.is_typing(),
+            Screen::Train => self.train.as_ref().is_some_and(TrainScreen::is_typing),
+            Screen::Runs => false,
+        };
+        if typing {
             return vec![Context::Text];
         }
         if self.screen == Screen::Runs

@@ -18,7 +18,7 @@ use crate::config::{self, Source};
 use crate::protocol::{Command, CommandSender, Engine, Event};
 use crate::run;
 
-use super::app::{App, Effect, Message, Setup, Timer};
+use super::app::{App, Effect, Found, Message, Setup, Timer};
 use super::screens::runs::work::RunsDesk;
 use super::terminal::TerminalGuard;
 use super::theme::Environment;
@@ -215,6 +215,13 @@ impl Loop {
                         .map(Box::new)
                         .map_err(|e| e.to_string()),
                 })?,
+                Effect::LoadCheckpoints { run, dir, purpose } => {
+                    self.aside(move || Message::CheckpointsLoaded {
+                        run,
+                        purpose,
+                        found: read_checkpoints(&dir),
+                    })?
+                }
                 Effect::OpenRun { dir } => self.aside(move || Message::RunOpened {
                     config: config::load(Source::File(dir.join("config.toml")), &[])
                         .map(Box::new)
@@ -271,6 +278,19 @@ impl Loop {
         }
         Ok(())
     }
+}
+
+fn read_checkpoints(dir: &std::path::Path) -> Vec<Found> {
+    let found = |entry: run::checkpoint::CheckpointEntry| Found {
+        config: config::load(Source::File(entry.path.join("config.toml")), &[])
+            .ok()
+            .map(Box::new),
+        entry,
+    };
+    run::checkpoint::entries(dir)
+        .into_iter()
+        .map(found)
+        .collect()
 }
 
 /// Ends with the process: there is no way to wake a thread that reads a terminal.

@@ -1,13 +1,19 @@
 //! The `:` palette: every command by name, found by a few of its letters.
 
+mod commands;
+
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
+use crate::config::Changes;
+use crate::protocol::Until;
+
 use super::keymap::{Action, Context, KeyMap};
-use super::layout::{centered, fit, pane, scroll_offset, write, write_line, write_right};
+use super::layout::{centered, fit, pane, scroll_offset, wrap, write, write_line, write_right};
+use super::screens::train::RunView;
 use super::theme::{self, Theme};
 use super::widgets::text_input::TextInput;
 
@@ -19,7 +25,7 @@ pub struct Palette {
 }
 
 /// What was chosen.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Chosen {
     Action(Action),
     /// `set KEY VALUE`: a field of the config form.
@@ -28,6 +34,17 @@ pub enum Chosen {
         value: String,
     },
     Theme(&'static str),
+    /// Values of the run in progress.
+    Edit(Changes),
+    Until(Until),
+    /// To the checkpoint of this step.
+    RewindTo(u64),
+    /// The form for a new schedule, with these words and values.
+    Schedule(Vec<(String, String)>),
+    /// There is more to type: this is how it goes on.
+    Complete(String),
+    /// It cannot be done as it stands; the description says why.
+    Problem,
 }
 
 /// One line of the palette.
@@ -42,9 +59,18 @@ pub struct Entry {
     pub here: bool,
 }
 
-/// What matches `query` best, first; commands of this place before those of other screens.
-pub fn entries(query: &str, keymap: &KeyMap, contexts: &[Context]) -> Vec<Entry> {
+/// What matches `query` best, first; commands of this place before those of other screens. `run` is the one on the
+/// dashboard, when that is shown.
+pub fn entries(
+    query: &str,
+    keymap: &KeyMap,
+    contexts: &[Context],
+    run: Option<&RunView>,
+) -> Vec<Entry> {
     let query = query.trim_start();
+    if let Some(found) = run.and_then(|run| commands::entries(query, run)) {
+        return found;
+    }
     if let Some(rest) = query.strip_prefix("set ") {
         let (key, value) = rest
             .trim_start()
@@ -141,6 +167,7 @@ impl Palette {
         theme: &Theme,
         keymap: &KeyMap,
         contexts: &[Context],
+        run: Option<&RunView>,
         screen: Rect,
         buffer: &mut Buffer,
     ) {
@@ -157,7 +184,7 @@ impl Palette {
         let field =
             Rect::new(inner.x + 1, inner.y, inner.width.saturating_sub(1), 1).intersection(inner);
         self.input.render(theme.input, theme.cursor, field, buffer);
-        let entries = entries(self.input.text(), keymap, contexts);
+        let entries = entries(self.input.text(), keymap, contexts, run);
         let list = Rect {
             y: inner.y + 1,
             height: inner.height - 1,
@@ -166,8 +193,20 @@ impl Palette {
         if entries.is_empty() {
             write(buffer, list, 0, "nothing matches; Esc closes", theme.dim);
         }
+        if let [only] = entries.as_slice()
+            && only.chosen == Chosen::Problem
+        {
+            // What is allowed must be read in full.
+            let cross = format!("{} {}", theme.symbols.cross, only.description);
+            for (row, line) in wrap(&cross, list.width.into()).iter().enumerate() {
+                write(buffer, list, row as u16, line, theme.error);
+            }
+            return;
+        }
         let cursor = self.cursor.min(entries.len().saturating_sub(1));
         let offset = scroll_offset(cursor, entries.len(), list.height.into());
+        let widest = entries.iter().map(|entry| entry.name.width()).max();
+        let name_width = widest.unwrap_or(0).clamp(22, 34);
         for (at, entry) in entries
             .iter()
             .enumerate()
@@ -182,14 +221,14 @@ impl Palette {
                 (false, false) => theme.dim,
             };
             let mark = if marked { theme.symbols.cursor } else { " " };
-            let name = fit(&entry.name, 22, theme.symbols.ellipsis);
-            let pad = " ".repeat(23usize.saturating_sub(name.width()));
+            let name = fit(&entry.name, name_width, theme.symbols.ellipsis);
+            let pad = " ".repeat((name_width + 1).saturating_sub(name.width()));
             let right = if entry.here {
                 entry.keys.as_str()
             } else {
                 entry.place
             };
-            let room = usize::from(list.width).saturating_sub(26 + right.width() + 2);
+            let room = usize::from(list.width).saturating_sub(name_width + 4 + right.width() + 2);
             let words = fit(&entry.description, room, theme.symbols.ellipsis);
             let detail = if marked { base } else { theme.dim };
             write_line(
@@ -223,7 +262,7 @@ mod tests {
     use super::*;
 
     fn best(query: &str, contexts: &[Context]) -> Entry {
-        let found = entries(query, &KeyMap::default(), contexts);
+        let found = entries(query, &KeyMap::default(), contexts, None);
         found
             .into_iter()
             .next()
@@ -242,7 +281,7 @@ mod tests {
             Chosen::Action(Action::TogglePause)
         );
         assert_eq!(best("theme oka", &train).chosen, Chosen::Theme("okabe-ito"));
-        assert!(entries("qqqq", &KeyMap::default(), &train).is_empty());
+        assert!(entries("qqqq", &KeyMap::default(), &train, None).is_empty());
     }
 
     #[test]
@@ -275,6 +314,7 @@ mod tests {
                 &Theme::default(),
                 &KeyMap::default(),
                 &[Context::Global],
+                None,
                 area,
                 &mut buffer,
             );

@@ -1,7 +1,11 @@
 //! The questions the application asks, and what the answers do.
 
 use super::*;
+use crate::protocol::{Edit, EditRecord};
+use crate::ui::screens::train::put_back;
+use crate::ui::widgets::chart::short;
 use crate::ui::widgets::modal::{Choice, Modal};
+use crate::ui::widgets::text_input::TextInput;
 
 /// A question, and what it is about.
 #[derive(Debug)]
@@ -15,7 +19,16 @@ enum About {
     Quit,
     Stop,
     Replace(Box<RunConfig>, Origin),
-    RunSteps,
+    /// What was typed: steps, loss.
+    RunUntil([String; 2]),
+    /// To the checkpoint of this name.
+    Rewind(String),
+    Undo {
+        put_back: Option<Edit>,
+        go_back: Option<String>,
+    },
+    /// The loss went wrong; a checkpoint before that.
+    Spike(Option<String>),
 }
 
 fn choice(letter: char, label: &str, detail: impl Into<String>) -> Choice {
@@ -96,11 +109,145 @@ impl Dialog {
         }
     }
 
-    pub fn run_steps() -> Self {
-        let message = "How many steps to train before pausing?".to_string();
+    /// `loss` is that of the newest step.
+    pub fn run_until(loss: Option<f64>) -> Self {
+        let now = loss.map_or(String::new(), |loss| format!("; now it is {}", short(loss)));
+        let choices = vec![
+            choice(
+                's',
+                "a number of steps",
+                "How many steps to train before pausing.",
+            ),
+            choice(
+                'l',
+                "until the loss is below a value",
+                format!("The training loss of a step, in nats per token{now}."),
+            ),
+            choice(
+                'e',
+                "until the next evaluation is done",
+                "Pauses when the validation loss is known.",
+            ),
+        ];
+        let mut modal = Modal::question("Train on, then pause", String::new(), choices);
+        modal.message = "Up and down choose; type the number, Enter goes.".to_string();
+        modal.input = Some(TextInput::new("100"));
+        let target = loss.map_or(String::new(), |loss| format!("{:.2}", loss * 0.9));
         Self {
-            modal: Modal::field("Run a number of steps", message, "100"),
-            about: About::RunSteps,
+            modal,
+            about: About::RunUntil(["100".to_string(), target]),
+        }
+    }
+
+    pub fn rewind(checkpoint: String, to: u64, from: u64, pending: usize) -> Self {
+        let left = from.saturating_sub(to);
+        let steps = if left == 1 { "step is" } else { "steps are" };
+        let pending = match pending {
+            0 => "",
+            _ => " What is pending on the knobs stays pending.",
+        };
+        let choices = vec![
+            choice(
+                'g',
+                "go back",
+                format!("Pauses at step {to}, with the values that were in force there.{pending}"),
+            ),
+            choice('t', "stay here", "Closes this dialog; nothing happens."),
+        ];
+        let message = format!(
+            "Go back from step {from} to {to}? {left} {steps} left behind: they stay in the run's logs, and faint on the \
+             charts."
+        );
+        Self {
+            modal: Modal::question("Go back", message, choices),
+            about: About::Rewind(checkpoint),
+        }
+    }
+
+    /// `go_back` is the checkpoint made before the edit.
+    pub fn undo(record: &EditRecord, go_back: Option<(String, u64)>, from: u64) -> Self {
+        let mut choices = Vec::new();
+        if let Some(undo) = &record.undo {
+            let words = put_back(undo);
+            choices.push(choice(
+                'p',
+                "put the value back",
+                format!("From the next step on: {words}. What was trained meanwhile stays."),
+            ));
+        }
+        if let Some((_, step)) = &go_back {
+            let left = from.saturating_sub(*step);
+            choices.push(choice(
+                'g',
+                "go back to before it",
+                format!("To the checkpoint of step {step}; {left} steps are left behind, faint on the charts."),
+            ));
+        }
+        choices.push(choice(
+            't',
+            "leave it",
+            "Closes this dialog; nothing happens.",
+        ));
+        let gone = match go_back {
+            None => " The checkpoint before it has been cleared away.",
+            Some(_) => "",
+        };
+        let message = format!(
+            "The last edit: {}, from step {} on.{gone}",
+            record.edit, record.step
+        );
+        Self {
+            modal: Modal::question("Undo", message, choices),
+            about: About::Undo {
+                put_back: record.undo.clone(),
+                go_back: go_back.map(|(name, _)| name),
+            },
+        }
+    }
+
+    /// Training stands still because the loss went wrong; `checkpoint` lies before that.
+    pub fn spike(words: String, checkpoint: Option<(String, u64)>, from: u64) -> Self {
+        let mut choices = Vec::new();
+        if let Some((_, step)) = &checkpoint {
+            let left = from.saturating_sub(*step);
+            choices.push(choice(
+                'b',
+                "go back, halve the learning rate, go on",
+                format!("To the checkpoint of step {step}; {left} steps are left behind, faint on the charts."),
+            ));
+        }
+        choices.push(choice(
+            'g',
+            "go on",
+            "Trains on from here as if nothing had happened.",
+        ));
+        choices.push(choice(
+            's',
+            "stop the run",
+            "Saves a checkpoint, then ends it. It can go on later from the list of runs.",
+        ));
+        choices.push(choice(
+            'l',
+            "look first",
+            "Closes this dialog; the run stays paused, and every key works.",
+        ));
+        let again = "`train.on_spike` in the knobs says what to do without asking.";
+        Self {
+            modal: Modal::question("The loss went wrong", format!("{words} {again}"), choices),
+            about: About::Spike(checkpoint.map(|(name, _)| name)),
+        }
+    }
+
+    /// Marks another choice; with it comes the field that belongs to it.
+    fn choose(&mut self, by: isize) {
+        let before = self.modal.selected;
+        self.modal.next(by);
+        if let About::RunUntil(texts) = &mut self.about {
+            self.modal.problem = None;
+            if let (Some(input), Some(text)) = (self.modal.input.take(), texts.get_mut(before)) {
+                *text = input.text().to_string();
+            }
+            self.modal.input = texts.get(self.modal.selected).map(TextInput::new);
         }
     }
 
@@ -135,8 +282,8 @@ impl App {
         match action {
             Some(Action::Close) => self.overlay = None,
             Some(Action::Accept) => self.answer(effects),
-            Some(Action::Left) => dialog.modal.next(-1),
-            Some(Action::Right) => dialog.modal.next(1),
+            Some(Action::Left | Action::Up) => dialog.choose(-1),
+            Some(Action::Right | Action::Down) => dialog.choose(1),
             _ if control && quit_key == Lookup::Action(Action::Quit) => {
                 // Ctrl-C in the quit dialog takes its first answer; in any other it asks that question.
                 match dialog.about {
@@ -195,31 +342,61 @@ impl App {
                 effects.push(Effect::Send(Command::Stop));
                 self.start(*config, origin, effects);
             }
-            (About::RunSteps, _) => {
-                let text = dialog
-                    .modal
-                    .input
-                    .as_ref()
-                    .map_or("", |input| input.text())
-                    .trim()
-                    .to_string();
+            (About::RunUntil(texts), selected) => {
+                let input = dialog.modal.input.as_ref();
+                let text = input.map_or("", |input| input.text()).trim();
                 let step = self.train.as_ref().map_or(0, |train| train.view.step);
-                match text.replace(['_', ' '], "").parse::<u64>() {
-                    Ok(n) if n > 0 => {
-                        let step = step.saturating_add(n);
-                        effects.push(Effect::Send(Command::RunUntil {
-                            until: Until::Step(step),
-                        }));
-                    }
-                    _ => {
-                        dialog.modal.problem =
-                            Some(format!("`{text}` is not a whole number above 0"));
-                        dialog.about = About::RunSteps;
+                match until(selected, text, step) {
+                    Ok(until) => effects.push(Effect::Send(Command::RunUntil { until })),
+                    Err(problem) => {
+                        dialog.modal.problem = Some(problem);
+                        dialog.about = About::RunUntil(texts);
                         self.overlay = Some(Overlay::Dialog(dialog));
                     }
                 }
             }
-            (About::Quit | About::Stop | About::Replace(..), _) => {}
+            (About::Rewind(checkpoint), 0) => {
+                effects.push(Effect::Send(Command::Rewind { checkpoint }));
+            }
+            (About::Undo { put_back, go_back }, selected) => {
+                let putting = usize::from(put_back.is_some());
+                match (put_back, go_back) {
+                    (Some(edit), _) if selected == 0 => {
+                        effects.push(Effect::Send(Command::Set { edit }));
+                    }
+                    (_, Some(checkpoint)) if selected == putting => {
+                        effects.push(Effect::Send(Command::Rewind { checkpoint }));
+                    }
+                    _ => {}
+                }
+            }
+            (About::Spike(checkpoint), selected) => {
+                let back = usize::from(checkpoint.is_some());
+                match checkpoint {
+                    Some(checkpoint) if selected == 0 => {
+                        self.go_back_and_halve(checkpoint, effects)
+                    }
+                    _ if selected == back => effects.push(Effect::Send(Command::Resume)),
+                    _ if selected == back + 1 => effects.push(Effect::Send(Command::Stop)),
+                    _ => {}
+                }
+            }
+            (About::Quit | About::Stop | About::Replace(..) | About::Rewind(_), _) => {}
         }
+    }
+}
+
+/// What the answer to "train on, then pause" means; `text` is what was typed.
+fn until(selected: usize, text: &str, step: u64) -> Result<Until, String> {
+    match selected {
+        0 => match text.replace(['_', ' '], "").parse::<u64>() {
+            Ok(n) if n > 0 => Ok(Until::Step(step.saturating_add(n))),
+            _ => Err(format!("`{text}` is not a whole number above 0")),
+        },
+        1 => match text.parse::<f64>() {
+            Ok(loss) if loss.is_finite() && loss > 0.0 => Ok(Until::Loss(loss)),
+            _ => Err(format!("`{text}` is not a loss: a number above 0")),
+        },
+        _ => Ok(Until::Evaluation),
     }
 }

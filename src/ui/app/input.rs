@@ -1,6 +1,8 @@
 //! Keys, pastes and the mouse: to whatever lies on top, and what they come to.
 
 use super::*;
+use crate::protocol::Edit;
+use crate::ui::widgets::text_input::TextInput;
 
 impl App {
     pub(super) fn input(&mut self, input: Input, effects: &mut Vec<Effect>) {
@@ -62,6 +64,7 @@ impl App {
     ) -> Handled {
         match &mut self.overlay {
             Some(Overlay::Dialog(_)) => self.dialog_key(key, action, effects),
+            Some(Overlay::Steer(_)) => self.steer_key(key, action, effects),
             Some(Overlay::Palette(_)) => self.palette_key(key, action, effects),
             _ if self.screen == Screen::Runs => {
                 let mut requests = Vec::new();
@@ -69,6 +72,10 @@ impl App {
                 self.carry_out_runs(requests, effects);
                 handled
             }
+            _ if self.screen == Screen::Train => match &mut self.train {
+                Some(train) => train.type_key(key, action),
+                None => Handled::No,
+            },
             _ => {
                 let mut requests = Vec::new();
                 let handled = self.home.type_key(key, action, &mut requests);
@@ -88,7 +95,9 @@ impl App {
         let Some(Overlay::Palette(palette)) = &mut self.overlay else {
             return Handled::No;
         };
-        let found = palette::entries(palette.input.text(), &self.keymap, &contexts);
+        let run = self.train.as_ref().filter(|_| self.screen == Screen::Train);
+        let run = run.map(|train| &train.view);
+        let found = palette::entries(palette.input.text(), &self.keymap, &contexts, run);
         let last = found.len().saturating_sub(1);
         palette.cursor = palette.cursor.min(last);
         match action {
@@ -98,10 +107,21 @@ impl App {
             Some(Action::PageUp) => palette.cursor = palette.cursor.saturating_sub(10),
             Some(Action::PageDown) => palette.cursor = (palette.cursor + 10).min(last),
             Some(Action::Accept) => {
-                let chosen = found.into_iter().nth(palette.cursor);
-                if let Some(entry) = chosen {
-                    self.overlay = None;
-                    self.choose(entry, effects);
+                match found.into_iter().nth(palette.cursor) {
+                    // There is more to type, or something to put right.
+                    Some(palette::Entry {
+                        chosen: Chosen::Complete(text),
+                        ..
+                    }) => palette.input = TextInput::new(text),
+                    Some(palette::Entry {
+                        chosen: Chosen::Problem,
+                        ..
+                    })
+                    | None => {}
+                    Some(entry) => {
+                        self.overlay = None;
+                        self.choose(entry, effects);
+                    }
                 }
             }
             _ => {
@@ -124,6 +144,21 @@ impl App {
                 self.notify(NoticeLevel::Info, text, effects);
             }
             Chosen::Action(action) => self.act(action, effects),
+            Chosen::Edit(changes) => {
+                if self.still_trains(effects) {
+                    self.send_edit(Edit::Set(changes), effects);
+                }
+            }
+            Chosen::Until(until) => {
+                if self.still_trains(effects) {
+                    effects.push(Effect::Send(Command::RunUntil { until }));
+                }
+            }
+            Chosen::RewindTo(step) => {
+                self.look_for_checkpoints(Purpose::RewindTo(step), effects);
+            }
+            Chosen::Schedule(given) => self.open_schedule(&given, effects),
+            Chosen::Complete(_) | Chosen::Problem => {}
             Chosen::Set { key, value } => {
                 let mut requests = Vec::new();
                 self.home.set_field(&key, &value, &mut requests);
@@ -138,6 +173,12 @@ impl App {
             Some(Overlay::Dialog(dialog)) => dialog.paste(text),
             Some(Overlay::Help(_) | Overlay::RangeTest(_)) => {}
             None if self.screen == Screen::Runs => self.runs.paste(text),
+            Some(Overlay::Steer(_)) => self.steer_paste(text),
+            None if self.screen == Screen::Train => {
+                if let Some(train) = &mut self.train {
+                    train.paste(text);
+                }
+            }
             None => {
                 let mut requests = Vec::new();
                 self.home.paste(text, &mut requests);
@@ -183,6 +224,12 @@ impl App {
             Some(Overlay::Dialog(_)) => {
                 if let ScreenMouse::Click(at) = event {
                     self.dialog_click(at, effects);
+                }
+                return;
+            }
+            Some(Overlay::Steer(_)) => {
+                if let ScreenMouse::Click(at) = event {
+                    self.steer_click(at, effects);
                 }
                 return;
             }

@@ -49,10 +49,13 @@ impl App {
                 );
             }
             Some(Overlay::Palette(palette)) => {
+                let run = self.train.as_ref().filter(|_| self.screen == Screen::Train);
+                let run = run.map(|train| &train.view);
                 palette.render(
                     &self.theme,
                     &self.keymap,
                     &self.screen_contexts(),
+                    run,
                     area,
                     buffer,
                 );
@@ -61,6 +64,7 @@ impl App {
                 test.render(&self.theme, &self.keymap, area, buffer);
             }
             Some(Overlay::Dialog(dialog)) => dialog.modal.render(&self.theme, area, buffer),
+            Some(Overlay::Steer(steer)) => steer.render(&self.theme, area, buffer),
             None => {}
         }
         if self.leaving.is_some() {

@@ -2,6 +2,7 @@
 
 mod range;
 mod runs;
+mod steering;
 
 use std::path::PathBuf;
 
@@ -459,6 +460,14 @@ fn the_learning_rate_is_dialled_then_applied() {
     );
     journey.keys("[ backspace enter");
     assert_eq!(journey.sent(), []);
+    // From anywhere on the dashboard, the knobs included.
+    journey.keys("6 { a");
+    assert_eq!(
+        journey.sent(),
+        [Command::Set {
+            edit: Edit::LearningRateMultiplier(0.5)
+        }]
+    );
 }
 
 #[test]
@@ -509,8 +518,8 @@ fn checkpoints_are_marks_on_the_curves_and_say_what_they_take() {
             val_loss: None,
         }));
     }
-    // On the loss, the learning rate and the gradient norm.
-    assert_eq!(journey.screen().matches('◆').count(), before + 6);
+    // On the loss, the learning rate, the gradient norm and the speed.
+    assert_eq!(journey.screen().matches('◆').count(), before + 8);
     journey.sees("checkpoint of step 80 (10 MB)");
     journey.sees("checkpoints 21 MB on disk");
 }

@@ -2,11 +2,10 @@
 
 use super::*;
 use crate::config::SampleConfig;
-use crate::protocol::{Edit, FinishReason};
+use crate::protocol::FinishReason;
 use crate::ui::picture::chart_look;
 
-/// Bounds of the learning-rate multiplier.
-const MULTIPLIER: (f64, f64) = (1e-3, 1e3);
+use steering::Happened;
 
 impl App {
     /// A run that still holds the training thread.
@@ -50,6 +49,9 @@ impl App {
             done: 0,
             total: None,
         }));
+        if let Origin::Fork { parent, .. } = &origin {
+            train.view.parent = Some(parent.clone());
+        }
         self.train = Some(train);
         self.screen = Screen::Train;
         if let Origin::Resume { dir } = &origin {
@@ -113,6 +115,7 @@ impl App {
         let Some(train) = self.train.as_mut().filter(|t| t.view.run == event.run) else {
             return; // Of a run that is no longer shown.
         };
+        let happened = Happened::of(&event.kind);
         match &event.kind {
             EventKind::Notice(notice) => {
                 let notice = notice.clone();
@@ -150,7 +153,20 @@ impl App {
             EventKind::Finished(_) => Some(Phase::Finished),
             _ => None,
         };
+        // A fork shows what its parent went through up to there.
+        if let (EventKind::Started(_), Some(parent)) = (&event.kind, train.view.parent.take()) {
+            effects.push(Effect::LoadHistory {
+                run: event.run,
+                dir: parent,
+            });
+        }
         train.on_event(event.kind);
+        if let Some(happened) = happened {
+            self.after_event(happened, effects);
+        }
+        let Some(train) = self.train.as_mut() else {
+            return;
+        };
         if let Some(phase) = over {
             train.on_event(EventKind::Phase(phase));
             effects.push(Effect::LoadRuns);
@@ -205,15 +221,6 @@ impl App {
                     settings: sample.clone(),
                 })
             }
-            Action::ApplyEdit => {
-                train
-                    .view
-                    .pending_multiplier
-                    .take()
-                    .map(|multiplier| Command::Set {
-                        edit: Edit::LearningRateMultiplier(multiplier),
-                    })
-            }
             _ => None,
         };
         if let Some(command) = command {
@@ -228,32 +235,29 @@ impl App {
             }
             return;
         }
-        let dial = |by: f64, train: &mut TrainScreen| {
-            let now = train
-                .view
-                .pending_multiplier
-                .unwrap_or(train.view.multiplier);
-            let next = (now * by).clamp(MULTIPLIER.0, MULTIPLIER.1);
-            let unchanged = (next - train.view.multiplier).abs() < 1e-9;
-            train.view.pending_multiplier = (!unchanged).then_some(next);
-        };
+        let view = &mut train.view;
         match action {
-            Action::LearningRateUp => dial(1.25, train),
-            Action::LearningRateDown => dial(0.8, train),
-            Action::LearningRateDouble => dial(2.0, train),
-            Action::LearningRateHalve => dial(0.5, train),
-            Action::LearningRateReset => {
-                train.view.pending_multiplier = (train.view.multiplier != 1.0).then_some(1.0);
-            }
-            Action::DiscardEdit => train.view.pending_multiplier = None,
-            Action::Close if train.view.pending_multiplier.is_some() => {
-                train.view.pending_multiplier = None;
+            Action::LearningRateUp => view.knobs.dial(1.25, view.multiplier),
+            Action::LearningRateDown => view.knobs.dial(0.8, view.multiplier),
+            Action::LearningRateDouble => view.knobs.dial(2.0, view.multiplier),
+            Action::LearningRateHalve => view.knobs.dial(0.5, view.multiplier),
+            Action::LearningRateReset => view.knobs.set_multiplier(1.0, view.multiplier),
+            Action::ApplyEdit => self.apply_edits(effects),
+            Action::DiscardEdit => view.knobs.discard(&view.config, view.step),
+            Action::Close if view.knobs.is_pending() => {
+                view.knobs.discard(&view.config, view.step);
             }
             Action::RunSteps => {
-                if self.active().is_some() {
-                    self.overlay = Some(Overlay::Dialog(Dialog::run_steps()));
+                if let Some(train) = self.active() {
+                    let loss = train.view.series.last().map(|report| report.loss);
+                    let loss = loss.filter(|loss| loss.is_finite());
+                    self.overlay = Some(Overlay::Dialog(Dialog::run_until(loss)));
                 }
             }
+            Action::Undo => self.look_for_checkpoints(Purpose::Undo, effects),
+            Action::Rewind => self.look_for_checkpoints(Purpose::Rewind, effects),
+            Action::Fork => self.look_for_checkpoints(Purpose::Fork, effects),
+            Action::NewSchedule => self.open_schedule(&[], effects),
             Action::StopRun => {
                 if let Some(train) = self.active() {
                     let name = run_name(train);

@@ -80,6 +80,10 @@ actions! {
     LearningRateReset "learning-rate-reset",
     ApplyEdit "apply-edit",
     DiscardEdit "discard-edit",
+    Undo "undo",
+    Rewind "rewind",
+    Fork "fork",
+    NewSchedule "new-schedule",
     // Charts.
     ZoomIn "zoom-in",
     ZoomOut "zoom-out",

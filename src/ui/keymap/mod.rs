@@ -20,6 +20,7 @@ pub enum Context {
     Chart,
     Samples,
     List,
+    Knobs,
     Train,
     Runs,
     Sweep,
@@ -35,7 +36,7 @@ pub enum Context {
 }
 
 impl Context {
-    pub const ALL: [Context; 19] = [
+    pub const ALL: [Context; 20] = [
         Context::Ladder,
         Context::Form,
         Context::Preview,
@@ -43,6 +44,7 @@ impl Context {
         Context::Chart,
         Context::Samples,
         Context::List,
+        Context::Knobs,
         Context::Train,
         Context::Runs,
         Context::Sweep,
@@ -67,6 +69,7 @@ impl Context {
             Context::Chart => "chart",
             Context::Samples => "samples",
             Context::List => "list",
+            Context::Knobs => "knobs",
             Context::Train => "train",
             Context::Runs => "runs",
             Context::Sweep => "sweep",
@@ -92,6 +95,7 @@ impl Context {
             Context::Chart => "Charts",
             Context::Samples => "Samples",
             Context::List => "Lists of the dashboard",
+            Context::Knobs => "Knobs",
             Context::Train => "Training",
             Context::Runs => "Runs",
             Context::Sweep => "Sweep",
@@ -337,7 +341,12 @@ mod tests {
     /// The contexts that are looked through together, innermost first.
     fn stacks() -> Vec<Vec<Context>> {
         let home = [Context::Ladder, Context::Form, Context::Preview];
-        let train = [Context::Chart, Context::Samples, Context::List];
+        let train = [
+            Context::Chart,
+            Context::Samples,
+            Context::List,
+            Context::Knobs,
+        ];
         let mut stacks: Vec<Vec<Context>> = Vec::new();
         stacks.extend(home.map(|c| vec![c, Context::Home, Context::Global]));
         stacks.extend(train.map(|c| vec![c, Context::Train, Context::Global]));

@@ -76,7 +76,12 @@ impl Pane for Events {
             };
             let line = Line::from(vec![
                 Span::styled(format!("{} ", RunView::stamp(line)), theme.dim),
-                Span::styled(line.text.replace('\n', " "), style),
+                Span::styled(
+                    line.text
+                        .replace('\n', " ")
+                        .replace('×', theme.symbols.times),
+                    style,
+                ),
             ]);
             let y = inner.y + row as u16;
             line.render(

@@ -14,7 +14,7 @@ use ratatui::text::Span;
 
 use super::frame::frame;
 use super::loss::markers;
-use super::plot::{Curve, PlotState, empty, look, symbols};
+use super::plot::{Curve, PlotState, empty, left, left_layers, look, symbols, with_lines};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::chart::{Quantity, View};
 use crate::ui::keymap::{Action, Context};
@@ -46,7 +46,7 @@ pub fn new() -> Box<dyn Pane> {
 
 impl GradNorm {
     fn extent(&self, run: &RunView) -> (f64, f64) {
-        run.series.extent(self.plot.axis).unwrap_or((0.0, 1.0))
+        run.extent(self.plot.axis).unwrap_or((0.0, 1.0))
     }
 
     fn chart(&self, run: &RunView, theme: &Theme, plot: Rect) -> Chart {
@@ -57,9 +57,9 @@ impl GradNorm {
         let x = Axis::new(self.plot.viewport.range(self.extent(run)), Scale::Linear);
         let columns = Chart::columns(plot, symbols(theme));
         let curve = Curve::new(run, Metric::GradNorm, axis, x.range(), columns, |norm| norm);
-        let (mut low, mut high) = curve
-            .range(self.plot.scale == Scale::Linear)
-            .unwrap_or((0.1, 1.0));
+        let branches = left(run, Metric::GradNorm, axis, x.range(), columns, |norm| norm);
+        let fitted = curve.range(self.plot.scale == Scale::Linear);
+        let (mut low, mut high) = with_lines(fitted, &branches).unwrap_or((0.1, 1.0));
         let clip = run.config.optimizer.grad_clip;
         if clip > low / 3.0 && clip < high * 3.0 {
             (low, high) = (low.min(clip), high.max(clip));
@@ -70,7 +70,10 @@ impl GradNorm {
             look(theme),
         );
         chart.x_unit = self.plot.x_unit();
-        chart.layers = curve.layers(run, theme.chart.grad_norm, theme);
+        chart.layers = left_layers(branches, theme).collect();
+        chart
+            .layers
+            .extend(curve.layers(run, theme.chart.grad_norm, theme));
         if clip > 0.0 {
             chart.references.push(Reference {
                 value: clip,

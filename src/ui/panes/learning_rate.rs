@@ -14,9 +14,12 @@ use ratatui::text::Span;
 
 use super::frame::frame;
 use super::loss::markers;
-use super::plot::{Curve, PlotState, empty, look, symbols};
+use super::plot::{Curve, PlotState, empty, left, left_layers, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::chart::{Curve as ChartCurve, CurveKind, Point, Quantity, View};
+use crate::config::{RunConfig, ScheduleKind};
+use crate::protocol::SchedulePoint;
+use crate::schedule::{self, PlateauState};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::series::{Metric, XAxis};
@@ -27,11 +30,15 @@ pub const SPEC: PaneSpec = PaneSpec {
     id: "learning-rate",
     title: "Learning rate",
     help: "How far each step moves the weights. Solid: what was used. Dashed: what the schedule has ahead. Dotted: \
-           what the multiplier that you dialled, and have not applied yet, would make of it. A short climb at the \
+           what the pending edits (multiplier, schedule, peak, total steps) would make of it, until they are applied or \
+           discarded. Faint: what was used on branches that were left by going back. A short climb at the \
            start (warmup) keeps the first, wild gradients from doing harm; the fall at the end lets the model settle.",
     context: Context::Chart,
     importance: 80,
 };
+
+/// Places at which a pending schedule is asked for.
+const POINTS: usize = 400;
 
 #[derive(Debug, Default)]
 pub struct LearningRate {
@@ -46,17 +53,25 @@ impl LearningRate {
     /// From the first step to the last that is planned.
     fn extent(&self, run: &RunView) -> (f64, f64) {
         let axis = self.plot.axis;
-        let end = run.place(axis, run.total_steps().max(run.step) as f64);
-        let start = run.series.extent(axis).map_or(0.0, |extent| extent.0);
+        let pending = run.knobs.pending_config().map_or(0, |c| c.train.steps);
+        let last = run.total_steps().max(run.step).max(pending);
+        let (start, known) = run.extent(axis).unwrap_or((0.0, 0.0));
+        let end = run.place(axis, last as f64).max(known);
         (start.min(end), end.max(start))
     }
 
-    /// The schedule from the newest step on, `factor` times, by columns.
-    fn ahead(&self, run: &RunView, x: Axis, columns: usize, factor: f64) -> Vec<Sample> {
+    /// A schedule from the newest step on, by columns.
+    fn ahead(
+        &self,
+        run: &RunView,
+        x: Axis,
+        columns: usize,
+        schedule: &[SchedulePoint],
+    ) -> Vec<Sample> {
         let mut out = vec![Sample::Nothing; columns];
-        let future = run.schedule.iter().filter(|point| point.step > run.step);
+        let future = schedule.iter().filter(|point| point.step > run.step);
         let now = run.series.last().map(|last| {
-            let rate = interpolate(run, last.step as f64).unwrap_or(last.learning_rate);
+            let rate = interpolate(schedule, last.step as f64).unwrap_or(last.learning_rate);
             (last.step, rate)
         });
         let points = now
@@ -66,7 +81,7 @@ impl LearningRate {
             let place = x.place(run.place(self.plot.axis, step as f64));
             if let Some(place) = place.filter(|place| (0.0..=1.0).contains(place)) {
                 let column = (place * columns as f64) as usize;
-                out[column.min(columns - 1)] = Sample::Value(rate * factor);
+                out[column.min(columns - 1)] = Sample::Value(rate);
             }
         }
         out
@@ -90,11 +105,16 @@ impl LearningRate {
             columns,
             |rate| rate,
         );
-        let ahead = self.ahead(run, x, columns, 1.0);
-        let pending = run
-            .pending_multiplier
-            .filter(|pending| *pending != run.multiplier && run.multiplier != 0.0)
-            .map(|pending| self.ahead(run, x, columns, pending / run.multiplier));
+        let ahead = self.ahead(run, x, columns, &run.schedule);
+        let pending = pending_schedule(run).map(|schedule| self.ahead(run, x, columns, &schedule));
+        let branches = left(
+            run,
+            Metric::LearningRate,
+            axis,
+            x.range(),
+            columns,
+            |rate| rate,
+        );
         let drawn = |line: &[Sample]| {
             let values = line.iter().filter_map(|sample| match sample {
                 Sample::Value(value) => Some(*value),
@@ -106,6 +126,7 @@ impl LearningRate {
             .values()
             .chain(drawn(&ahead))
             .chain(pending.iter().flat_map(|line| drawn(line)))
+            .chain(branches.iter().flat_map(|line| drawn(line)))
             .chain((self.plot.scale == Default::default()).then_some(0.0));
         let y = Axis::new(fit(all).unwrap_or((0.0, 1.0)), self.plot.scale).padded(0.04);
         let mut chart = Chart::new(x, y, look(theme));
@@ -115,6 +136,7 @@ impl LearningRate {
             style,
             pattern,
         };
+        chart.layers.extend(left_layers(branches, theme));
         chart
             .layers
             .push(line(ahead, theme.chart.ahead, Pattern::Dashed));
@@ -144,16 +166,16 @@ impl LearningRate {
     }
 }
 
-/// The schedule from the newest step on, `factor` times, for a chart that leaves the screen.
-fn curve_ahead(run: &RunView, kind: CurveKind, factor: f64) -> ChartCurve {
-    let future = run.schedule.iter().filter(|point| point.step > run.step);
+/// A schedule from the newest step on, for a chart that leaves the screen.
+fn curve_ahead(run: &RunView, kind: CurveKind, schedule: &[SchedulePoint]) -> ChartCurve {
+    let future = schedule.iter().filter(|point| point.step > run.step);
     let points = future.map(|point| {
         let step = point.step as f64;
         Point {
             step: point.step,
             tokens: run.place(XAxis::Tokens, step) as u64,
             seconds: run.place(XAxis::Seconds, step),
-            value: point.learning_rate * factor,
+            value: point.learning_rate,
             smoothed: f64::NAN,
         }
     });
@@ -163,13 +185,40 @@ fn curve_ahead(run: &RunView, kind: CurveKind, factor: f64) -> ChartCurve {
     }
 }
 
-/// The schedule at `step`, between the points it was sampled at.
-fn interpolate(run: &RunView, step: f64) -> Option<f64> {
-    let after = run
-        .schedule
-        .partition_point(|point| (point.step as f64) < step);
-    let right = run.schedule.get(after)?;
-    let Some(left) = after.checked_sub(1).map(|at| run.schedule[at]) else {
+/// The schedule as the pending edits would have it; `None` where they do not touch it.
+fn pending_schedule(run: &RunView) -> Option<Vec<SchedulePoint>> {
+    let multiplier = run.knobs.pending_multiplier();
+    let shape = |config: &RunConfig| {
+        let rate = config.optimizer.learning_rate;
+        (config.schedule.clone(), rate, config.train.steps)
+    };
+    let config = run.knobs.pending_config().unwrap_or(&run.config);
+    if multiplier.is_none() && shape(config) == shape(&run.config) {
+        return None;
+    }
+    let multiplier = multiplier.unwrap_or(run.multiplier);
+    // What `plateau` has cut until now can be read off the rate in use.
+    let peak = run.config.optimizer.learning_rate * run.multiplier;
+    let mut plateau = PlateauState::default();
+    if run.config.schedule.kind == ScheduleKind::Plateau
+        && let Some(last) = run.series.last()
+        && peak > 0.0
+    {
+        plateau.share = (last.learning_rate / peak).clamp(0.0, 1.0);
+    }
+    let peak = config.optimizer.learning_rate;
+    let mut points = schedule::points(&config.schedule, peak, config.train.steps, POINTS, &plateau);
+    for point in &mut points {
+        point.learning_rate *= multiplier;
+    }
+    Some(points)
+}
+
+/// A schedule at `step`, between the points it was sampled at.
+fn interpolate(schedule: &[SchedulePoint], step: f64) -> Option<f64> {
+    let after = schedule.partition_point(|point| (point.step as f64) < step);
+    let right = schedule.get(after)?;
+    let Some(left) = after.checked_sub(1).map(|at| schedule[at]) else {
         return Some(right.learning_rate);
     };
     let share = (step - left.step as f64) / (right.step - left.step).max(1) as f64;
@@ -192,13 +241,11 @@ impl Pane for LearningRate {
     fn chart(&self, run: &RunView) -> Option<View> {
         let quantity = Quantity::LearningRate;
         let mut view = self.plot.view(quantity, run, self.extent(run));
-        view.ahead.push(curve_ahead(run, CurveKind::Ahead, 1.0));
-        if let Some(pending) = run.pending_multiplier
-            && run.multiplier != 0.0
-        {
-            let factor = pending / run.multiplier;
+        view.ahead
+            .push(curve_ahead(run, CurveKind::Ahead, &run.schedule));
+        if let Some(pending) = pending_schedule(run) {
             view.ahead
-                .push(curve_ahead(run, CurveKind::Pending, factor));
+                .push(curve_ahead(run, CurveKind::Pending, &pending));
         }
         Some(view)
     }
@@ -218,7 +265,7 @@ impl Pane for LearningRate {
             ),
             Span::styled(format!("ahead {dotted} "), theme.chart.ahead),
         ];
-        if run.pending_multiplier.is_some() {
+        if run.knobs.pending_multiplier().is_some() || run.knobs.pending_config().is_some() {
             legend.push(Span::styled(format!("pending {dot} "), theme.chart.pending));
         }
         let now = run.series.last().map(|last| {

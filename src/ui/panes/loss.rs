@@ -14,12 +14,12 @@ use ratatui::layout::Rect;
 use ratatui::text::Span;
 
 use super::frame::frame;
-use super::plot::{Curve, PlotState, empty, look, symbols};
+use super::plot::{Curve, PlotState, empty, left, left_layers, look, symbols, with_lines};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::chart::{Quantity, View};
 use crate::protocol::{Edit, EvalReport};
 use crate::ui::keymap::{Action, Context};
-use crate::ui::screens::train::RunView;
+use crate::ui::screens::train::{Branch, EditState, RunView, edit_states};
 use crate::ui::series::{Metric, XAxis};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{
@@ -34,7 +34,7 @@ pub const SPEC: PaneSpec = PaneSpec {
            the validation loss, on text the model never trains on. Where the dots stop falling while the line goes \
            on, the model has begun to learn by heart. `uniform` is what guessing evenly costs, `unigram` what \
            knowing only word frequencies costs, `source` the entropy of the text itself: nothing gets below it. \
-           Vertical lines are edits and resumes, diamonds on the axis are checkpoints. A cross at the bottom is a step whose \
+           Vertical lines are edits, spikes, resumes and returns to a checkpoint; what was trained before such a return stays, faint. Diamonds on the axis are checkpoints. A cross at the bottom is a step whose \
            loss was not a number. An arrow at the edge points to values out of range.",
     context: Context::Chart,
     importance: 100,
@@ -102,7 +102,7 @@ pub fn new() -> Box<dyn Pane> {
 
 impl Loss {
     fn extent(&self, run: &RunView) -> (f64, f64) {
-        run.series.extent(self.plot.axis).unwrap_or((0.0, 1.0))
+        run.extent(self.plot.axis).unwrap_or((0.0, 1.0))
     }
 
     fn chart(&self, run: &RunView, theme: &Theme, plot: Rect) -> Chart {
@@ -116,7 +116,9 @@ impl Loss {
         let show = |nats| self.unit.show(nats, run);
         let curve = Curve::new(run, Metric::Loss, axis, x.range(), columns, show);
         let points = self.points(run, x);
-        let mut fitted = curve.range(self.unit == LossUnit::Perplexity);
+        let branches = left(run, Metric::Loss, axis, x.range(), columns, show);
+        let fitted = curve.range(self.unit == LossUnit::Perplexity);
+        let mut fitted = with_lines(fitted, &branches);
         for (_, value) in &points {
             fitted = fitted.map(|(low, high)| (low.min(*value), high.max(*value)));
         }
@@ -127,7 +129,15 @@ impl Loss {
         );
         let mut chart = Chart::new(x, y.padded(0.03), look(theme));
         chart.x_unit = self.plot.x_unit();
-        chart.layers = curve.layers(run, theme.chart.train, theme);
+        chart.layers = left_layers(branches, theme).collect();
+        chart
+            .layers
+            .extend(curve.layers(run, theme.chart.train, theme));
+        chart.layers.push(Layer::Points {
+            points: self.left_points(run, x),
+            symbol: validation_mark(theme),
+            style: theme.chart.faint,
+        });
         chart.layers.push(Layer::Points {
             points,
             symbol: validation_mark(theme),
@@ -152,6 +162,22 @@ impl Loss {
         places
             .take_while(|(place, _)| *place <= high)
             .filter(|(_, value)| value.is_finite())
+            .collect()
+    }
+
+    /// Validation values of the branches that were left.
+    fn left_points(&self, run: &RunView, x: Axis) -> Vec<(f64, f64)> {
+        let (low, high) = x.range();
+        let of = |branch: &'_ Branch, report: &EvalReport| {
+            let series = &branch.series;
+            let place = series.translate(XAxis::Step, self.plot.axis, report.step as f64);
+            (place, self.unit.validation(report))
+        };
+        let all = run
+            .branches
+            .iter()
+            .flat_map(|branch| branch.evaluations.iter().map(move |e| of(branch, e)));
+        all.filter(|(place, value)| (low..=high).contains(place) && value.is_finite())
             .collect()
     }
 
@@ -253,33 +279,39 @@ fn with_near(range: (f64, f64), references: &[Reference]) -> (f64, f64) {
     out
 }
 
-/// Edits and resumes as lines, checkpoints as ticks: of very many, the newest.
+/// Edits, resumes, rewinds and spikes as lines, checkpoints as ticks: of very many, the newest.
 pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
     const MOST: usize = 500;
     let place = |step: u64| run.place(axis, step as f64);
     let newest = |len: usize| len.saturating_sub(MOST);
-    let times = theme.symbols.times;
+    let line = |step: u64, label: String, style| Marker {
+        x: place(step),
+        label,
+        kind: MarkerKind::Line,
+        style,
+    };
+    let chart = &theme.chart;
     let mut all: Vec<Marker> = Vec::new();
     for step in &run.resumed[newest(run.resumed.len())..] {
-        all.push(Marker {
-            x: place(*step),
-            label: "resumed".into(),
-            kind: MarkerKind::Line,
-            style: theme.chart.mark_checkpoint,
-        });
+        all.push(line(*step, "resumed".into(), chart.mark_checkpoint));
     }
-    for record in &run.edits[newest(run.edits.len())..] {
-        all.push(Marker {
-            x: place(record.step),
-            label: match &record.edit {
-                Edit::LearningRateMultiplier(multiplier) => {
-                    format!("lr {times}{}", short(*multiplier))
-                }
-                edit => edit.to_string(),
-            },
-            kind: MarkerKind::Line,
-            style: theme.chart.mark_edit,
-        });
+    for rewound in &run.rewinds[newest(run.rewinds.len())..] {
+        let label = format!("back from {}", rewound.from);
+        all.push(line(rewound.step, label, chart.mark_checkpoint));
+    }
+    for spike in &run.spikes[newest(run.spikes.len())..] {
+        all.push(line(spike.step, "spike".into(), chart.mark_bad));
+    }
+    let states = edit_states(&run.edits);
+    for at in newest(run.edits.len())..run.edits.len() {
+        let record = &run.edits[at];
+        let words = edit_label(&record.edit, theme);
+        let (label, style) = match states[at] {
+            EditState::InForce => (words, chart.mark_edit),
+            EditState::Undone => (format!("{words} (undone)"), theme.dim),
+            EditState::Undoing => (format!("undo: {words}"), theme.dim),
+        };
+        all.push(line(record.step, label, style));
     }
     all.sort_by(|a, b| a.x.total_cmp(&b.x));
     let tick = if theme.symbols.unicode { '◆' } else { '#' };
@@ -292,6 +324,26 @@ pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
         });
     }
     all
+}
+
+/// An edit in few characters: `lr ×0.5`, `weight_decay 0.05`, `kind sgd +2`.
+fn edit_label(edit: &Edit, theme: &Theme) -> String {
+    match edit {
+        Edit::LearningRateMultiplier(multiplier) => {
+            format!("lr {}{}", theme.symbols.times, short(*multiplier))
+        }
+        Edit::Set(changes) => {
+            let Some((key, value)) = changes.iter().next() else {
+                return String::new();
+            };
+            let name = key.rsplit('.').next().unwrap_or(key);
+            let value = crate::ui::layout::fit(value, 12, theme.symbols.ellipsis);
+            match changes.len() {
+                1 => format!("{name} {value}"),
+                n => format!("{name} {value} +{}", n - 1),
+            }
+        }
+    }
 }
 
 impl Pane for Loss {

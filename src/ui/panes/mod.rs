@@ -7,7 +7,7 @@ mod events;
 mod frame;
 mod grad_norm;
 mod health;
-mod knobs;
+pub(crate) mod knobs;
 mod learning_rate;
 mod list;
 mod loss;

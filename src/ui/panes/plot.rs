@@ -7,7 +7,7 @@ use super::frame::inside;
 use super::{Handled, PaneMouse};
 use crate::chart::{Across, Quantity, View};
 use crate::ui::keymap::Action;
-use crate::ui::screens::train::RunView;
+use crate::ui::screens::train::{Branch, RunView};
 use crate::ui::series::{Column, Metric, XAxis};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{
@@ -286,6 +286,51 @@ impl Curve {
         });
         layers
     }
+}
+
+/// One metric on the branches that were left by going back, each as a line of columns.
+pub fn left(
+    run: &RunView,
+    metric: Metric,
+    axis: XAxis,
+    range: (f64, f64),
+    columns: usize,
+    show: impl Fn(f64) -> f64,
+) -> Vec<Vec<Sample>> {
+    let line = |branch: &Branch| -> Vec<Sample> {
+        let start = branch.start();
+        let view = branch.series.view(metric, axis, range, columns);
+        let sample = |column: &Column| {
+            let shown = (column.end > start && column.end > column.start)
+                .then(|| branch.series.smoothed(metric, column.end - 1))
+                .flatten()
+                .map(&show)
+                .filter(|value| value.is_finite());
+            shown.map_or(Sample::Nothing, Sample::Value)
+        };
+        view.iter().map(sample).collect()
+    };
+    run.branches.iter().map(line).collect()
+}
+
+/// The branches as faint lines, behind everything else.
+pub fn left_layers(branches: Vec<Vec<Sample>>, theme: &Theme) -> impl Iterator<Item = Layer> {
+    let style = theme.chart.faint;
+    branches.into_iter().map(move |columns| Layer::Line {
+        columns,
+        style,
+        pattern: Pattern::Solid,
+    })
+}
+
+/// The range, widened to the lines.
+pub fn with_lines(range: Option<(f64, f64)>, lines: &[Vec<Sample>]) -> Option<(f64, f64)> {
+    let values = lines.iter().flatten().filter_map(|sample| match sample {
+        Sample::Value(value) => Some(*value),
+        _ => None,
+    });
+    let (low, high) = range?;
+    Some(values.fold((low, high), |(low, high), v| (low.min(v), high.max(v))))
 }
 
 /// An empty chart that says what will come.

@@ -14,7 +14,8 @@ use ratatui::style::Style;
 use ratatui::text::Span;
 
 use super::frame::{frame, write};
-use super::plot::{Curve, PlotState, empty, look, symbols};
+use super::loss::markers;
+use super::plot::{Curve, PlotState, empty, left, left_layers, look, symbols};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::chart::{Quantity, View};
 use crate::ui::keymap::{Action, Context};
@@ -44,7 +45,7 @@ pub fn new() -> Box<dyn Pane> {
 
 impl Throughput {
     fn extent(&self, run: &RunView) -> (f64, f64) {
-        run.series.extent(self.plot.axis).unwrap_or((0.0, 1.0))
+        run.extent(self.plot.axis).unwrap_or((0.0, 1.0))
     }
 
     fn chart(&self, run: &RunView, theme: &Theme, plot: Rect) -> Chart {
@@ -65,7 +66,12 @@ impl Throughput {
         let y = Axis::new((low, high), self.plot.scale).padded(0.04);
         let mut chart = Chart::new(x, y, look(theme));
         chart.x_unit = self.plot.x_unit();
-        chart.layers = curve.layers(run, theme.chart.throughput, theme);
+        let branches = left(run, metric, axis, x.range(), columns, |rate| rate);
+        chart.layers = left_layers(branches, theme).collect();
+        chart
+            .layers
+            .extend(curve.layers(run, theme.chart.throughput, theme));
+        chart.markers = markers(run, axis, theme);
         chart.crosshair = self.plot.under_crosshair(run).and_then(|index| {
             let report = run.series.report(index)?;
             let rate = reading(report.tokens_per_second);

@@ -11,11 +11,16 @@
 //! ```
 
 mod header;
+mod knobs;
 mod layout;
+mod timeline;
 mod view;
 
+pub use knobs::{InForce, Knob, Knobs, edit_between, put_back};
+pub use timeline::{Branch, EditState, author, edit_states};
 pub use view::{LiveSample, LogLine, RunView, Sampled};
 
+use crossterm::event::KeyEvent;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
 
@@ -25,6 +30,7 @@ use crate::protocol::{EventKind, Phase, RunId};
 use crate::run::History;
 
 use super::super::keymap::{Action, Context, KeyMap};
+use super::super::panes::knobs as knobs_pane;
 use super::super::panes::{Handled, Pane, PaneContext, PaneMouse, PaneSpec, REGISTRY};
 use super::super::theme::Theme;
 use super::ScreenMouse;
@@ -88,6 +94,7 @@ impl TrainScreen {
             Action::Close if self.zoomed => self.zoomed = false,
             // One strength of smoothing for all charts: they are read side by side.
             Action::CycleSmoothing => self.view.cycle_smoothing(),
+            _ if self.knobs_focused() => return self.act_knobs(action),
             _ => {
                 return match self.panes.get_mut(self.focus) {
                     Some(pane) => pane.act(action, &self.view),
@@ -96,6 +103,58 @@ impl TrainScreen {
             }
         }
         Handled::Yes
+    }
+
+    fn knobs_focused(&self) -> bool {
+        self.focused()
+            .is_some_and(|spec| spec.id == knobs_pane::SPEC.id)
+    }
+
+    /// What is pending belongs to the run, since the charts show it; the pane only draws it.
+    fn act_knobs(&mut self, action: Action) -> Handled {
+        let view = &mut self.view;
+        let run = InForce {
+            config: &view.config,
+            multiplier: view.multiplier,
+            step: view.step,
+        };
+        view.knobs.act(action, run)
+    }
+
+    /// Gives the focus to the knobs, with the cursor on this one.
+    pub fn show_knob(&mut self, key: &'static str) {
+        let at = self
+            .panes
+            .iter()
+            .position(|pane| pane.spec().id == knobs_pane::SPEC.id);
+        self.focus = at.unwrap_or(self.focus);
+        self.view.knobs.go_to_key(key);
+    }
+
+    /// Whether a value is being typed.
+    pub fn is_typing(&self) -> bool {
+        self.view.knobs.is_typing()
+    }
+
+    /// A key while a value is being typed.
+    pub fn type_key(&mut self, key: KeyEvent, action: Option<Action>) -> Handled {
+        let view = &mut self.view;
+        let run = InForce {
+            config: &view.config,
+            multiplier: view.multiplier,
+            step: view.step,
+        };
+        view.knobs.type_key(key, action, run)
+    }
+
+    pub fn paste(&mut self, text: &str) {
+        let view = &mut self.view;
+        let run = InForce {
+            config: &view.config,
+            multiplier: view.multiplier,
+            step: view.step,
+        };
+        view.knobs.paste(text, run);
     }
 
     /// A click, drag or wheel somewhere on the screen's `area`.
@@ -145,7 +204,27 @@ impl TrainScreen {
                 return Handled::Yes;
             }
         }
+        if *id == knobs_pane::SPEC.id {
+            return self.mouse_knobs(mouse, *place);
+        }
         self.panes[index].mouse(mouse, *place, &self.view)
+    }
+
+    fn mouse_knobs(&mut self, mouse: PaneMouse, place: Rect) -> Handled {
+        match mouse {
+            PaneMouse::Wheel { lines, .. } => {
+                let action = if lines < 0 { Action::Up } else { Action::Down };
+                self.act_knobs(action)
+            }
+            PaneMouse::Click(at) => match knobs_pane::knob_at(&self.view, place, at) {
+                Some(knob) => {
+                    self.view.knobs.go_to(knob);
+                    Handled::Yes
+                }
+                None => Handled::No,
+            },
+            PaneMouse::Drag(_) => Handled::No,
+        }
     }
 
     fn splitter_at(&self, layout: &Layout, at: Position) -> Option<Splitter> {

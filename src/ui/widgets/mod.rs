@@ -3,5 +3,6 @@
 pub mod chart;
 pub mod form;
 pub mod modal;
+pub mod sheet;
 pub mod table;
 pub mod text_input;

@@ -1,4 +1,4 @@
-//! A box over the screen: a question with choices, or a field to fill.
+//! A box over the screen: a question with choices, a field to fill, or both.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -100,6 +100,7 @@ impl Modal {
             1 + self.detail_height(inner)
         };
         height += if self.input.is_some() { 2 } else { 0 };
+        height += usize::from(self.input.is_some() && !self.choices.is_empty());
         centered(screen, width, u16::try_from(height).unwrap_or(u16::MAX))
     }
 
@@ -129,22 +130,20 @@ impl Modal {
             row += 1;
         }
         row += 1;
-        if let Some(input) = &self.input {
-            let field = Rect::new(inner.x, inner.y + row, inner.width, 1).intersection(inner);
-            input.render(theme.input, theme.cursor, field, buffer);
-            if let Some(problem) = &self.problem {
-                write(buffer, inner, row + 1, problem, theme.error);
-            }
-        }
         for (at, choice) in self.choices.iter().enumerate() {
             let marked = at == self.selected;
             let style = if marked { theme.selected } else { theme.text };
             let cursor = if marked { theme.symbols.cursor } else { " " };
             let text = format!("{cursor} {}", choice.label);
             let pad = usize::from(inner.width).saturating_sub(text.width() + 2);
+            // Where there is a field, letters type.
+            let letter = match self.input {
+                Some(_) => ' ',
+                None => choice.letter,
+            };
             let line = Line::from(vec![
                 Span::styled(format!("{text}{}", " ".repeat(pad)), style),
-                Span::styled(choice.letter.to_string(), theme.key.patch(style)),
+                Span::styled(letter.to_string(), theme.key.patch(style)),
                 Span::styled(" ", style),
             ]);
             write_line(buffer, inner, row, &line);
@@ -155,6 +154,14 @@ impl Modal {
             for line in wrap(&choice.detail, inner.width.into()) {
                 write(buffer, inner, row, &line, theme.dim);
                 row += 1;
+            }
+            row += 1;
+        }
+        if let Some(input) = &self.input {
+            let field = Rect::new(inner.x, inner.y + row, inner.width, 1).intersection(inner);
+            input.render(theme.input, theme.cursor, field, buffer);
+            if let Some(problem) = &self.problem {
+                write(buffer, inner, row + 1, problem, theme.error);
             }
         }
     }

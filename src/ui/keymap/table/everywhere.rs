@@ -59,6 +59,18 @@ pub const TABLE: &[Row] = &[
         "leave the field as it was",
         "cancel",
     ),
+    row(
+        C::Text,
+        &["up", "shift-tab"],
+        A::Up,
+        "the line or choice above",
+    ),
+    row(
+        C::Text,
+        &["down", "tab"],
+        A::Down,
+        "the line or choice below",
+    ),
     // The palette: every other key types.
     hinted(C::Palette, &["enter"], A::Accept, "do it", "do it"),
     row(

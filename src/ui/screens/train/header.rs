@@ -79,6 +79,9 @@ pub fn draw(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         config.model.kind().key()
     );
     pieces.push((6, name, theme.strong));
+    if let Some(lineage) = &run.lineage {
+        pieces.push((1, format!("from {lineage}"), theme.dim));
+    }
     let steps = format!("step {}/{}", grouped(run.step), grouped(run.total_steps()));
     pieces.push((7, steps, theme.text));
     if let Some(last) = run.series.last() {
@@ -138,9 +141,10 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
             });
             Some((
                 format!(
-                    "{cross} Diverged at step {}{place}: {message}.{saved} Next: {} halve the learning rate, {} resume, \
-                     or {} start over from home.",
+                    "{cross} Diverged at step {}{place}: {message}.{saved} Next: {} go back to a checkpoint, {} halve \
+                     the learning rate, {} resume, or {} start over from home.",
                     grouped(*step),
+                    key(Action::Rewind),
                     key(Action::LearningRateHalve),
                     key(Action::TogglePause),
                     key(Action::GoHome),
@@ -236,9 +240,13 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
         put("val", reading(report.val_loss), theme.chart.validation);
         put("ppl", reading(report.perplexity), theme.text);
     }
-    if let Some(pending) = run.pending_multiplier {
+    if let Some(pending) = run.knobs.pending_multiplier() {
         let text = format!("{}{}", theme.symbols.times, short(pending));
         put("pending lr", text, theme.changed);
+    }
+    match run.knobs.count() - usize::from(run.knobs.pending_multiplier().is_some()) {
+        0 => {}
+        n => put("pending knobs", n.to_string(), theme.changed),
     }
     Line::from(spans).render(area, buffer);
 }

@@ -42,9 +42,17 @@ impl Layout {
         };
         if let Some(focused) = focused
             && layout.places.iter().all(|(id, _)| *id != focused)
-            && let Some((last, _)) = layout.places.last_mut()
         {
-            *last = focused;
+            // Beside the knobs the learning rate stays in sight: it draws what is pending.
+            let samples = layout.places.iter().position(|(id, _)| *id == "samples");
+            let at = match focused {
+                "knobs" => samples,
+                _ => None,
+            };
+            let last = layout.places.len().saturating_sub(1);
+            if let Some((place, _)) = layout.places.get_mut(at.unwrap_or(last)) {
+                *place = focused;
+            }
         }
         layout
     }

@@ -243,7 +243,7 @@ fn a_run_shows_what_it_is_and_how_far() {
         "all layers learn",
         "checkpoint of step 200",
         "uniform 4.17",
-        "set in the config",
+        "optimizer",
     ] {
         assert!(text.contains(words), "{words} is missing:\n{text}");
     }

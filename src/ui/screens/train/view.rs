@@ -2,10 +2,13 @@
 
 use std::collections::VecDeque;
 
+use super::knobs::Knobs;
+use super::timeline::{Branch, author};
 use crate::config::RunConfig;
 use crate::protocol::{
     CheckpointInfo, Edit, EditRecord, EvalReport, EventKind, FinishReason, FinishReport,
-    LayerHealth, NoticeLevel, Phase, RunId, RunInfo, SamplePiece, SampleRecord, SchedulePoint,
+    LayerHealth, NoticeLevel, Phase, Rewound, RunId, RunInfo, SamplePiece, SampleRecord,
+    SchedulePoint, Spike,
 };
 use crate::run::History;
 use crate::ui::format;
@@ -53,7 +56,10 @@ pub struct LiveSample {
 #[derive(Debug)]
 pub struct RunView {
     pub run: RunId,
+    /// The one in force now.
     pub config: RunConfig,
+    /// What can be changed, and what is about to be.
+    pub knobs: Knobs,
     pub info: Option<Box<RunInfo>>,
     pub phase: Phase,
     /// The newest step that was reported.
@@ -62,8 +68,6 @@ pub struct RunView {
     pub saved_step: Option<u64>,
     /// Multiplies the schedule's learning rate now.
     pub multiplier: f64,
-    /// What the user dialled and has not applied yet.
-    pub pending_multiplier: Option<f64>,
     pub series: RunSeries,
     /// The weight of the past in smoothed lines.
     pub smoothing: f64,
@@ -74,6 +78,14 @@ pub struct RunView {
     pub edits: Vec<EditRecord>,
     /// Steps at which the run was taken up again.
     pub resumed: Vec<u64>,
+    pub spikes: Vec<Spike>,
+    /// Rewinds of the surviving timeline, and what each rewind left.
+    pub rewinds: Vec<Rewound>,
+    pub branches: Vec<Branch>,
+    /// What it is a fork of: `gpt-stories-001 at step 400`.
+    pub lineage: Option<String>,
+    /// The folder of the run it is a fork of, until what that went through is asked for.
+    pub parent: Option<std::path::PathBuf>,
     pub schedule: Vec<SchedulePoint>,
     pub health: Vec<LayerHealth>,
     pub log: VecDeque<LogLine>,
@@ -85,13 +97,13 @@ impl RunView {
     pub fn new(run: RunId, config: RunConfig) -> Self {
         let mut view = Self {
             run,
+            knobs: Knobs::new(&config),
             config,
             info: None,
             phase: Phase::Idle,
             step: 0,
             saved_step: None,
             multiplier: 1.0,
-            pending_multiplier: None,
             series: RunSeries::default(),
             smoothing: 0.0,
             evaluations: Vec::new(),
@@ -100,6 +112,11 @@ impl RunView {
             checkpoints: Vec::new(),
             edits: Vec::new(),
             resumed: Vec::new(),
+            spikes: Vec::new(),
+            rewinds: Vec::new(),
+            branches: Vec::new(),
+            lineage: None,
+            parent: None,
             schedule: Vec::new(),
             health: Vec::new(),
             log: VecDeque::new(),
@@ -124,19 +141,24 @@ impl RunView {
                 if info.start_step > 0 {
                     self.saved_step = self.saved_step.max(Some(info.start_step));
                     self.resumed.push(info.start_step);
-                    self.say(
-                        NoticeLevel::Info,
-                        format!("resumed from step {}", info.start_step),
-                    );
+                    let text = match &self.lineage {
+                        Some(lineage) => format!("forked from {lineage}"),
+                        None => format!("resumed from step {}", info.start_step),
+                    };
+                    self.say(NoticeLevel::Info, text);
                 }
-                self.config = info.config.clone();
+                let config = info.config.clone();
                 self.info = Some(info);
+                // Nothing of the info follows from the config that was shown until now.
+                self.config = config.clone();
+                self.adopt(config);
             }
             EventKind::Steps(reports) => {
                 for report in &reports {
                     self.series.push(report);
                     self.step = report.step;
                 }
+                self.knobs.step_on(&self.config, self.step);
             }
             EventKind::Evaluated(report) => self.evaluated(report),
             EventKind::SamplePiece {
@@ -154,29 +176,12 @@ impl RunView {
                 );
                 self.checkpoints.push(info);
             }
-            EventKind::Edited(record) => {
-                if let Edit::LearningRateMultiplier(multiplier) = record.edit {
-                    self.multiplier = multiplier;
-                }
-                self.say(
-                    NoticeLevel::Info,
-                    format!("{} from step {}", record.edit, record.step),
-                );
-                self.edits.push(record);
+            EventKind::Edited(record) => self.edited(record),
+            EventKind::Rewound(rewound) => self.rewound(rewound),
+            EventKind::Spiked(spike) => {
+                self.say(NoticeLevel::Warning, spike_words(&spike));
+                self.spikes.push(spike);
             }
-            EventKind::Rewound(rewound) => self.say(
-                NoticeLevel::Info,
-                format!("went back to step {}", rewound.step),
-            ),
-            EventKind::Spiked(spike) => self.say(
-                NoticeLevel::Warning,
-                format!(
-                    "the loss rose to {} at step {} from a mean of {}",
-                    short(spike.loss),
-                    spike.step,
-                    short(spike.mean)
-                ),
-            ),
             EventKind::Remote(remote) => self.say(NoticeLevel::Info, remote.to_string()),
             EventKind::RatePoint(_) | EventKind::RateFound(_) => {}
             EventKind::Health { layers, .. } => self.health = layers,
@@ -206,6 +211,15 @@ impl RunView {
     /// Puts what the run wrote before it was taken up again in front of what came since.
     pub fn prepend(&mut self, history: History) {
         let start = self.info.as_ref().map_or(u64::MAX, |info| info.start_step);
+        if self.lineage.is_none()
+            && let Some(parent) = &history.parent
+        {
+            self.lineage = Some(format!("{} at step {}", parent.run, parent.step));
+        }
+        self.recall(&history, start);
+        let steps = &history.steps;
+        let common = steps.partition_point(|report| report.step <= start);
+        self.prepend_branches(history.left, &steps[..common]);
         let since = std::mem::take(&mut self.series);
         for metric in Metric::ALL {
             self.series.set_smoothing(metric, self.smoothing);
@@ -251,8 +265,45 @@ impl RunView {
         if let Some(multiplier) = self.edits.iter().rev().find_map(multiplier) {
             self.multiplier = multiplier;
         }
+        prepend(&mut self.spikes, history.spikes, |s| s.step, start);
         prepend(&mut self.resumed, history.resumed, |step| *step, start);
         self.resumed.dedup();
+    }
+
+    /// The edits and spikes of before, as lines of the log in front of those since.
+    fn recall(&mut self, history: &History, start: u64) {
+        let line = |step: u64, level, text| {
+            let at = history.steps.partition_point(|report| report.step < step);
+            let seconds = history.steps.get(at).or(history.steps.last());
+            LogLine {
+                step,
+                seconds: seconds.map_or(0.0, |report| report.seconds),
+                level,
+                text,
+            }
+        };
+        let edits = history.edits.iter().map(|record| {
+            let (step, by) = (record.step, author(record.by));
+            let text = format!("{} from step {step}, {by}", record.edit);
+            line(step, NoticeLevel::Info, text)
+        });
+        let spikes = history
+            .spikes
+            .iter()
+            .map(|spike| line(spike.step, NoticeLevel::Warning, spike_words(spike)));
+        let rewinds = history.left.iter().map(|left| {
+            let (from, step) = (left.rewound.from, left.rewound.step);
+            let text = format!("went back from step {from} to {step}");
+            line(step, NoticeLevel::Info, text)
+        });
+        let mut before: Vec<LogLine> = edits.chain(spikes).chain(rewinds).collect();
+        before.retain(|line| line.step <= start);
+        before.sort_by_key(|line| line.step);
+        for line in before.into_iter().rev() {
+            if self.log.len() < LOG_LINES {
+                self.log.push_front(line);
+            }
+        }
     }
 
     /// Seconds and tokens of the newest step, for the log and the header.
@@ -311,12 +362,15 @@ impl RunView {
 
     pub fn set_smoothing(&mut self, weight: f64) {
         self.smoothing = weight;
-        for metric in Metric::ALL {
-            self.series.set_smoothing(metric, weight);
+        let branches = self.branches.iter_mut().map(|branch| &mut branch.series);
+        for series in branches.chain([&mut self.series]) {
+            for metric in Metric::ALL {
+                series.set_smoothing(metric, weight);
+            }
         }
     }
 
-    fn say(&mut self, level: NoticeLevel, text: String) {
+    pub(super) fn say(&mut self, level: NoticeLevel, text: String) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
         }
@@ -433,4 +487,13 @@ fn prepend<T>(list: &mut Vec<T>, mut before: Vec<T>, step: impl Fn(&T) -> u64, s
             .filter(|item| known.is_none_or(|known| step(item) > known)),
     );
     *list = before;
+}
+
+pub(super) fn spike_words(spike: &Spike) -> String {
+    format!(
+        "the loss rose to {} at step {} from a mean of {}",
+        short(spike.loss),
+        spike.step,
+        short(spike.mean)
+    )
 }
