@@ -110,6 +110,100 @@ fn a_bad_text_is_refused() {
 }
 
 #[test]
+fn a_config_whose_text_cannot_do_is_told_before_the_start() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::write(home.join("tiny.txt"), "far too short").unwrap();
+    std::fs::write(home.join("a.toml"), "[corpus]\npath = [\"tiny.txt\"]\n").unwrap();
+    std::fs::write(
+        home.join("b.toml"),
+        "[corpus]\nbytes = 2000\n[model]\nkind = \"gpt\"\ncontext_length = 4096\n[train]\nbatch_size = 1\n",
+    )
+    .unwrap();
+    std::fs::write(home.join("c.toml"), "[corpus]\n\npath = [\"none.txt\"]\n").unwrap();
+    let (code, error) = failure(
+        home,
+        &["config", "check", "a.toml", "gpt", "b.toml", "c.toml"],
+        b"",
+    );
+    assert_eq!(code, Some(2));
+    for line in [
+        "a.toml:2:1: corpus.path: the text has 13 bytes, so its training part has at most 11 tokens, but one batch \
+         (train.batch_size 16 × model.context_length 64) needs 1025",
+        "b.toml:2:1: corpus.bytes: the text has 2000 bytes, so its training part has at most 1800 tokens, but one batch \
+         (train.batch_size 1 × model.context_length 4096) needs 4097",
+        "c.toml:3:1: corpus.path: none.txt does not exist",
+    ] {
+        assert!(error.contains(line), "{error}");
+    }
+    // The same of a `--set`, and when training is to begin; a text of the catalog can still be fetched.
+    let (code, error) = failure(
+        home,
+        &["train", "gpt", "--json", "--set", "corpus.bytes=1000"],
+        b"",
+    );
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("--set corpus.bytes=1000: corpus.bytes:"),
+        "{error}"
+    );
+    assert!(!home.join("runs").exists());
+    let output = fireside(home, &["config", "check", "nanogpt-cpu"], b"");
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("fireside corpus fetch tiny-shakespeare"));
+    // A device that is not in this build is said before the text is read.
+    #[cfg(not(feature = "cuda"))]
+    {
+        let (code, error) = failure(
+            home,
+            &["train", "gpt", "--headless", "--device", "cuda:0"],
+            b"",
+        );
+        assert_eq!(code, Some(1));
+        assert!(error.contains("--features cuda"), "{error}");
+        assert!(!error.contains("reading the text"), "{error}");
+    }
+    // Bytes that are no text are taken where that is asked for.
+    let mut bytes = "a caf\u{e9} ".repeat(400).into_bytes();
+    bytes[5] = 0xFF;
+    std::fs::write(home.join("bad.txt"), bytes).unwrap();
+    let train = [
+        "train",
+        "char-rnn",
+        "--json",
+        "--steps",
+        "1",
+        "--run",
+        "r",
+        "--set",
+        "corpus.path=bad.txt",
+        "--set",
+        "train.batch_size=2",
+        "--set",
+        "model.hidden_size=8",
+    ];
+    let (code, error) = failure(home, &train, b"");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("position 5"), "{error}");
+    let said = out(home, &[&train[..], &["--lossy"]].concat(), b"");
+    assert!(said.contains("replaced by U+FFFD"), "{said}");
+}
+
+#[test]
+fn the_settings_file_is_printed() {
+    let home = tempfile::tempdir().unwrap();
+    let settings = out(home.path(), &["config", "settings"], b"");
+    for part in [
+        "theme = \"dark\"",
+        "[colors]",
+        "[keymap.train]",
+        "# pause = [\"space\"]",
+    ] {
+        assert!(settings.contains(part), "{settings}");
+    }
+}
+
+#[test]
 fn tokenizers_are_trained_and_shown() {
     let home = tempfile::tempdir().unwrap();
     let home = home.path();

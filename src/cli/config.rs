@@ -6,9 +6,12 @@ use clap::Subcommand;
 
 use super::{CliError, Exit};
 use crate::config::{
-    Field, Source, describe_field, describe_markdown, did_you_mean, fields, load_with_notes,
-    presets, sections,
+    Field, Loaded, Problem, Source, describe_field, describe_markdown, did_you_mean, fields,
+    load_with_notes, presets, sections,
 };
+use crate::corpus::{self, CorpusError};
+use crate::data;
+use crate::ui::settings::{self, Settings};
 
 /// Print, check, list and describe configurations
 #[derive(Debug, clap::Args)]
@@ -29,7 +32,7 @@ enum Command {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         sets: Vec<String>,
     },
-    /// Check configurations and report every problem
+    /// Check configurations, and that their texts are there and long enough, and report every problem
     Check {
         /// Presets, TOML files, or folders of runs
         #[arg(required = true, value_name = "CONFIG")]
@@ -38,6 +41,8 @@ enum Command {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         sets: Vec<String>,
     },
+    /// Print the settings file of the screens (themes, colours, keys, mouse) with every default, and where it lies
+    Settings,
     /// Say what a key means, its type, default and range (without KEY: all keys)
     Describe {
         /// A key (optimizer.learning_rate) or a section (optimizer)
@@ -59,6 +64,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         Command::List => show(&list()),
         Command::Print { config, sets } => print(config.as_deref(), &sets),
         Command::Check { configs, sets } => check(&configs, &sets),
+        Command::Settings => settings(),
         Command::Describe { markdown: true, .. } => show(&describe_markdown()),
         Command::Describe { key, .. } => describe(key.as_deref()),
     }
@@ -101,7 +107,10 @@ fn check(configs: &[String], sets: &[String]) -> Result<Exit, CliError> {
         match load_with_notes(Source::from_argument(config), sets) {
             Ok(loaded) => {
                 note(&loaded.notes);
-                text.push_str(&format!("{config}: fine\n"));
+                match corpus_problem(&loaded) {
+                    None => text.push_str(&format!("{config}: fine\n")),
+                    Some(problem) => bad.push(problem.to_string()),
+                }
             }
             Err(errors) => bad.extend(errors.problems.iter().map(|problem| problem.to_string())),
         }
@@ -115,6 +124,28 @@ fn check(configs: &[String], sets: &[String]) -> Result<Exit, CliError> {
             bad.len(),
             bad.join("\n  ")
         ))),
+    }
+}
+
+fn settings() -> Result<Exit, CliError> {
+    let place = settings::path().map_or_else(String::new, |path| {
+        format!("# This file is {}\n", path.display())
+    });
+    show(&format!("{place}{}", Settings::default_toml()))
+}
+
+/// A text that is not there, or that is too small to train on. One of the catalog can still be fetched.
+fn corpus_problem(loaded: &Loaded) -> Option<Problem> {
+    match corpus::known_bytes(&loaded.config.corpus) {
+        Err(error @ CorpusError::NotFetched { .. }) => {
+            note(&[error.to_string()]);
+            None
+        }
+        Err(error) => Some(loaded.problem(&["corpus.path", "corpus.name"], error.to_string())),
+        Ok(_) => {
+            let (keys, message) = data::foresee_size(&loaded.config).err()?;
+            Some(loaded.problem(keys, message))
+        }
     }
 }
 

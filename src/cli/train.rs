@@ -62,6 +62,9 @@ pub struct Args {
     /// Short for --set train.steps=N
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
+    /// Take a text that is not valid UTF-8, and replace what cannot be read; short for --set corpus.lossy=true
+    #[arg(long, conflicts_with_all = ["resume", "replay"])]
+    lossy: bool,
     /// Short for --set device=DEVICE
     #[arg(long, value_name = "DEVICE")]
     device: Option<String>,
@@ -125,6 +128,7 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
             .as_ref()
             .map(|device| format!("device=\"{device}\"")),
     );
+    sets.extend(args.lossy.then(|| "corpus.lossy=true".to_string()));
     if let Some(name) = &args.replay {
         return plan_replay(args, root, name);
     }
@@ -185,6 +189,11 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
                 entry.step
             )));
         }
+    }
+    if !matches!(origin, Origin::Resume { .. })
+        && let Err((keys, message)) = crate::data::foresee_size(&loaded.config)
+    {
+        return Err(CliError::usage(loaded.problem(keys, message)));
     }
     if let Origin::From { parent, .. } = &origin {
         check_tokenizer(parent, &loaded.config)?;

@@ -208,9 +208,15 @@ fn nudged(field: &Field, value: &Value, up: bool) -> Option<Value> {
     let sign = if up { 1.0 } else { -1.0 };
     match (field.kind, value, field.step) {
         (FieldKind::Bool, Value::Bool(b), _) => Some(Value::Bool(!b)),
-        (FieldKind::Choice(choices), Value::Text(text), _) => {
-            let at = choices.iter().position(|choice| choice == text)?;
-            let next = if up { at + 1 } else { at + choices.len() - 1 };
+        (FieldKind::Choice(choices), Value::Text(text), _)
+        | (FieldKind::Text, Value::Text(text), Step::Among(choices)) => {
+            // What is none of them is followed by the first.
+            let next = match (choices.iter().position(|choice| choice == text), up) {
+                (None, true) => 0,
+                (None, false) => choices.len() - 1,
+                (Some(at), true) => at + 1,
+                (Some(at), false) => at + choices.len() - 1,
+            };
             Some(Value::Text(choices[next % choices.len()].to_owned()))
         }
         (FieldKind::Integer { min, max }, Value::Integer(n), step) => {
@@ -218,7 +224,7 @@ fn nudged(field: &Field, value: &Value, up: bool) -> Option<Value> {
                 Step::Add(by) => n.saturating_add((sign * by) as i64),
                 Step::Multiply(by) if up => (*n as f64 * by).ceil() as i64,
                 Step::Multiply(by) => (*n as f64 / by).floor() as i64,
-                Step::Typed | Step::Next => return None,
+                Step::Typed | Step::Among(_) | Step::Next => return None,
             };
             Some(Value::Integer(moved.clamp(min, max)))
         }
@@ -230,7 +236,7 @@ fn nudged(field: &Field, value: &Value, up: bool) -> Option<Value> {
                     if up { 0.01 } else { 0.0 }
                 }
                 Step::Multiply(by) => x * by.powf(sign),
-                Step::Typed | Step::Next => return None,
+                Step::Typed | Step::Among(_) | Step::Next => return None,
             };
             // Three digits are what a person would type.
             let moved: f64 = format!("{moved:.2e}").parse().ok()?;

@@ -66,6 +66,8 @@ pub enum Condition {
 pub enum Step {
     /// Text: only typed.
     Typed,
+    /// Text: through these, beside whatever else is typed.
+    Among(&'static [&'static str]),
     /// The next choice, or the other truth value.
     Next,
     Add(f64),

@@ -8,6 +8,7 @@ use super::error::{ConfigErrors, Place, Problem};
 use super::fields::{did_you_mean, field, fields, sections};
 use super::presets::{preset, presets};
 use super::resolve::{Entries, Entry, Typing, read, read_text};
+use super::rules::Clash;
 use super::types::RunConfig;
 
 /// Where a configuration comes from.
@@ -53,6 +54,18 @@ pub struct Loaded {
     pub config: RunConfig,
     /// Sentences for the user: values of the file that an override left without a meaning.
     pub notes: Vec<String>,
+    entries: Entries,
+}
+
+impl Loaded {
+    /// Something about these keys that only shows outside the configuration (a file that is not there), at the place where one
+    /// of them was given.
+    pub fn problem(&self, keys: &[&'static str], message: String) -> Problem {
+        self.entries.problem(Clash {
+            keys: keys.to_vec(),
+            message,
+        })
+    }
 }
 
 /// Loads, merges and checks. All problems are reported at once.
@@ -225,6 +238,7 @@ fn merge(
         return Ok(Loaded {
             config: merged.build(),
             notes,
+            entries: merged,
         });
     }
     problems.sort_by_key(|problem| match &problem.place {

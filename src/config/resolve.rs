@@ -9,7 +9,7 @@ use super::types::RunConfig;
 use super::value::Value;
 
 /// A value that somebody gave.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
     /// `None` where the value given cannot be used; that problem is already reported.
     pub value: Option<Value>,
@@ -17,7 +17,7 @@ pub(crate) struct Entry {
 }
 
 /// All values given, by key. Unknown keys never get in.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Entries(pub BTreeMap<&'static str, Entry>);
 
 impl Entries {
@@ -70,32 +70,35 @@ impl Entries {
         found
     }
 
-    /// The clashes as problems, each at the place of the last of its keys that was given.
-    pub fn clash_problems(&self) -> Vec<Problem> {
-        let problem = |clash: Clash| {
-            let given = |key: &&&'static str| self.0.contains_key(**key);
-            let by_set = |key: &&&'static str| {
-                matches!(
-                    self.0.get(**key),
-                    Some(Entry {
-                        place: Place::Set(_),
-                        ..
-                    })
-                )
-            };
-            let key = (clash.keys.iter().find(by_set))
-                .or_else(|| clash.keys.iter().find(given))
-                .unwrap_or(&clash.keys[0]);
-            Problem {
-                place: self
-                    .0
-                    .get(key)
-                    .map_or(Place::Default, |entry| entry.place.clone()),
-                key: Some(key.to_string()),
-                message: clash.message,
-            }
+    /// A clash as a problem, at the place of that of its keys which was given: by `--set`, or else in the file.
+    pub fn problem(&self, clash: Clash) -> Problem {
+        let given = |key: &&&'static str| self.0.contains_key(**key);
+        let by_set = |key: &&&'static str| {
+            matches!(
+                self.0.get(**key),
+                Some(Entry {
+                    place: Place::Set(_),
+                    ..
+                })
+            )
         };
-        self.clashes().into_iter().map(problem).collect()
+        let key = (clash.keys.iter().find(by_set))
+            .or_else(|| clash.keys.iter().find(given))
+            .unwrap_or(&clash.keys[0]);
+        Problem {
+            place: self
+                .0
+                .get(key)
+                .map_or(Place::Default, |entry| entry.place.clone()),
+            key: Some(key.to_string()),
+            message: clash.message,
+        }
+    }
+
+    /// All clashes, as problems.
+    pub fn clash_problems(&self) -> Vec<Problem> {
+        let clashes = self.clashes().into_iter();
+        clashes.map(|clash| self.problem(clash)).collect()
     }
 
     /// The complete configuration. Call only when no problem is left.

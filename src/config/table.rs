@@ -57,7 +57,7 @@ pub(super) static FIELDS: &[Field] = &[
         kind: FieldKind::Text,
         default: Same(Text("auto")),
         conditions: &[],
-        step: Step::Typed,
+        step: Step::Among(&["auto", "flex", "ndarray", "cuda:0", "wgpu:0", "vulkan:0"]),
         description: "Where to compute: auto, flex, ndarray, cuda:0, wgpu:0 or vulkan:0; auto takes the fastest that is there.",
     },
     // corpus
@@ -66,7 +66,18 @@ pub(super) static FIELDS: &[Field] = &[
         kind: FieldKind::Text,
         default: Same(Text("stories")),
         conditions: &[Condition::Empty { key: "corpus.path" }],
-        step: Step::Typed,
+        step: Step::Among(&[
+            "stories",
+            "fables",
+            "play",
+            "encyclopaedia",
+            "enwik8",
+            "names",
+            "text8",
+            "tiny-shakespeare",
+            "tinystories-valid",
+            "wikitext-2",
+        ]),
         description: "A built-in text, the generator `stories`, or a downloaded text of the catalog.",
     },
     Field {

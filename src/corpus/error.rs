@@ -26,6 +26,16 @@ pub enum CorpusError {
     NoText { path: PathBuf },
     #[error("the corpus `{source_name}` is empty")]
     Empty { source_name: String },
+    #[error(
+        "corpus.path: `-` is standard input, and nothing came from it; a run that took its text from there needs the same \
+         text again to go on"
+    )]
+    EmptyInput,
+    #[error(
+        "corpus.path: `-` is standard input, and here that is the keyboard; send a text to it \
+         (`fireside train … --headless < book.txt`), or name a file"
+    )]
+    Keyboard,
     #[error("{source_name} is binary, not text: byte {position} is zero{hint}")]
     Binary {
         source_name: String,

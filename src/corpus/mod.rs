@@ -74,6 +74,33 @@ pub fn open(config: &CorpusConfig, progress: &mut Progress<'_>) -> Result<Corpus
     Ok(corpus)
 }
 
+/// How many bytes the text of `config` has, as far as that can be told without reading it; none for standard input. Where it
+/// has to be converted, more may come of it.
+///
+/// # Errors
+/// A text that is not there, as [`open`].
+pub fn known_bytes(config: &CorpusConfig) -> Result<Option<u64>, CorpusError> {
+    if !config.path.is_empty() {
+        return paths::known_bytes(&config.path);
+    }
+    let name = config.name.as_str();
+    if name == STORIES {
+        return Ok(Some(config.bytes));
+    }
+    if let Some(found) = builtin::find(name) {
+        return Ok(Some(found.text.len() as u64));
+    }
+    match catalog::find(name)? {
+        None => Err(unknown(name)?),
+        Some(entry) => match entry.fetched() {
+            Some(path) => paths::known_bytes(&[path]),
+            None => Err(CorpusError::NotFetched {
+                name: name.to_string(),
+            }),
+        },
+    }
+}
+
 /// The name of the generator.
 const STORIES: &str = "stories";
 

@@ -1,7 +1,7 @@
 //! `corpus.path`: which files it means, and their text.
 
 use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io::{self, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
 use super::error::CorpusError;
@@ -55,7 +55,10 @@ pub(super) fn open(
         }
     };
     if text.as_str().is_empty() {
-        return Err(CorpusError::Empty { source_name: name });
+        return Err(match &sources[..] {
+            [Source::StandardInput] => CorpusError::EmptyInput,
+            _ => CorpusError::Empty { source_name: name },
+        });
     }
     Ok(Corpus {
         name,
@@ -65,12 +68,26 @@ pub(super) fn open(
     })
 }
 
+/// As [`super::known_bytes`]. A line break may come between two files.
+pub(super) fn known_bytes(paths: &[PathBuf]) -> Result<Option<u64>, CorpusError> {
+    let sources = sources(paths, &mut Vec::new())?;
+    for source in &sources {
+        if let Source::File(path) = source {
+            File::open(path).map_err(|error| unreadable(path, error))?;
+        }
+    }
+    let breaks = sources.len().saturating_sub(1) as u64;
+    Ok(total(&sources).map(|bytes| bytes + breaks))
+}
+
 fn add(
     source: &Source,
     gathered: &mut Gather,
     reading: &mut Reading<'_, '_>,
 ) -> Result<(), CorpusError> {
     match source {
+        // On the screens its keys would go into the text.
+        Source::StandardInput if io::stdin().is_terminal() => Err(CorpusError::Keyboard),
         Source::StandardInput => gathered.add("standard input", io::stdin().lock(), reading),
         Source::File(path) => {
             let file = File::open(path).map_err(|error| unreadable(path, error))?;

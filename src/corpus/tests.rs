@@ -265,3 +265,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_form_goes_through_every_corpus() {
+    let field = crate::config::field("corpus.name").unwrap();
+    match field.step {
+        crate::config::Step::Among(offered) => assert_eq!(offered, names().unwrap()),
+        other => panic!("{other:?}"),
+    }
+}

@@ -294,15 +294,72 @@ impl Tokenising<'_> {
     }
 }
 
+/// Tokens that a run needs to make one batch of. A window is a context and the token after it. Random windows may overlap,
+/// streams may not.
+fn batch_tokens(config: &RunConfig) -> u64 {
+    let context = config.model.context_length() as u64;
+    let batch = config.train.batch_size as u64;
+    match config.train.batching {
+        BatchingKind::Random => batch * context + 1,
+        BatchingKind::Stream => batch * (context + 1),
+    }
+}
+
+/// Whether the corpus of `config` can be seen to be too small before it is read: it has fewer bytes than a batch or a window has
+/// tokens, and a token is at least a byte. A text that is not there is not judged.
+///
+/// # Errors
+/// The keys that have to do with it, and a sentence.
+pub fn foresee_size(config: &RunConfig) -> Result<(), (&'static [&'static str], String)> {
+    let corpus = &config.corpus;
+    let (source, keys): (&str, &[&'static str]) = match (corpus.path.is_empty(), &*corpus.name) {
+        (false, _) => (
+            "corpus.path",
+            &["corpus.path", "train.batch_size", "model.context_length"],
+        ),
+        (true, "stories") => (
+            "corpus.bytes",
+            &["corpus.bytes", "train.batch_size", "model.context_length"],
+        ),
+        (true, _) => (
+            "corpus.name",
+            &["corpus.name", "train.batch_size", "model.context_length"],
+        ),
+    };
+    let Ok(Some(bytes)) = corpus::known_bytes(corpus) else {
+        return Ok(());
+    };
+    // A byte that is replaced becomes a character of three.
+    let most = if corpus.lossy { 3 * bytes } else { bytes };
+    // As the text is cut in two; a character that is not cut through goes to validation.
+    let training = (most as f64 * (1.0 - corpus.validation_fraction)) as u64;
+    let validation = most - training.saturating_sub(4);
+    let context = config.model.context_length() as u64;
+    let batch = config.train.batch_size;
+    let needs = batch_tokens(config);
+    let too_small = |part: &str, at_most: u64, needs: u64, reason: String| {
+        let message = format!(
+            "{source}: the text has {bytes} bytes, so its {part} part has at most {at_most} tokens, but {reason} needs {needs}"
+        );
+        Err((keys, message))
+    };
+    if training < needs {
+        let reason =
+            format!("one batch (train.batch_size {batch} × model.context_length {context})");
+        return too_small("training", training, needs, reason);
+    }
+    if validation < context + 1 {
+        let reason = format!("one window (model.context_length {context})");
+        return too_small("validation", validation, context + 1, reason);
+    }
+    Ok(())
+}
+
 /// A run needs one batch to train on and one window to validate on.
 fn check_size(config: &RunConfig, corpus: &str, tokenised: &Tokenised) -> Result<(), DataError> {
     let context = config.model.context_length() as u64;
     let batch = config.train.batch_size as u64;
-    // A window is a context and the token after it. Random windows may overlap, streams may not.
-    let training = match config.train.batching {
-        BatchingKind::Random => batch * context + 1,
-        BatchingKind::Stream => batch * (context + 1),
-    };
+    let training = batch_tokens(config);
     let too_small = |part, tokens, needed, reason, remedy| DataError::TooSmall {
         corpus: corpus.to_string(),
         part,

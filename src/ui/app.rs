@@ -213,7 +213,11 @@ impl App {
     pub fn new(setup: Setup) -> (Self, Vec<Effect>) {
         let (keymap, key_problems) = setup.settings.keymap();
         let mut app = Self {
-            theme: Theme::for_terminal(&setup.settings.theme, &setup.environment),
+            theme: Theme::for_terminal(
+                &setup.settings.theme,
+                setup.settings.colors.clone(),
+                &setup.environment,
+            ),
             keymap,
             size: Rect::new(0, 0, setup.width, setup.height),
             screen: Screen::Home,

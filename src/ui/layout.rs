@@ -204,7 +204,7 @@ pub fn too_small(theme: &Theme, area: Rect, buffer: &mut Buffer) {
         return;
     }
     let text = format!(
-        "{}x{} is too small; fireside needs {}x{}",
+        "{}x{} is too small, needs {}x{}",
         area.width, area.height, SMALLEST.0, SMALLEST.1
     );
     let lines = wrap(&text, area.width.into());

@@ -16,6 +16,8 @@ pub const FRAME_RATE: u32 = 20;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub theme: String,
+    /// In place of the theme's.
+    pub colors: theme::Colors,
     /// Most frames a second, from 1 to 60. A key is answered at once all the same.
     pub frame_rate: u32,
     pub mouse: bool,
@@ -28,6 +30,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             theme: "dark".to_string(),
+            colors: theme::Colors::default(),
             frame_rate: FRAME_RATE,
             mouse: true,
             runs: None,
@@ -122,11 +125,34 @@ impl Settings {
                     folder.ok_or_else(|| format!("{value} is not the path of a folder"))?;
                 self.runs = Some(expand_home(folder));
             }
+            "colors" => self.take_colors(value, problems)?,
             "keymap" => self.take_keymap(value, problems)?,
             _ => {
                 return Err(
-                    "no such setting; known are theme, frame_rate, mouse, runs, keymap".into(),
+                    "no such setting; known are theme, colors, frame_rate, mouse, runs, keymap"
+                        .into(),
                 );
+            }
+        }
+        Ok(())
+    }
+
+    fn take_colors(&mut self, value: &Value, problems: &mut Vec<String>) -> Result<(), String> {
+        let colors = value
+            .as_table()
+            .ok_or("must be a section, with lines such as accent = \"#f0a45d\"")?;
+        for (role, given) in colors {
+            let texts: Option<Vec<&str>> = match given {
+                Value::String(color) => Some(vec![color]),
+                Value::Array(colors) => colors.iter().map(Value::as_str).collect(),
+                _ => None,
+            };
+            let taken = match texts {
+                Some(texts) => self.colors.set(role, &texts),
+                None => Err(format!("{given} is not a colour such as \"#8ab8f0\"")),
+            };
+            if let Err(problem) = taken {
+                problems.push(format!("colors.{role}: {problem}; the theme's is used"));
             }
         }
         Ok(())
@@ -174,6 +200,7 @@ impl Settings {
 
     /// A settings file with every default, as a start for one's own.
     pub fn default_toml() -> String {
+        let roles: Vec<&str> = theme::ROLES.iter().map(|(name, _)| *name).collect();
         let mut text = format!(
             "# fireside settings: every key is optional; keep only what you change.\n\n\
              # one of: {}\n\
@@ -182,8 +209,11 @@ impl Settings {
              frame_rate = {FRAME_RATE}\n\
              mouse = true\n\
              # runs = \"~/runs\"\n\n\
+             # Colours of your own in place of the theme's: [colors] accent = \"#f0a45d\". Each is one colour, but\n\
+             # tokens takes a list of 4 and series one of 6. Known: {}\n\n\
              # Keys: [keymap.CONTEXT] action = \"key\" or [\"key\", …]; a space separates keys in sequence.\n",
-            theme::NAMES.join(", ")
+            theme::NAMES.join(", "),
+            roles.join(", ")
         );
         let map = KeyMap::default();
         for context in Context::ALL {
@@ -242,6 +272,28 @@ mod tests {
     }
 
     #[test]
+    fn colours_are_taken_beside_bad_ones() {
+        let (settings, problems) = Settings::parse(
+            "[colors]\naccent = \"#010203\"\ntext = \"blue\"\nglow = \"#010203\"\nseries = [\"#010203\"]\ndim = 3\n",
+        );
+        let mut expected = theme::Colors::default();
+        expected.set("accent", &["#010203"]).unwrap();
+        assert_eq!(settings.colors, expected);
+        assert_eq!(problems.len(), 4, "{problems:?}");
+        let said = |text: &str| problems.iter().any(|p| p.contains(text));
+        assert!(
+            said("colors.text: \"blue\" is not a colour"),
+            "{problems:?}"
+        );
+        assert!(
+            said("colors.glow: no such colour; known are text"),
+            "{problems:?}"
+        );
+        assert!(said("colors.series: must be a list of 6"), "{problems:?}");
+        assert!(said("colors.dim: 3 is not a colour"), "{problems:?}");
+    }
+
+    #[test]
     fn torn_toml_names_the_line() {
         let (settings, problems) = Settings::parse("mouse = true\ntheme = \n");
         assert_eq!(settings, Settings::default());
@@ -283,7 +335,10 @@ mod tests {
         let text = Settings::default_toml().replace("\n# ", "\n");
         let text: String = text
             .lines()
-            .filter(|l| l.contains(" = ") && !l.contains("CONTEXT") || l.starts_with('['))
+            .filter(|l| {
+                l.contains(" = ") && !l.contains("CONTEXT") && !l.contains("Colours of your own")
+                    || l.starts_with('[')
+            })
             .map(|l| format!("{l}\n"))
             .collect();
         let (settings, problems) = Settings::parse(&text);

@@ -51,7 +51,11 @@ pub fn run(options: SweepOptions) -> Result<(), UiError> {
     let mut terminal = TerminalGuard::new(false)?;
     let (width, height) = terminal.size()?;
     let (keymap, _) = options.settings.keymap();
-    let mut theme = Theme::for_terminal(&options.settings.theme, &Environment::read());
+    let mut theme = Theme::for_terminal(
+        &options.settings.theme,
+        options.settings.colors.clone(),
+        &Environment::read(),
+    );
     let mut screen = SweepScreen::new(width, height);
     let mut typed: Vec<KeyPress> = Vec::new();
     spawn_readers(&options.dir, options.ended, &sender)?;

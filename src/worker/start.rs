@@ -259,8 +259,9 @@ fn load(
         .map(Tokenizer::load)
         .transpose()
         .map_err(NoStart::failed)?;
-    let prepared = prepare(context, &config, tokenizer)?;
+    // A device that is not there is said before a long text is read.
     let chosen = choose_device(context, &config)?;
+    let prepared = prepare(context, &config, tokenizer)?;
     if chosen.main_memory {
         check_memory(context, &config, prepared.tokenizer.vocab_size())?;
     }

@@ -17,6 +17,9 @@ use crate::run::checkpoint::Checkpoint;
 use crate::run::{self, RunStatus};
 use crate::train::{Counts, Reconfigured};
 
+/// Longest wait for anything; machines under load are slow.
+const PATIENCE: Duration = Duration::from_secs(180);
+
 fn config(sets: &[&str]) -> RunConfig {
     let base = [
         "device=flex",
@@ -75,7 +78,7 @@ impl Front {
 
     /// Reads until an event is as wanted, and returns it.
     fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.engine.events.recv_timeout(left) {
@@ -123,13 +126,8 @@ impl Front {
     /// Ends the thread, and sees that it ends.
     fn end(self) {
         self.send(Command::Shutdown);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while self
-            .engine
-            .events
-            .recv_timeout(Duration::from_secs(30))
-            .is_ok()
-        {
+        let deadline = Instant::now() + PATIENCE;
+        while self.engine.events.recv_timeout(PATIENCE).is_ok() {
             assert!(Instant::now() < deadline);
         }
     }
@@ -639,8 +637,8 @@ fn a_front_end_that_goes_away_ends_the_thread_after_saving() {
     let Front { engine, root, .. } = front;
     drop(engine.commands);
     let began = Instant::now();
-    while engine.events.recv_timeout(Duration::from_secs(30)).is_ok() {
-        assert!(began.elapsed() < Duration::from_secs(60));
+    while engine.events.recv_timeout(PATIENCE).is_ok() {
+        assert!(began.elapsed() < PATIENCE);
     }
     let summary = run::list(root.path()).remove(0);
     assert_eq!(summary.status, RunStatus::Stopped);

@@ -137,7 +137,7 @@ impl App {
     fn choose(&mut self, entry: palette::Entry, effects: &mut Vec<Effect>) {
         match entry.chosen {
             Chosen::Theme(name) => {
-                self.theme = Theme::new(name, self.theme.depth, self.theme.symbols);
+                self.theme = self.theme.named(name);
             }
             _ if !entry.here => {
                 let text = format!("`{}` belongs to: {}", entry.name.trim(), entry.place);

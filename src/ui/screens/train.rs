@@ -23,6 +23,7 @@ pub use view::{LiveSample, LogLine, RunView, Sampled};
 use crossterm::event::KeyEvent;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Position, Rect};
+use unicode_width::UnicodeWidthStr;
 
 use crate::chart::View;
 use crate::config::RunConfig;
@@ -268,16 +269,14 @@ impl TrainScreen {
 
     /// The rows kept for saying why training stands still.
     fn trouble(&self, area: Rect) -> Rect {
-        let stands = matches!(
-            self.view.phase,
-            Phase::Diverged { .. } | Phase::Failed | Phase::Finished
-        );
-        let rows = match area.width {
-            _ if !stands => 0,
-            0..90 => 3,
-            90..150 => 2,
-            _ => 1,
+        // As many cells as the longest sentences take, so that what to do next is never cut off.
+        let cells = match &self.view.phase {
+            Phase::Diverged { message, .. } => 180 + message.width(),
+            Phase::Failed => 100 + self.view.failure.as_deref().map_or(0, str::width),
+            Phase::Finished => 130,
+            _ => 0,
         };
+        let rows = cells.div_ceil(usize::from(area.width).max(1)).min(5) as u16;
         Rect {
             y: area.y + 1.min(area.height),
             height: rows.min(area.height.saturating_sub(1)),

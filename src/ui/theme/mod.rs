@@ -3,10 +3,12 @@
 //! A theme is written in true colour and brought down to what the terminal has: 256 colours, 16, or none
 //! (`NO_COLOR`), where only bold, underline and reverse are left.
 
+mod colors;
 mod depth;
 mod palettes;
 mod symbols;
 
+pub use colors::{Colors, ROLES};
 pub use depth::{ColorDepth, Environment};
 pub use palettes::NAMES;
 pub use symbols::Symbols;
@@ -19,6 +21,8 @@ pub struct Theme {
     pub name: &'static str,
     pub depth: ColorDepth,
     pub symbols: Symbols,
+    /// What the user has put in place of the theme's colours.
+    colors: Colors,
     /// Ordinary text.
     pub text: Style,
     /// Labels, hints, axes: there, but behind.
@@ -86,32 +90,42 @@ impl Default for Theme {
 impl Theme {
     /// The theme of this name (`dark` when there is none such), for a terminal of this depth.
     pub fn new(name: &str, depth: ColorDepth, symbols: Symbols) -> Self {
-        let palette = palettes::named(name);
-        let palette = if depth == ColorDepth::None {
-            &palettes::MONOCHROME
-        } else {
-            palette
+        Self::with_colors(name, depth, symbols, Colors::default())
+    }
+
+    fn with_colors(name: &str, depth: ColorDepth, symbols: Symbols, colors: Colors) -> Self {
+        let mut palette = match depth {
+            ColorDepth::None => palettes::MONOCHROME,
+            _ => palettes::named(name).clone(),
         };
-        build(palette, depth, symbols)
+        if !palette.is_monochrome() {
+            colors.apply(&mut palette);
+        }
+        build(&palette, depth, symbols, colors)
     }
 
     /// What `environment` says about the terminal decides depth and symbols.
-    pub fn for_terminal(name: &str, environment: &Environment) -> Self {
+    pub fn for_terminal(name: &str, colors: Colors, environment: &Environment) -> Self {
         let symbols = if environment.unicode() {
             Symbols::unicode()
         } else {
             Symbols::ascii()
         };
-        Self::new(name, environment.depth(), symbols)
+        Self::with_colors(name, environment.depth(), symbols, colors)
     }
 
-    /// The theme after this one, for the same terminal.
+    /// Another theme, for the same terminal and with the same colours of the user's own.
+    pub fn named(&self, name: &str) -> Self {
+        Self::with_colors(name, self.depth, self.symbols, self.colors.clone())
+    }
+
+    /// The theme after this one.
     pub fn next(&self) -> Self {
         let at = NAMES
             .iter()
             .position(|name| *name == self.name)
             .map_or(0, |at| (at + 1) % NAMES.len());
-        Self::new(NAMES[at], self.depth, self.symbols)
+        self.named(NAMES[at])
     }
 
     /// The border of a pane.
@@ -132,7 +146,7 @@ impl Theme {
     }
 }
 
-fn build(p: &palettes::Palette, depth: ColorDepth, symbols: Symbols) -> Theme {
+fn build(p: &palettes::Palette, depth: ColorDepth, symbols: Symbols, colors: Colors) -> Theme {
     let mono = p.is_monochrome();
     let fg = |color: u32| depth.foreground(color);
     let plain = Style::new();
@@ -171,6 +185,7 @@ fn build(p: &palettes::Palette, depth: ColorDepth, symbols: Symbols) -> Theme {
         name: p.name,
         depth,
         symbols,
+        colors,
         text: fg(p.text),
         dim: faint,
         strong: fg(p.strong).add_modifier(Modifier::BOLD),
@@ -266,6 +281,23 @@ mod tests {
             theme.selected, theme.text,
             "the cursor line must still be visible"
         );
+    }
+
+    #[test]
+    fn own_colours_stay_from_theme_to_theme() {
+        let mut colors = Colors::default();
+        colors.set("accent", &["#010203"]).unwrap();
+        let environment = Environment {
+            colorterm: "truecolor".into(),
+            ..Environment::default()
+        };
+        let mut theme = Theme::for_terminal("dark", colors, &environment);
+        let own = Some(Color::Rgb(1, 2, 3));
+        for _ in NAMES {
+            let expected = own.filter(|_| theme.name != "monochrome");
+            assert_eq!(theme.key.fg, expected, "{}", theme.name);
+            theme = theme.next();
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::depth::NO_PAINT;
 /// The names, in the order in which the theme key goes through them.
 pub const NAMES: &[&str] = &["dark", "light", "okabe-ito", "ember", "monochrome"];
 
+#[derive(Clone)]
 pub(super) struct Palette {
     pub name: &'static str,
     pub text: u32,
@@ -25,6 +26,26 @@ pub(super) struct Palette {
 }
 
 impl Palette {
+    /// The colours of one of [`super::colors::ROLES`]; none of any other.
+    pub fn role(&mut self, role: &str) -> &mut [u32] {
+        use std::slice::from_mut;
+        match role {
+            "text" => from_mut(&mut self.text),
+            "dim" => from_mut(&mut self.dim),
+            "strong" => from_mut(&mut self.strong),
+            "accent" => from_mut(&mut self.accent),
+            "border" => from_mut(&mut self.border),
+            "selection" => from_mut(&mut self.selection),
+            "changed" => from_mut(&mut self.changed),
+            "good" => from_mut(&mut self.good),
+            "warning" => from_mut(&mut self.warning),
+            "error" => from_mut(&mut self.error),
+            "tokens" => &mut self.tokens,
+            "series" => &mut self.series,
+            _ => &mut [],
+        }
+    }
+
     pub fn is_monochrome(&self) -> bool {
         self.name == MONOCHROME.name
     }
