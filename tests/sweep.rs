@@ -212,7 +212,7 @@ fn a_sweep_halves_ranks_and_names_the_best() {
         assert!(text.contains(wanted), "{wanted}: {text}");
     }
     assert!(
-        text.contains(&format!("fireside train tiny.toml {set}")),
+        text.contains(&format!("fireside train tiny.toml --steps 40 {set}")),
         "{text}"
     );
 }

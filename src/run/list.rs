@@ -78,6 +78,13 @@ pub struct RunSummary {
     pub problem: Option<String>,
 }
 
+impl RunSummary {
+    /// Whether it is a trial of a sweep, which the sweep goes on with: it stands in the list below its folder's name.
+    pub fn is_trial(&self) -> bool {
+        self.name.contains('/')
+    }
+}
+
 /// `summary.json`: what the log says, so far as it matters to a list.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]

@@ -258,6 +258,18 @@ fn best<'a>(plan: &SweepPlan, results: &'a [TrialResult]) -> Option<&'a TrialRes
     halving::score(first, plan.metric).map(|_| first)
 }
 
+/// Whether a trial has more rungs before it, or may have: the present one is not done.
+fn goes_on(plan: &SweepPlan, results: &[TrialResult], result: &TrialResult) -> bool {
+    halving::entering(
+        plan.trials.len(),
+        plan.halving,
+        plan.metric,
+        results,
+        result.rung + 1,
+    )
+    .is_none_or(|next| next.contains(&result.trial))
+}
+
 /// The trials that have results, the best first; what was varied, a column each.
 pub fn table(plan: &SweepPlan, results: &[TrialResult]) -> String {
     let ranking = halving::ranking(results, plan.metric);
@@ -279,6 +291,7 @@ pub fn table(plan: &SweepPlan, results: &[TrialResult]) -> String {
                 (TrialOutcome::Done, _) if result.rung + 1 == plan.rungs.len() => {
                     "finished".to_string()
                 }
+                (TrialOutcome::Done, _) if goes_on(plan, results, result) => "to go on".to_string(),
                 (TrialOutcome::Done, _) => "left behind".to_string(),
                 (TrialOutcome::Diverged, _) => "diverged".to_string(),
                 (TrialOutcome::Failed, message) => {
@@ -312,7 +325,11 @@ pub fn best_lines(plan: &SweepPlan, sweep: &Path, results: &[TrialResult], end: 
         Some(result) => {
             let trial = &plan.trials[result.trial];
             text.push_str(&format!(
-                "best: {} ({})\n",
+                "{}: {} ({})\n",
+                match end {
+                    End::Finished => "best",
+                    End::Interrupted => "best so far",
+                },
                 trial_name(result.trial),
                 trial.words()
             ));
@@ -326,8 +343,9 @@ pub fn best_lines(plan: &SweepPlan, sweep: &Path, results: &[TrialResult], end: 
                 false => format!(" {}", sets.join(" ")),
             };
             text.push_str(&format!(
-                "fireside train {}{given} {}\n",
+                "fireside train {}{given} --steps {} {}\n",
                 plan.config,
+                plan.steps,
                 trial.sets()
             ));
         }

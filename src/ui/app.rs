@@ -351,7 +351,7 @@ impl App {
     pub fn contexts(&self) -> Vec<Context> {
         match &self.overlay {
             Some(Overlay::Help(_)) => return vec![Context::Help, Context::Global],
-            Some(Overlay::RangeTest(_)) => return vec![Context::RangeTest, Context::Global],
+            Some(Overlay::RangeTest(_)) => return vec![Context::RangeTest],
             Some(Overlay::Palette(_)) => return vec![Context::Palette],
             Some(Overlay::Dialog(dialog)) if dialog.has_text() => return vec![Context::Text],
             Some(Overlay::Dialog(_)) => return vec![Context::Dialog],

@@ -63,12 +63,10 @@ impl App {
                 }
                 None => {}
             },
-            // Leaving, suspending and colours work over the test too; the rest waits until it is closed.
-            Action::Quit
-            | Action::Suspend
-            | Action::Redraw
-            | Action::NextTheme
-            | Action::ToggleMouse => return Handled::No,
+            // Leaving, suspending and colours work over the test too.
+            Action::Quit | Action::Suspend | Action::Redraw | Action::NextTheme => {
+                return Handled::No;
+            }
             _ => {}
         }
         Handled::Yes

@@ -356,7 +356,7 @@ mod tests {
         stacks.push(vec![Context::Difference, Context::Global]);
         stacks.push(vec![Context::SideBySide, Context::Global]);
         stacks.push(vec![Context::Help, Context::Global]);
-        stacks.push(vec![Context::RangeTest, Context::Global]);
+        stacks.push(vec![Context::RangeTest]);
         stacks.push(vec![Context::Dialog]);
         stacks.push(vec![Context::Text]);
         stacks.push(vec![Context::Palette]);

@@ -143,4 +143,24 @@ pub const TABLE: &[Row] = &[
         "stop the test; once it is over, close it",
         "stop, close",
     ),
+    hinted(
+        C::RangeTest,
+        &["ctrl-c"],
+        A::Quit,
+        "quit; the test is no run, and nothing of it is saved",
+        "quit",
+    ),
+    row(
+        C::RangeTest,
+        &["ctrl-z"],
+        A::Suspend,
+        "back to the shell; fg returns",
+    ),
+    row(
+        C::RangeTest,
+        &["ctrl-l"],
+        A::Redraw,
+        "draw the whole screen again",
+    ),
+    row(C::RangeTest, &["ctrl-t"], A::NextTheme, "next colour theme"),
 ];

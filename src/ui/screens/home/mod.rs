@@ -157,7 +157,7 @@ impl HomeScreen {
     pub fn set_runs(&mut self, runs: &[RunSummary], now: u64) {
         self.runs = runs
             .iter()
-            .filter(|run| run.resumable && run.step < run.total_steps)
+            .filter(|run| run.resumable && run.step < run.total_steps && !run.is_trial())
             .cloned()
             .collect();
         self.runs.truncate(ladder::SHOWN_RUNS);

@@ -76,6 +76,8 @@ pub struct SweepScreen {
     order: Vec<usize>,
     /// The trial under the cursor, not its line: the order changes while one looks.
     selected: usize,
+    /// Until it is moved, the cursor stays on the first line.
+    moved: bool,
     by_rank: bool,
     focus: SweepPane,
     zoomed: bool,
@@ -93,6 +95,7 @@ impl SweepScreen {
             problem: None,
             order: Vec::new(),
             selected: 0,
+            moved: false,
             by_rank: true,
             focus: SweepPane::Trials,
             zoomed: false,
@@ -148,7 +151,10 @@ impl SweepScreen {
                 (place, it.rank, *trial)
             });
         }
-        self.selected = self.selected.min(state.trials.len().saturating_sub(1));
+        self.selected = match (self.moved, self.order.first()) {
+            (false, Some(first)) => *first,
+            _ => self.selected.min(state.trials.len().saturating_sub(1)),
+        };
     }
 
     fn cursor(&self) -> usize {
@@ -212,6 +218,7 @@ impl SweepScreen {
             other => return self.act_screen(other),
         };
         self.selected = self.order.get(to).copied().unwrap_or(0);
+        self.moved = true;
         None
     }
 

@@ -228,7 +228,7 @@ fn trials(
         right,
         importance,
     };
-    let mut columns = vec![column("rank", 4, true, 9), column("trial", 0, false, 8)];
+    let mut columns = vec![column("rank", 4, true, 9), column("trial", 10, false, 8)];
     let keys = state.plan.trials.first().map(|trial| &trial.values);
     for (at, (key, _)) in keys.into_iter().flatten().enumerate() {
         // A key of a sweep of another version may be gone from the table.
@@ -243,7 +243,7 @@ fn trials(
         column("loss", 8, true, 2),
         column("val loss", 8, true, 6),
         column("bits/byte", 9, true, 3),
-        column("status", 11, false, 8),
+        column("status", 0, false, 8),
     ]);
     let row = |trial: &usize| {
         let it = &state.trials[*trial];
@@ -334,7 +334,9 @@ fn losses(screen: &SweepScreen, snapshot: &Snapshot, theme: &Theme, plot: Rect) 
     };
     let validation = snapshot.curves.iter().flat_map(|curve| &curve.validation);
     let lowest = fit(validation.map(|(_, loss)| *loss)).map_or(range.0, |v| v.0);
-    let x = Axis::new((0.0, state.plan.steps as f64), Scale::Linear);
+    // As far as the present rung goes: the first ones would be lost at the left of all steps.
+    let end = state.plan.rungs[current_rung(state)];
+    let x = Axis::new((0.0, end as f64), Scale::Linear);
     let scale = if screen.log {
         Scale::Log
     } else {
@@ -361,11 +363,15 @@ fn losses(screen: &SweepScreen, snapshot: &Snapshot, theme: &Theme, plot: Rect) 
         ));
         let points = &snapshot.curves[trial].validation;
         if above >= 2 && !points.is_empty() {
+            // As many as can be told apart.
+            let apart = points.len().div_ceil((columns / 12).max(1));
             let bullet = theme.symbols.bullet.chars().next().unwrap_or('o');
             layers.push((
                 above,
                 Layer::Points {
-                    points: points.iter().map(|(s, l)| (*s as f64, *l)).collect(),
+                    points: (points.iter().rev().step_by(apart))
+                        .map(|(s, l)| (*s as f64, *l))
+                        .collect(),
                     symbol: bullet,
                     style,
                 },
