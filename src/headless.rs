@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use crate::config::RunConfig;
 use crate::protocol::{
     Command, Engine, Event, EventKind, FinishReason, Notice, NoticeLevel, Origin, Phase, RunId,
-    RunInfo, SampleRecord, StepReport,
+    RunInfo, SampleRecord, StepReport, Until,
 };
 use crate::run::Record;
 use crate::run::record::reason_text;
@@ -208,7 +208,13 @@ impl Reader<'_> {
                 self.say(
                     "nobody is here to ask: training goes on (--set train.on_spike=continue or rewind decides beforehand)",
                 );
-                self.engine.commands.send(Command::Resume);
+                // A run that is to stop at a step keeps that in mind.
+                self.engine.commands.send(match self.until {
+                    Some(step) => Command::RunUntil {
+                        until: Until::Step(step),
+                    },
+                    None => Command::Resume,
+                });
             }
             // Nobody is there to go on with a paused run.
             EventKind::Phase(Phase::Paused) => self.stop(Stopping::Trouble),
