@@ -158,11 +158,22 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
             let name = args.fork.as_deref().unwrap_or_default();
             let parent = run::find(root, name).map_err(CliError::failed)?;
             let parent = std::path::absolute(&parent).unwrap_or(parent);
-            let entry = args.at.as_ref().map(|at| checkpoint_at(&parent, at));
-            let source = Source::File(parent.join(RunFile::Config.name()));
+            let entry = match &args.at {
+                Some(at) => Some(checkpoint_at(&parent, at)?),
+                None => checkpoint::newest(&parent),
+            };
+            // What was in force at the checkpoint; those of older versions have no copy.
+            let copy = entry
+                .as_ref()
+                .map(|entry| entry.path.join(RunFile::Config.name()));
+            let source = copy
+                .filter(|copy| copy.is_file())
+                .unwrap_or_else(|| parent.join(RunFile::Config.name()));
+            let source = Source::File(source);
+            let named = args.at.is_some();
             let origin = Origin::Fork {
                 dir: args.run.clone(),
-                checkpoint: entry.transpose()?.map(|entry| entry.name()),
+                checkpoint: entry.filter(|_| named).map(|entry| entry.name()),
                 parent,
             };
             (source, origin)

@@ -174,8 +174,8 @@ mod tests {
             [
                 "model.n_layers: cannot change while a run goes on",
                 "optimizer.weight_deca: unknown key (did you mean `optimizer.weight_decay`?)",
-                "optimizer.weight_decay: expected a number ≥ 0 and ≤ 10",
-                "schedule.patience: applies only where schedule.kind is \"plateau\" (schedule.kind is \"constant\")",
+                "optimizer.weight_decay: expected a number from 0 to 10",
+                "schedule.patience: applies only where schedule.kind is plateau (schedule.kind is \"constant\")",
             ]
         );
     }

@@ -28,6 +28,8 @@ mod session;
 mod spike;
 mod start;
 #[cfg(test)]
+mod steering_tests;
+#[cfg(test)]
 mod tests;
 mod trainer;
 

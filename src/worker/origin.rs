@@ -87,8 +87,7 @@ pub(super) fn begin(
             _,
         ) => {
             let loaded = read(context, parent, checkpoint.as_deref())?;
-            let stored = stored_config(parent).map_err(NoStart::Failed)?;
-            let (in_force, changes) = differing(&stored, config, &loaded)?;
+            let (in_force, changes) = differing(None, config, &loaded)?;
             Ok(Beginning {
                 changes,
                 tokenizer: tokenizer(parent),
@@ -136,19 +135,31 @@ fn resume(
 ) -> Result<(Loaded, RunConfig, Changes), NoStart> {
     let stored = stored_config(dir.path()).map_err(NoStart::Failed)?;
     let loaded = read(context, dir.path(), None)?;
+    for (path, reason) in &loaded.damaged {
+        if let Err(error) = checkpoint::mark_damaged(path, reason) {
+            tracing::warn!(%error, "damaged checkpoint not marked");
+        }
+    }
     // Before edits were repeated nothing changed but by being taken up.
     dir.write_first_config(&stored).map_err(NoStart::failed)?;
-    let (in_force, changes) = differing(&stored, config, &loaded)?;
+    let (in_force, changes) = differing(Some(&stored), config, &loaded)?;
     say_what_was_lost(context, dir, loaded.entry.step);
     Ok((loaded, in_force, changes))
 }
 
-/// What is in force at a checkpoint, and what is to change: the difference between what the run has stored and what is asked for.
+/// What is in force at a checkpoint, and what is to change: where what is asked for differs from what was stored, or else from
+/// the checkpoint.
 fn differing(
-    stored: &RunConfig,
+    stored: Option<&RunConfig>,
     wanted: RunConfig,
     loaded: &Loaded,
 ) -> Result<(RunConfig, Changes), NoStart> {
+    let mut checkpoint = loaded.checkpoint.state.clone();
+    let state: SessionState = part(&mut checkpoint, "session", &loaded.entry)
+        .and_then(|value| read_state(value, &loaded.entry))
+        .map_err(NoStart::Failed)?;
+    let in_force = config_of(&state, &loaded.entry, &wanted);
+    let stored = stored.unwrap_or(&in_force);
     let changed = stored.another_run(&wanted);
     if !changed.is_empty() {
         return Err(NoStart::Failed(format!(
@@ -156,11 +167,6 @@ fn differing(
             changed.join(", ")
         )));
     }
-    let mut checkpoint = loaded.checkpoint.state.clone();
-    let state: SessionState = part(&mut checkpoint, "session", &loaded.entry)
-        .and_then(|value| read_state(value, &loaded.entry))
-        .map_err(NoStart::Failed)?;
-    let in_force = config_of(&state, &loaded.entry, &wanted);
     let mut changes = config::difference(stored, &wanted);
     changes.retain(|key, _| config::is_live(key));
     // What cannot be is said before anything begins.
@@ -183,11 +189,6 @@ fn read(context: &mut Context, run: &Path, name: Option<&str>) -> Result<Loaded,
     loading(context, "reading the checkpoint", 0, None);
     let Some(name) = name else {
         let loaded = checkpoint::load_newest(run).map_err(NoStart::failed)?;
-        for (path, reason) in &loaded.damaged {
-            if let Err(error) = checkpoint::mark_damaged(path, reason) {
-                tracing::warn!(%error, "damaged checkpoint not marked");
-            }
-        }
         for sentence in &loaded.skipped {
             context.notice(
                 NoticeLevel::Warning,

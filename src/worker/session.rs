@@ -182,8 +182,9 @@ impl Session<'_> {
                     self.wait_for_command();
                 }
                 (None, Mode::Paused) => {
-                    self.show(Phase::Paused);
+                    // Whoever hears of the pause finds everything in the log.
                     self.flush_log();
+                    self.show(Phase::Paused);
                     self.wait_for_command();
                 }
                 (None, _) if std::mem::take(&mut self.unfinished) => self.cadence(),

@@ -238,6 +238,12 @@ pub(super) fn check_stop(context: &mut Context) -> Result<(), NoStart> {
             }
             Command::Shutdown => return Err(NoStart::Stopped(WhenEnding::Shutdown)),
             Command::Start { run, .. } | Command::FindRate { run, .. } => context.refuse_start(run),
+            // Obeyed before the first step.
+            Command::Pause => context.until = Some(0),
+            Command::Resume => context.until = None,
+            Command::RunUntil {
+                until: Until::Step(step),
+            } => context.until = Some(step),
             _ => context.notice(NoticeLevel::Info, "the run is still loading"),
         }
     }

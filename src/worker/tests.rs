@@ -20,7 +20,7 @@ use crate::train::{Counts, Reconfigured};
 /// Longest wait for anything; machines under load are slow.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-fn config(sets: &[&str]) -> RunConfig {
+pub(super) fn config(sets: &[&str]) -> RunConfig {
     let base = [
         "device=flex",
         "corpus.bytes=20000",
@@ -41,18 +41,18 @@ fn config(sets: &[&str]) -> RunConfig {
 }
 
 /// A front end that remembers what it saw.
-struct Front {
-    engine: Engine,
-    root: tempfile::TempDir,
-    seen: Vec<Event>,
+pub(super) struct Front {
+    pub(super) engine: Engine,
+    pub(super) root: tempfile::TempDir,
+    pub(super) seen: Vec<Event>,
 }
 
 impl Front {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self::with(trainer_factory())
     }
 
-    fn with(factory: DriverFactory) -> Self {
+    pub(super) fn with(factory: DriverFactory) -> Self {
         let root = tempfile::tempdir().unwrap();
         let options = WorkerOptions {
             runs_root: root.path().to_path_buf(),
@@ -64,11 +64,11 @@ impl Front {
         }
     }
 
-    fn send(&self, command: Command) {
+    pub(super) fn send(&self, command: Command) {
         assert!(self.engine.commands.send(command));
     }
 
-    fn start(&self, run: RunId, config: RunConfig) {
+    pub(super) fn start(&self, run: RunId, config: RunConfig) {
         self.send(Command::Start {
             run,
             config: Box::new(config),
@@ -77,7 +77,7 @@ impl Front {
     }
 
     /// Reads until an event is as wanted, and returns it.
-    fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
+    pub(super) fn until(&mut self, what: &str, wanted: impl Fn(&Event) -> bool) -> Event {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -97,13 +97,13 @@ impl Front {
         &self.seen[self.seen.len().saturating_sub(12)..]
     }
 
-    fn until_phase(&mut self, phase: Phase) {
+    pub(super) fn until_phase(&mut self, phase: Phase) {
         self.until(&format!("{phase:?}"), |event| {
             event.kind == EventKind::Phase(phase.clone())
         });
     }
 
-    fn until_step(&mut self, step: u64) {
+    pub(super) fn until_step(&mut self, step: u64) {
         self.until("a step", |event| {
             last_step(event).is_some_and(|last| last >= step)
         });
@@ -113,7 +113,7 @@ impl Front {
         self.seen.iter().rev().find_map(last_step).unwrap_or(0)
     }
 
-    fn finish(&mut self) -> crate::protocol::FinishReport {
+    pub(super) fn finish(&mut self) -> crate::protocol::FinishReport {
         let event = self.until("the end", |event| {
             matches!(event.kind, EventKind::Finished(_))
         });
@@ -124,7 +124,7 @@ impl Front {
     }
 
     /// Ends the thread, and sees that it ends.
-    fn end(self) {
+    pub(super) fn end(self) {
         self.send(Command::Shutdown);
         let deadline = Instant::now() + PATIENCE;
         while self.engine.events.recv_timeout(PATIENCE).is_ok() {
@@ -133,14 +133,14 @@ impl Front {
     }
 }
 
-fn last_step(event: &Event) -> Option<u64> {
+pub(super) fn last_step(event: &Event) -> Option<u64> {
     match &event.kind {
         EventKind::Steps(steps) => steps.last().map(|report| report.step),
         _ => None,
     }
 }
 
-fn failure(event: &Event) -> Option<&str> {
+pub(super) fn failure(event: &Event) -> Option<&str> {
     match &event.kind {
         EventKind::Failed { message } => Some(message),
         _ => None,

@@ -196,11 +196,13 @@ pub fn trace(run: &Path) -> Trace {
     }
 }
 
-/// The files of the newest checkpoint that do not depend on the clock; its state without the seconds.
+/// The files of the newest checkpoint that do not depend on the clock; its state without the seconds, and without the edits that
+/// taking a run up with other settings makes.
 fn end_of(run: &Path) -> Vec<Vec<u8>> {
     let newest = checkpoint::load_newest(run).unwrap();
     let mut state = newest.checkpoint.state;
     state["trainer"]["seconds"].take();
+    state["session"]["edits"].take();
     let mut files = vec![state.to_string().into_bytes()];
     for name in ["model", "optimizer", "carried"] {
         let path = newest.entry.path.join(format!("{name}.safetensors"));
