@@ -307,6 +307,47 @@ fn a_run_goes_on_in_the_background() {
     place.assert_saved(left_at + 50);
 }
 
+#[test]
+fn a_chart_is_written_while_it_trains() {
+    let place = Place::new();
+    let mut terminal = place.train();
+    terminal.press("e");
+    terminal.wait_for("wrote loss-step-");
+    let after = step(&terminal.shown()).unwrap();
+    wait_for_step(&terminal, after + 20);
+    let mut names: Vec<PathBuf> = std::fs::read_dir(place.only_run().dir.join("exports"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    names.sort();
+    let endings: Vec<&str> = names
+        .iter()
+        .map(|path| path.extension().unwrap().to_str().unwrap())
+        .collect();
+    // Without a font there is no PNG.
+    let without_fonts = endings == ["csv", "json", "svg"];
+    assert!(
+        without_fonts || endings == ["csv", "json", "png", "svg"],
+        "{endings:?}"
+    );
+    let csv = std::fs::read_to_string(&names[0]).unwrap();
+    let name = names[0].file_stem().unwrap().to_str().unwrap();
+    let shown: usize = name.strip_prefix("loss-step-").unwrap().parse().unwrap();
+    let steps: Vec<usize> = csv
+        .lines()
+        .filter_map(|row| row.split_once(",train,")?.1.split(',').next()?.parse().ok())
+        .collect();
+    assert!(steps.len() >= shown, "{} of {shown}", steps.len());
+    assert_eq!(
+        steps,
+        (1..=steps.len()).collect::<Vec<_>>(),
+        "none is left out"
+    );
+    terminal.press("qx");
+    assert_eq!(terminal.exit(), 0);
+    terminal.assert_restored();
+}
+
 #[track_caller]
 fn wait(what: &str, mut is: impl FnMut() -> bool) {
     let began = std::time::Instant::now();
