@@ -184,7 +184,7 @@ impl Parts {
         };
         let changes = beginning.changes;
         let first_edit =
-            (!changes.is_empty()).then(|| Request::Set(Edit::Set(changes), EditAuthor::Start));
+            (!changes.is_empty()).then_some(Request::Set(Edit::Set(changes), EditAuthor::Start));
         Ok(Session {
             context,
             dir,
