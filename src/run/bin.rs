@@ -48,6 +48,7 @@ fn name_of(dir: &Path) -> String {
 pub fn delete(dir: &Path) -> Result<Binned, RunError> {
     let dir = absolute(dir);
     require_run(&dir)?;
+    require_its_own(&dir)?;
     let held = lock::acquire(&dir, &dir.join(RunFile::Lock.name()))?;
     let root = dir.parent().unwrap_or(Path::new("."));
     let bin = bin_of(root);
@@ -160,6 +161,7 @@ pub fn rename(dir: &Path, name: &str) -> Result<PathBuf, RunError> {
         reason,
     })?;
     let mut header = read_header(&dir)?;
+    require_its_own(&dir)?;
     let before = name_of(&dir);
     if before == name {
         return Ok(dir);
@@ -216,6 +218,14 @@ fn require_run(dir: &Path) -> Result<(), RunError> {
             path: dir.to_path_buf(),
             missing: RunFile::Run.name(),
         }),
+    }
+}
+
+/// A sweep finds its trials by their names.
+fn require_its_own(dir: &Path) -> Result<(), RunError> {
+    match super::sweep::trial_label(dir) {
+        Some(name) => Err(RunError::Trial { name }),
+        None => Ok(()),
     }
 }
 

@@ -166,33 +166,23 @@ pub fn list(root: &Path) -> Vec<RunSummary> {
     };
     let mut runs: Vec<RunSummary> = entries
         .flatten()
-        .flat_map(|entry| match summarize(&entry.path()) {
-            Ok(summary) => vec![summary],
-            Err(RunError::NotARun { path, .. }) => of_sweep(&path),
+        .flat_map(|entry| super::sweep::with_trials(entry.path()))
+        .filter_map(|dir| match summarize(&dir) {
+            Ok(mut summary) => {
+                if let Some(label) = super::sweep::trial_label(&dir) {
+                    summary.name = label;
+                }
+                Some(summary)
+            }
+            Err(RunError::NotARun { .. }) => None,
             Err(error) => {
                 tracing::warn!(%error, "run left out of the list");
-                Vec::new()
+                None
             }
         })
         .collect();
     runs.sort_by(|a, b| b.updated.cmp(&a.updated).then_with(|| b.name.cmp(&a.name)));
     runs
-}
-
-/// The trials of a sweep, by names that find them: `sweep-gpt-001/trial-003`. None where the folder is no sweep.
-fn of_sweep(dir: &Path) -> Vec<RunSummary> {
-    if !super::sweep::is_sweep(dir) {
-        return Vec::new();
-    }
-    let sweep = dir.file_name().unwrap_or_default().to_string_lossy();
-    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
-    entries
-        .filter_map(|entry| summarize(&entry.path()).ok())
-        .map(|run| RunSummary {
-            name: format!("{sweep}/{}", run.name),
-            ..run
-        })
-        .collect()
 }
 
 /// One run's line.

@@ -86,6 +86,10 @@ pub enum RunError {
     NoCheckpoint { path: PathBuf, skipped: Vec<String> },
     #[error("no run `{name}`: there is neither a folder of that name nor {}", root.join(name).display())]
     Unknown { name: String, root: PathBuf },
+    #[error(
+        "{name} is a trial of a sweep, which finds it by its name: it is deleted with the folder of the sweep, or not at all"
+    )]
+    Trial { name: String },
     #[error("neither {} nor {} is a sweep: there is no sweep.json", path.display(), below.display())]
     NotASweep { path: PathBuf, below: PathBuf },
     #[error("there is a run `{name}` already; choose another name")]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::dir::read_header;
 use super::list::summarize_with;
-use super::{Notes, Parent, RunError, RunFile, RunHeader, RunStatus, RunSummary, lock};
+use super::{Notes, Parent, RunError, RunFile, RunHeader, RunStatus, RunSummary, lock, sweep};
 use crate::config::{self, RunConfig, Value};
 use crate::model::training_operations;
 
@@ -86,6 +86,9 @@ pub fn entry(dir: &Path) -> Result<RunEntry, RunError> {
     let header = read_header(dir)?;
     let running = lock::is_held(&dir.join(RunFile::Lock.name()));
     let mut entry = RunEntry::from(summarize_with(dir, &header, running));
+    if let Some(label) = sweep::trial_label(dir) {
+        entry.summary.name = label;
+    }
     entry.set_header(&header);
     entry.set_notes(dir);
     if running {
@@ -148,7 +151,10 @@ impl Store {
     /// (the latter with a line in the log). No folder is an empty list.
     pub fn refresh(&mut self) -> Vec<Arc<RunEntry>> {
         let dirs: Vec<PathBuf> = match std::fs::read_dir(&self.root) {
-            Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+            Ok(entries) => entries
+                .flatten()
+                .flat_map(|entry| sweep::with_trials(entry.path()))
+                .collect(),
             Err(_) => Vec::new(),
         };
         let known = std::mem::take(&mut self.known);

@@ -146,6 +146,26 @@ pub fn is_sweep(dir: &Path) -> bool {
     dir.join(PLAN).is_file()
 }
 
+/// What a run is called that is a trial of a sweep: by its sweep and its own name, by which it is found. None for any other run.
+pub fn trial_label(dir: &Path) -> Option<String> {
+    let sweep = dir.parent().filter(|parent| is_sweep(parent))?;
+    let (sweep, trial) = (sweep.file_name()?, dir.file_name()?);
+    Some(format!(
+        "{}/{}",
+        sweep.to_string_lossy(),
+        trial.to_string_lossy()
+    ))
+}
+
+/// A folder, and where it is a sweep the folders in it.
+pub(super) fn with_trials(dir: PathBuf) -> Vec<PathBuf> {
+    if !is_sweep(&dir) {
+        return vec![dir];
+    }
+    let entries = std::fs::read_dir(&dir).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).collect()
+}
+
 /// The folder that a person means: a path, or a name below `root`.
 ///
 /// # Errors
@@ -555,6 +575,38 @@ mod tests {
             find(root.path(), "none"),
             Err(RunError::NotASweep { .. })
         ));
+    }
+
+    #[test]
+    fn lists_have_the_trials_which_stay_where_they_are() {
+        use crate::run::{RunDir, Store, bin, list};
+        let root = tempfile::tempdir().unwrap();
+        let configs = vec![String::new(); 2];
+        let sweep = SweepDir::create(root.path(), "x", plan(2), &configs).unwrap();
+        let config = crate::config::RunConfig::defaults();
+        let trial = sweep.trial_path(1);
+        drop(RunDir::create(root.path(), Some(&trial), &config).unwrap());
+        drop(RunDir::create(root.path(), None, &config).unwrap());
+        let name = "sweep-x-001/trial-002";
+        let listed: Vec<String> = list(root.path()).into_iter().map(|run| run.name).collect();
+        assert!(
+            listed.len() == 2 && listed.iter().any(|n| n == name),
+            "{listed:?}"
+        );
+        let mut store = Store::new(root.path().to_path_buf());
+        for _ in 0..2 {
+            let entries = store.refresh();
+            let found = entries.iter().find(|entry| entry.summary.name == name);
+            assert!(entries.len() == 2 && found.is_some_and(|e| e.summary.is_trial()));
+        }
+        assert_eq!(crate::run::find(root.path(), name).unwrap(), trial);
+        for refused in [bin::delete(&trial).err(), bin::rename(&trial, "best").err()] {
+            assert!(
+                matches!(refused, Some(RunError::Trial { .. })),
+                "{refused:?}"
+            );
+        }
+        assert!(trial.is_dir());
     }
 
     #[test]
