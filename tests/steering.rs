@@ -113,7 +113,7 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.press("\x15branch\tmodel.dropout=0.1");
     terminal.wait_for("model.dropout=0.1");
     terminal.press("\r");
-    terminal.wait_for("from tiny-001 at step");
+    terminal.wait_for("from tiny-001 @");
     terminal.wait_for("model.dropout 0.1 from step");
     let forked = step(&terminal.shown()).unwrap();
     let reached = wait_for_step(&terminal, forked + 20);

@@ -277,7 +277,7 @@ fn the_focused_chart_is_written_as_it_is_shown() {
     assert_eq!((export.newest, export.view.quantity), (12, Quantity::Loss));
     assert_eq!((export.view.range, export.view.smoothing), (None, 0.9));
     // Unit, axis, smoothing, scale and a frozen window go with it.
-    let view = written("u u x x s y f e").unwrap().view;
+    let view = written("U U x x s y f e").unwrap().view;
     assert_eq!(view.quantity, Quantity::BitsPerByte);
     assert_eq!((view.across, view.smoothing), (Across::Time, 0.97));
     assert_eq!(view.scale, crate::chart::scale::Scale::Log);

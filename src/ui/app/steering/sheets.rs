@@ -224,7 +224,7 @@ impl ForkSheet {
             },
             parent: info.map_or_else(PathBuf::new, |info| info.dir.clone()),
             checkpoint,
-            lineage: format!("{parent_name} at step {step}"),
+            lineage: format!("{parent_name} @{step}"),
             config,
             step,
         };

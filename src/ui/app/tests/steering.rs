@@ -471,9 +471,9 @@ fn a_fork_gets_a_name_and_edits_and_takes_the_screen() {
             .effects
             .contains(&Effect::LoadHistory { run: 2, dir })
     );
-    journey.sees("from gpt-stories at step 100");
+    journey.sees("from gpt-stories @100");
     journey.size(200, 60);
-    journey.sees("forked from gpt-stories at step 100");
+    journey.sees("forked from gpt-stories @100");
 }
 
 #[test]

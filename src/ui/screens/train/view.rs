@@ -82,7 +82,7 @@ pub struct RunView {
     /// Rewinds of the surviving timeline, and what each rewind left.
     pub rewinds: Vec<Rewound>,
     pub branches: Vec<Branch>,
-    /// What it is a fork of: `gpt-stories-001 at step 400`.
+    /// What it is a fork of: `gpt-stories-001 @400`.
     pub lineage: Option<String>,
     /// The folder of the run it is a fork of, until what that went through is asked for.
     pub parent: Option<std::path::PathBuf>,
@@ -214,7 +214,7 @@ impl RunView {
         if self.lineage.is_none()
             && let Some(parent) = &history.parent
         {
-            self.lineage = Some(format!("{} at step {}", parent.run, parent.step));
+            self.lineage = Some(format!("{} @{}", parent.run, parent.step));
         }
         self.recall(&history, start);
         let steps = &history.steps;
