@@ -154,10 +154,12 @@ impl App {
             _ => None,
         };
         // A fork shows what its parent went through up to there.
-        if let (EventKind::Started(_), Some(parent)) = (&event.kind, train.view.parent.take()) {
+        if matches!(event.kind, EventKind::Started(_))
+            && let Some(dir) = train.view.parent.take()
+        {
             effects.push(Effect::LoadHistory {
                 run: event.run,
-                dir: parent,
+                dir,
             });
         }
         train.on_event(event.kind);

@@ -43,11 +43,9 @@ impl ScheduleSheet {
         let mut form = Self {
             sheet: Sheet {
                 title: "A new schedule".to_string(),
-                message: format!(
-                    "It begins anew with the next step ({}); the chart shows it, dotted. Enter applies, Esc \
-                     discards; left and right change the kind.",
-                    view.step + 1
-                ),
+                message: "It begins anew with the next step; the chart shows it, dotted. Enter applies, Esc \
+                          discards; left and right change the kind."
+                    .to_string(),
                 lines: Vec::new(),
                 cursor: 0,
                 problem: None,

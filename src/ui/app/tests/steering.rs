@@ -460,6 +460,11 @@ fn a_fork_gets_a_name_and_edits_and_takes_the_screen() {
             checkpoint: Some("step-00000100".into()),
         }
     );
+    journey.event(EventKind::Phase(Phase::Loading {
+        what: "reading".into(),
+        done: 0,
+        total: None,
+    }));
     let mut info = info();
     info.start_step = 100;
     info.name = "colder-001".into();

@@ -222,8 +222,8 @@ impl Knobs {
             return Some(text.clone());
         }
         let would = self.shown.get(key);
-        (self.outcome.is_some() && self.shown.applies(key) && would != self.force.get(key))
-            .then_some(would)
+        let new = !self.force.applies(key) || would != self.force.get(key);
+        (self.outcome.is_some() && self.shown.applies(key) && new).then_some(would)
     }
 
     pub fn pending_multiplier(&self) -> Option<f64> {
