@@ -303,10 +303,10 @@ pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
         all.push(line(spike.step, "spike".into(), chart.mark_bad));
     }
     let states = edit_states(&run.edits);
-    for at in newest(run.edits.len())..run.edits.len() {
-        let record = &run.edits[at];
+    let edits = run.edits.iter().zip(states);
+    for (record, state) in edits.skip(newest(run.edits.len())) {
         let words = edit_label(&record.edit, theme);
-        let (label, style) = match states[at] {
+        let (label, style) = match state {
             EditState::InForce => (words, chart.mark_edit),
             EditState::Undone => (format!("{words} (undone)"), theme.dim),
             EditState::Undoing => (format!("undo: {words}"), theme.dim),

@@ -96,7 +96,7 @@ impl ScheduleSheet {
                 };
                 Some(SheetLine {
                     key: field.key,
-                    label: *label,
+                    label,
                     input: TextInput::new(text),
                     choices,
                     range,
