@@ -134,10 +134,8 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     assert_eq!(parent.left[0].rewound.step, back);
     assert!(parent.edits.is_empty(), "{:?}", parent.edits);
     let fork = run::read_history(&runs[0].dir).unwrap();
-    assert_eq!(
-        fork.parent.map(|parent| parent.run),
-        Some("tiny-001".to_string())
-    );
+    let origin = fork.parent.expect("a fork names its parent");
+    assert!(origin.run.ends_with("tiny-001"), "{}", origin.run);
     let dropout = |edit: &Edit| match edit {
         Edit::Set(changes) => changes
             .get("model.dropout")

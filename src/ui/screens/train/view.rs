@@ -214,7 +214,10 @@ impl RunView {
         if self.lineage.is_none()
             && let Some(parent) = &history.parent
         {
-            self.lineage = Some(format!("{} @{}", parent.run, parent.step));
+            let name = std::path::Path::new(&parent.run).file_name();
+            let name =
+                name.map_or_else(|| parent.run.clone(), |n| n.to_string_lossy().into_owned());
+            self.lineage = Some(format!("{name} @{}", parent.step));
         }
         self.recall(&history, start);
         let steps = &history.steps;
