@@ -106,6 +106,8 @@ fn a_run_is_taken_up_forked_taken_back_and_repeated() {
         "--headless",
         "--set",
         "optimizer.weight_decay=0",
+        "--steps",
+        "50",
     ]);
     assert_eq!(code(&fork), 0, "{}", errors(&fork));
     let said = String::from_utf8_lossy(&fork.stdout).into_owned();
