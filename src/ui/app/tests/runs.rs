@@ -174,7 +174,7 @@ fn deleting_asks_and_is_undone() {
     let mut journey = listed();
     journey.keys("space D");
     journey.sees("Move gpt-busy to the bin?");
-    journey.keys("k");
+    journey.keys("n");
     assert_eq!(journey.tasks(), []);
     journey.keys("D d");
     assert_eq!(journey.tasks(), [RunsTask::Delete(vec![dir("gpt-busy")])]);

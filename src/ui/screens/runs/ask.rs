@@ -60,7 +60,7 @@ impl Question {
                 "delete",
                 "It waits in .bin below the runs folder; u brings it back.",
             ),
-            choice('k', "keep", "Closes this dialog; nothing happens."),
+            choice('n', "no, keep", "Closes this dialog; nothing happens."),
         ];
         let dirs = runs.iter().map(|run| run.summary.dir.clone()).collect();
         Question {
@@ -71,7 +71,7 @@ impl Question {
 
     pub fn empty_bin() -> Self {
         let choices = vec![
-            choice('k', "keep", "Closes this dialog; nothing happens."),
+            choice('n', "no, keep", "Closes this dialog; nothing happens."),
             choice(
                 'e',
                 "empty the bin",

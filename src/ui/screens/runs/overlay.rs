@@ -535,16 +535,18 @@ impl RunsScreen {
         let range = view.viewport.range(Self::extent(curves));
         let x = Axis::new(range, Scale::Linear);
         let count = Chart::columns(plot, symbols(theme));
-        let mut lines: Vec<(usize, Vec<Sample>, bool)> = Vec::new();
-        for curve in curves {
-            if view.of != Of::Validation {
-                lines.push((curve.at, columns(&curve.train, &x, count), true));
-            } else {
-                lines.push((curve.at, columns(&curve.validation, &x, count), true));
-            }
-        }
+        let mut lines: Vec<(usize, Vec<Sample>)> = curves
+            .iter()
+            .map(|curve| {
+                let values = match view.of {
+                    Of::Validation => &curve.validation,
+                    Of::Train | Of::Both => &curve.train,
+                };
+                (curve.at, columns(values, &x, count))
+            })
+            .collect();
         // The line under the cursor lies on top.
-        lines.sort_by_key(|(at, ..)| *at == view.cursor);
+        lines.sort_by_key(|(at, _)| *at == view.cursor);
         let shown = |values: &[(f64, f64)]| -> Vec<(f64, f64)> {
             let (low, high) = x.range();
             let inside =
@@ -560,7 +562,7 @@ impl RunsScreen {
         };
         let of_lines = lines
             .iter()
-            .flat_map(|(_, line, _)| line)
+            .flat_map(|(_, line)| line)
             .filter_map(|s| match s {
                 Sample::Value(value) => Some(*value),
                 _ => None,
@@ -584,7 +586,7 @@ impl RunsScreen {
             false => style(at, theme).0,
         };
         let mut ends = Vec::new();
-        for (at, line, _) in lines {
+        for (at, line) in lines {
             let last = line.iter().rposition(|s| matches!(s, Sample::Value(_)));
             if let Some((place, Sample::Value(value))) = last.map(|at| (at, line[at])) {
                 let place = x.value_at((place as f64 + 0.5) / count as f64);
