@@ -45,11 +45,14 @@ fn names(place: &Place, arguments: &[&str]) -> Vec<String> {
 fn three() -> Place {
     let place = Place::new(TINY);
     let train = |arguments: &[&str]| {
-        let all = [&["train", "tiny.toml", "--headless", "--json"], arguments].concat();
+        let all = [&["train", "--headless", "--json"], arguments].concat();
         place.succeed(&all);
     };
-    train(&["--run", "runs/a", "--set", "optimizer.learning_rate=0.001"]);
-    train(&["--run", "runs/b", "--set", "optimizer.learning_rate=0.01"]);
+    for (name, rate) in [("a", "0.001"), ("b", "0.01")] {
+        let run = format!("runs/{name}");
+        let set = format!("optimizer.learning_rate={rate}");
+        train(&["tiny.toml", "--run", &run, "--set", &set]);
+    }
     train(&["--run", "runs/c", "--from", "a"]);
     place
 }

@@ -145,11 +145,9 @@ impl Summary {
                 self.end = Some(RunStatus::Failed);
                 self.problem = Some(message.clone());
             }
-            Record::Sample(_)
-            | Record::Checkpoint(_)
-            | Record::Edit(_)
-            | Record::Spike(_)
-            | Record::Notice { .. } => {}
+            // A fork has a checkpoint before it has made a step.
+            Record::Checkpoint(info) => self.step = self.step.max(info.step),
+            Record::Sample(_) | Record::Edit(_) | Record::Spike(_) | Record::Notice { .. } => {}
         }
     }
 }

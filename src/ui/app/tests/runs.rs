@@ -127,8 +127,9 @@ fn the_filter_is_applied_while_it_is_typed_and_says_what_is_wrong() {
     journey.keys("/");
     journey.text("learning_rate>1e-3");
     journey.keys("enter");
+    journey.sees("Runs: 1 of 3");
     journey.sees("gpt-child");
-    journey.does_not_see("gpt-busy");
+    journey.does_not_see("running 4711");
     journey.keys("esc esc");
     assert_eq!(journey.app.screen(), Screen::Home);
 }
