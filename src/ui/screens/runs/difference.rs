@@ -6,7 +6,7 @@
 //! │ model.kind               gpt            gpt            char-rnn   │
 //! │ optimizer.learning_rate  1e-3           2e-3           2e-3       │
 //! │ edits                                                             │
-//! │ step 120                 learning rate × 0.5                      │
+//! │ step 120                 gpt-001: learning rate × 0.5             │
 //! └───────────────────────────────────────────────────────────────────┘
 //! ```
 
@@ -42,6 +42,8 @@ pub(super) struct DifferenceView {
 struct Row {
     head: String,
     cells: Vec<String>,
+    /// In place of the cells, over all columns.
+    text: Option<String>,
     heading: bool,
 }
 
@@ -78,11 +80,13 @@ impl DifferenceView {
         let row = |head: &str, cells: Vec<String>| Row {
             head: head.to_string(),
             cells,
+            text: None,
             heading: false,
         };
         let heading = |head: &str| Row {
             head: head.to_string(),
             cells: Vec::new(),
+            text: None,
             heading: true,
         };
         let each = |f: &dyn Fn(&RunEntry) -> String| self.runs.iter().map(|run| f(run)).collect();
@@ -132,17 +136,18 @@ impl DifferenceView {
             rows.push(row("nothing", Vec::new()));
         }
         for edit in &compared.edits {
-            let mut cells = vec![String::new(); self.runs.len()];
-            if let Some(cell) = cells.get_mut(edit.run) {
-                let by = match edit.by {
-                    EditAuthor::User => "",
-                    EditAuthor::Policy => " (by train.on_spike)",
-                    EditAuthor::Start => " (at the start)",
-                    EditAuthor::Replay => " (replayed)",
-                };
-                *cell = format!("{}{by}", edit.text);
-            }
-            rows.push(row(&format!("step {}", format::grouped(edit.step)), cells));
+            let by = match edit.by {
+                EditAuthor::User => "",
+                EditAuthor::Policy => " (by train.on_spike)",
+                EditAuthor::Start => " (at the start)",
+                EditAuthor::Replay => " (replayed)",
+            };
+            let run = self.runs.get(edit.run);
+            let name = run.map_or("", |run| &run.summary.name);
+            rows.push(Row {
+                text: Some(format!("{name}: {}{by}", edit.text)),
+                ..row(&format!("step {}", format::grouped(edit.step)), Vec::new())
+            });
         }
         rows
     }
@@ -204,6 +209,9 @@ impl DifferenceView {
                 continue;
             }
             let mut spans = vec![Span::styled(place(&row.head, head), theme.dim)];
+            if let Some(text) = &row.text {
+                spans.push(Span::styled(text.clone(), theme.changed));
+            }
             let first = row.cells.first();
             for cell in row.cells.iter().skip(left).take(shown) {
                 // What is not as in the first run stands out.
