@@ -50,6 +50,9 @@ fn rewound(from: u64, step: u64) -> Record {
     })
 }
 
+/// Steps, and what was measured there.
+type Values = Vec<(u64, f64)>;
+
 struct Folder(tempfile::TempDir);
 
 impl Folder {
@@ -87,7 +90,7 @@ impl Folder {
     }
 
     /// What the log itself says: steps with their loss, and the last evaluation of each step.
-    fn truth(&self) -> (Vec<(u64, f64)>, Vec<(u64, f64)>) {
+    fn truth(&self) -> (Values, Values) {
         let (mut steps, mut evaluations) = (Vec::new(), Vec::<(u64, f64)>::new());
         for record in log::read(&self.log()).unwrap().records {
             match record {
