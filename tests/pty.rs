@@ -194,7 +194,7 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
 
 #[test]
 fn signals_save_the_run_and_restore_the_terminal() {
-    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT] {
         let place = Place::new();
         let mut terminal = place.train();
         let seen = step(&terminal.shown()).unwrap();
@@ -205,13 +205,59 @@ fn signals_save_the_run_and_restore_the_terminal() {
     }
 }
 
+/// The process that holds the lock of the only run.
+fn owner(place: &Place) -> i32 {
+    let lock = place.only_run().dir.join("lock");
+    std::fs::read_to_string(lock)
+        .unwrap()
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// Waits until another process than `before` trains on, and ends it.
+#[track_caller]
+fn assert_goes_on(place: &Place, before: i32, seen: u64) {
+    wait("steps in the background", || {
+        owner(place) != before && place.only_run().step > seen + 50
+    });
+    assert_eq!(place.only_run().status, run::RunStatus::Running);
+    let process = rustix::process::Pid::from_raw(owner(place)).unwrap();
+    assert_eq!(rustix::process::getsid(Some(process)).unwrap(), process);
+    rustix::process::kill_process(process, Signal::TERM).unwrap();
+    wait("the end", || {
+        place.only_run().status != run::RunStatus::Running
+    });
+    place.assert_saved(seen + 50);
+}
+
 #[test]
-fn a_closed_window_saves_the_run() {
+fn a_run_whose_window_is_closed_goes_on_in_the_background() {
+    for how in ["closed", "SIGHUP"] {
+        let place = Place::new();
+        let mut terminal = place.train();
+        let before = owner(&place);
+        let seen = step(&terminal.shown()).unwrap();
+        match how {
+            "closed" => terminal.close(),
+            _ => terminal.signal(Signal::HUP),
+        }
+        assert_eq!(terminal.exit(), 0, "{how}");
+        assert_goes_on(&place, before, seen);
+    }
+}
+
+#[test]
+fn a_closed_window_only_saves_the_run_where_the_settings_say_so() {
     let place = Place::new();
+    let folder = place.path().join(".config/fireside");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("settings.toml"), "on_hangup = \"save\"\n").unwrap();
     let mut terminal = place.train();
     let seen = step(&terminal.shown()).unwrap();
     terminal.close();
     assert_eq!(terminal.exit(), 130);
+    assert_eq!(place.only_run().status, run::RunStatus::Stopped);
     place.assert_saved(seen);
 }
 

@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand, and what an exit code means.
 
+pub mod attach;
 pub mod bench;
 pub mod completions;
 pub mod config;
 pub mod corpus;
+mod detach;
 pub mod devices;
 pub mod eval;
 pub mod export;
@@ -41,6 +43,7 @@ pub enum Command {
     Train(train::Args),
     FindRate(find_rate::Args),
     Sweep(sweep::Args),
+    Attach(attach::Args),
     Sample(sample::Args),
     Eval(eval::Args),
     Export(export::Args),
@@ -131,6 +134,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CliError> {
         Some(Command::Train(args)) => train::run(args),
         Some(Command::FindRate(args)) => find_rate::run(args),
         Some(Command::Sweep(args)) => sweep::run(args),
+        Some(Command::Attach(args)) => attach::run(args),
         Some(Command::Sample(args)) => sample::run(args),
         Some(Command::Eval(args)) => eval::run(args),
         Some(Command::Export(args)) => export::run(args),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::open::parse_which;
-use super::{CliError, Exit};
+use super::{CliError, Exit, detach};
 use crate::config::{RunConfig, Source, load_with_notes};
 use crate::headless::{self, Format, Streams};
 use crate::protocol::{EditAuthor, Origin};
@@ -59,6 +59,12 @@ pub struct Args {
     /// screens the run pauses there
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
     until: Option<u64>,
+    /// Train in a process of its own, which no terminal ends: returns when the run has started; `fireside attach` shows it
+    #[arg(long)]
+    detach: bool,
+    /// This is that process
+    #[arg(long, hide = true, conflicts_with = "detach")]
+    detached: bool,
     /// Short for --set train.steps=N
     #[arg(long, value_name = "N")]
     steps: Option<u64>,
@@ -73,7 +79,11 @@ pub struct Args {
 pub fn run(args: Args) -> Result<Exit, CliError> {
     let root = super::tui::runs_root();
     let (config, origin, notes) = plan(&args, &root)?;
-    let screens = !args.headless && !args.json && super::tui::can_show().is_ok();
+    if args.detach {
+        return start_detached(&root, &config);
+    }
+    let mut lines = args.detached.then(detach::Lines::detached);
+    let screens = lines.is_none() && !args.headless && !args.json && super::tui::can_show().is_ok();
     let options = WorkerOptions {
         runs_root: root.clone(),
     };
@@ -91,25 +101,33 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         );
     }
     for note in notes {
-        super::complain(&format!("note: {note}"));
+        let note = format!("note: {note}");
+        match &mut lines {
+            // Nothing to do about one that cannot be told.
+            Some(lines) => drop(writeln!(lines, "{note}")),
+            None => super::complain(&note),
+        }
     }
+    let engine = match &lines {
+        Some(lines) => lines.watch(engine),
+        None => Ok(engine),
+    }
+    .map_err(|error| CliError::failed(format!("no thread to train with: {error}")))?;
     let format = match args.json {
         true => Format::Json,
         false => Format::Lines,
     };
     let interrupts = count_interrupts()?;
-    let outcome = headless::run(
-        &engine,
-        config,
-        origin,
-        args.until,
-        &interrupts,
-        Streams {
-            format,
-            out: &mut std::io::stdout().lock(),
-            err: &mut std::io::stderr(),
-        },
-    );
+    let (mut out, mut err): (Box<dyn Write>, Box<dyn Write>) = match lines {
+        Some(lines) => (Box::new(lines.clone()), Box::new(lines)),
+        None => (Box::new(std::io::stdout()), Box::new(std::io::stderr())),
+    };
+    let streams = Streams {
+        format,
+        out: &mut out,
+        err: &mut err,
+    };
+    let outcome = headless::run(&engine, config, origin, args.until, &interrupts, streams);
     match outcome {
         Ok(headless::Outcome::Finished) => Ok(Exit::Success),
         Ok(headless::Outcome::Interrupted) => Ok(Exit::Interrupted),
@@ -117,6 +135,23 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         Ok(headless::Outcome::Hurried) => std::process::exit(130),
         Err(message) => Err(CliError::Failed(message)),
     }
+}
+
+/// The same command in a process of its own.
+fn start_detached(root: &Path, config: &RunConfig) -> Result<Exit, CliError> {
+    if config.corpus.path.iter().any(|path| path == Path::new("-")) {
+        return Err(CliError::usage(
+            "corpus.path = \"-\": a detached run has no standard input; put the text in a file",
+        ));
+    }
+    let arguments: Vec<_> = std::env::args_os()
+        .skip(1)
+        .filter(|argument| argument != "--detach")
+        .collect();
+    let interrupts = count_interrupts()?;
+    let started = detach::start(&arguments, Some(&interrupts))?;
+    print(&started.text(root))?;
+    Ok(Exit::Success)
 }
 
 /// What to train, where, and what the user should know about how the values came together.

@@ -1,11 +1,9 @@
 //! `fireside` without arguments: the screens.
 
-use std::fs::File;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use super::{CliError, Exit};
+use super::{CliError, Exit, detach};
 use crate::protocol::Engine;
 use crate::run;
 use crate::ui::settings::Settings;
@@ -59,44 +57,32 @@ pub(super) fn runs_root() -> PathBuf {
 
 /// Shows the screens on `engine`, with the user's settings, and says how they ended.
 pub(super) fn show(engine: Engine, mut options: UiOptions) -> Result<Exit, CliError> {
+    let root = options.runs_root.clone();
     let (settings, problems) = Settings::load();
     options.settings = settings;
     options.problems.extend(problems);
     match ui::run(engine, options).map_err(CliError::failed)? {
         Outcome::Done | Outcome::Abandoned => Ok(Exit::Success),
         Outcome::Interrupted => Ok(Exit::Interrupted),
-        Outcome::Background(dir) => go_on_in_background(&dir),
+        Outcome::Background(dir) => go_on_in_background(&root, &dir),
     }
 }
 
-/// Starts `fireside train --resume DIR --headless` as a process that this terminal does not end.
-fn go_on_in_background(dir: &Path) -> Result<Exit, CliError> {
-    let log_path = dir.join("background.log");
-    let start = || -> std::io::Result<u32> {
-        let log = File::options().create(true).append(true).open(&log_path)?;
-        let mut command = Command::new(std::env::current_exe()?);
-        command
-            .args(["train", "--headless", "--resume"])
-            .arg(dir)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log);
-        // A group of its own hears neither the terminal's keys nor its end.
-        #[cfg(unix)]
-        std::os::unix::process::CommandExt::process_group(&mut command, 0);
-        Ok(command.spawn()?.id())
-    };
-    let id = start().map_err(|error| {
+/// Trains a run on that was saved here, in a process that this terminal does not end.
+fn go_on_in_background(root: &Path, dir: &Path) -> Result<Exit, CliError> {
+    let arguments = [
+        "train".into(),
+        "--resume".into(),
+        dir.as_os_str().to_owned(),
+    ];
+    let started = detach::start(&arguments, None).map_err(|error| {
+        let (CliError::Failed(why) | CliError::Usage(why)) = error;
         CliError::failed(format!(
-            "the run is saved in {}, but could not go on in the background: {error}",
+            "the run is saved in {}, but could not go on in the background: {why}",
             dir.display()
         ))
     })?;
-    super::train::print(&format!(
-        "{} trains on in the background as process {id}, and writes to {}\n\
-         `kill {id}` ends it, after saving; `fireside runs` shows how far it is\n",
-        dir.display(),
-        log_path.display()
-    ))?;
+    // A terminal that is gone is one of the reasons for being here.
+    let _ = super::train::print(&started.text(root));
     Ok(Exit::Success)
 }

@@ -137,7 +137,11 @@ impl Hub {
             state: State {
                 logged: setup.logged,
                 info: None,
-                phase: Phase::Idle,
+                phase: Phase::Loading {
+                    what: "starting".to_string(),
+                    done: 0,
+                    total: None,
+                },
                 schedule: Vec::new(),
                 health: Vec::new(),
                 since: Vec::new(),

@@ -124,6 +124,18 @@ pub fn is_trained(dir: &Path) -> bool {
     lock::is_held(&dir.join(RunFile::Lock.name()))
 }
 
+/// A sentence about what of the run in `dir` is on disk, and how it goes on.
+pub fn what_is_saved(dir: &Path) -> String {
+    match checkpoint::newest(dir) {
+        Some(entry) => format!(
+            "Saved up to step {}: `fireside train --resume {}` goes on from there",
+            entry.step,
+            dir.display()
+        ),
+        None => "No checkpoint had been written yet".to_string(),
+    }
+}
+
 /// Where new runs go and where names are looked up: `FIRESIDE_RUNS`, or `./runs`.
 pub fn runs_root() -> PathBuf {
     match std::env::var_os("FIRESIDE_RUNS") {

@@ -1,6 +1,7 @@
 //! The state of the screens, and what every message changes in it. No I/O: what is to be done comes back as
 //! [`Effect`]s, so that tests drive the whole application without a terminal or a training thread.
 
+mod attached;
 mod dialogs;
 mod input;
 mod range;
@@ -21,6 +22,7 @@ use crossterm::event::{
 use ratatui::layout::{Position, Rect};
 
 use crate::config::RunConfig;
+use crate::control::RoleNow;
 use crate::protocol::{
     Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
 };
@@ -37,10 +39,11 @@ use super::screens::ScreenMouse;
 use super::screens::home::{HomeScreen, Request};
 use super::screens::runs::work::{RunsAnswer, RunsTask};
 use super::screens::runs::{RunsRequest, RunsScreen};
-use super::screens::train::TrainScreen;
-use super::settings::Settings;
+use super::screens::train::{RunView, TrainScreen};
+use super::settings::{OnHangup, Settings};
 use super::theme::{Environment, Theme};
 
+pub use attached::{Attached, Unlinked};
 use dialogs::Dialog;
 use steering::Steer;
 pub(crate) use steering::sheets::schedule_key;
@@ -79,10 +82,27 @@ pub enum Message {
         purpose: Purpose,
         found: Vec<Found>,
     },
+    /// The answer to [`Effect::Attach`].
+    Attached {
+        run: RunId,
+        attached: Result<Box<Attached>, String>,
+    },
+    /// Who steers a run that another process trains has changed.
+    Role {
+        run: RunId,
+        role: RoleNow,
+    },
+    /// The connection to the process that trains a run has ended, not by this side.
+    Unlinked {
+        run: RunId,
+        how: Unlinked,
+    },
     /// A timer that was set by [`Effect::After`].
     Timer(Timer),
-    /// A signal asked the program to end (SIGTERM, SIGHUP, SIGINT).
+    /// A signal asked the program to end (SIGTERM, SIGINT).
     Terminate,
+    /// The terminal is gone: its window was closed, a connection broke (SIGHUP).
+    HangUp,
     /// A signal asked the program to stop (SIGTSTP).
     Suspend,
 }
@@ -125,6 +145,13 @@ pub enum Effect {
     },
     /// Read a run's log and write what a chart shows, off this thread.
     ExportChart(Box<ChartExport>),
+    /// Connect to the process that trains the run in `dir`; until [`Effect::Detach`], commands for a run go there.
+    Attach {
+        run: RunId,
+        dir: PathBuf,
+    },
+    /// Close that connection; the run goes on.
+    Detach,
     /// Send back [`Message::Timer`] after this long.
     After(Duration, Timer),
     /// Clear the terminal before the next frame.
@@ -187,6 +214,13 @@ pub struct App {
     next_run: RunId,
     mouse: bool,
     leaving: Option<Leaving>,
+    /// The run that another process trains and that this one is connected to.
+    link: Option<RunId>,
+    /// Quit when that run has ended.
+    leave_at_end: bool,
+    on_hangup: OnHangup,
+    /// The terminal is gone, and the run has nothing yet that could go on without it.
+    hung_up: bool,
     /// Waiting for the run to pause before the process stops.
     suspending: bool,
     /// Resume the run when the process goes on.
@@ -206,6 +240,8 @@ pub struct Setup {
     pub width: u16,
     pub height: u16,
     pub start: Option<(RunConfig, Origin)>,
+    /// Show this run, which another process trains.
+    pub attach: Option<PathBuf>,
 }
 
 impl App {
@@ -232,6 +268,10 @@ impl App {
             next_run: 1,
             mouse: setup.settings.mouse,
             leaving: None,
+            link: None,
+            leave_at_end: false,
+            on_hangup: setup.settings.on_hangup,
+            hung_up: false,
             suspending: false,
             resume_after: false,
             halve_after_rewind: false,
@@ -247,6 +287,9 @@ impl App {
                 let request = app.home.first_request();
                 app.carry_out(vec![request], &mut effects);
             }
+        }
+        if let Some(dir) = setup.attach {
+            app.attach(dir, &mut effects);
         }
         (app, effects)
     }
@@ -323,6 +366,9 @@ impl App {
                     self.checkpoints_found(purpose, found, &mut effects);
                 }
             }
+            Message::Attached { run, attached } => self.attached(run, attached, &mut effects),
+            Message::Role { run, role } => self.role(run, role, &mut effects),
+            Message::Unlinked { run, how } => self.unlinked(run, how, &mut effects),
             Message::Timer(Timer::Preview(request)) => {
                 if let Some(config) = self.home.preview_config(request) {
                     effects.push(Effect::Send(Command::Preview { request, config }));
@@ -337,6 +383,7 @@ impl App {
                 }
             }
             Message::Terminate => self.leave(Outcome::Interrupted, &mut effects),
+            Message::HangUp => self.hang_up(&mut effects),
             Message::Suspend => self.suspend(&mut effects),
         }
         if self.screen == Screen::Runs {
@@ -571,7 +618,7 @@ impl App {
         if self.suspending {
             return;
         }
-        let training = self.train.as_ref().is_some_and(|train| {
+        let training = self.local().is_some_and(|train| {
             matches!(
                 train.view.phase,
                 Phase::Training | Phase::Evaluating { .. } | Phase::Sampling

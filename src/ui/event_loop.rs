@@ -19,6 +19,7 @@ use crate::protocol::{Command, CommandSender, Engine, Event};
 use crate::run;
 
 use super::app::{App, Effect, Found, Message, Setup, Timer};
+use super::link;
 use super::screens::runs::work::RunsDesk;
 use super::terminal::TerminalGuard;
 use super::theme::Environment;
@@ -39,6 +40,8 @@ struct Loop {
     messages: Receiver<Message>,
     timers: Vec<(Instant, Timer)>,
     desk: Arc<RunsDesk>,
+    /// To the process that trains the run on screen, where that is another one.
+    link: Option<CommandSender>,
     frame_time: Duration,
     outcome: Option<Outcome>,
     /// The terminal is gone; the run is being saved without it.
@@ -93,6 +96,7 @@ impl Loop {
             width,
             height,
             start: options.start,
+            attach: options.attach,
         });
         let mut it = Self {
             app,
@@ -102,6 +106,7 @@ impl Loop {
             messages,
             timers: Vec::new(),
             desk: Arc::new(RunsDesk::new(options.runs_root)),
+            link: None,
             frame_time: Duration::from_secs(1) / frame_rate,
             outcome: None,
             blind: false,
@@ -195,9 +200,21 @@ impl Loop {
         for effect in effects {
             match effect {
                 Effect::Send(command) => {
-                    // A thread that is gone says so by closing its events.
-                    self.commands.send(command);
+                    // A thread, or a process, that is gone says so by closing its events.
+                    match &self.link {
+                        Some(link) if is_for_a_run(&command) => link.send(command),
+                        _ => self.commands.send(command),
+                    };
                 }
+                Effect::Attach { run, dir } => {
+                    let (sender, commands) = mpsc::channel();
+                    self.link = Some(CommandSender::new(sender, Arc::default()));
+                    let screens = self.sender.clone();
+                    thread::Builder::new()
+                        .name("ui-link".into())
+                        .spawn(move || link::follow(run, &dir, commands, &screens))?;
+                }
+                Effect::Detach => self.link = None,
                 Effect::LoadRuns => {
                     let desk = self.desk.clone();
                     self.aside(move || Message::RunsLoaded {
@@ -273,7 +290,7 @@ impl Loop {
         if let Err(error) = drawn {
             tracing::error!("the terminal cannot be drawn on: {error}");
             self.blind = true;
-            let effects = self.app.update(Message::Terminate);
+            let effects = self.app.update(Message::HangUp);
             self.carry_out(effects)?;
         }
         Ok(())
@@ -293,6 +310,17 @@ fn read_checkpoints(dir: &std::path::Path) -> Vec<Found> {
         .collect()
 }
 
+/// Whether a command steers the run on screen, wherever that is trained.
+fn is_for_a_run(command: &Command) -> bool {
+    !matches!(
+        command,
+        Command::Start { .. }
+            | Command::Preview { .. }
+            | Command::FindRate { .. }
+            | Command::Shutdown
+    )
+}
+
 /// Ends with the process: there is no way to wake a thread that reads a terminal.
 fn read_terminal(sender: Sender<Message>) -> io::Result<()> {
     thread::Builder::new()
@@ -307,7 +335,7 @@ fn read_terminal(sender: Sender<Message>) -> io::Result<()> {
                     }
                     Err(error) => {
                         tracing::error!("the terminal cannot be read: {error}");
-                        let _ = sender.send(Message::Terminate);
+                        let _ = sender.send(Message::HangUp);
                         return;
                     }
                 }
@@ -350,6 +378,7 @@ fn watch_signals(sender: Sender<Message>) -> io::Result<()> {
             for signal in signals.forever() {
                 let message = match signal {
                     SIGTSTP => Message::Suspend,
+                    SIGHUP => Message::HangUp,
                     _ => Message::Terminate,
                 };
                 if sender.send(message).is_err() {

@@ -14,6 +14,7 @@ pub mod format;
 pub mod help;
 pub mod keymap;
 pub mod layout;
+mod link;
 pub mod palette;
 pub mod panes;
 pub mod picture;
@@ -36,6 +37,8 @@ use crate::protocol::{Engine, Origin};
 pub struct UiOptions {
     /// Train this at once instead of opening the home screen.
     pub start: Option<(RunConfig, Origin)>,
+    /// Show this run, which another process trains.
+    pub attach: Option<PathBuf>,
     /// Folder of all runs.
     pub runs_root: PathBuf,
     /// The user's settings, see [`settings::Settings::load`].

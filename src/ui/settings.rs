@@ -13,6 +13,16 @@ use super::theme;
 /// Frames a second, when the file says nothing.
 pub const FRAME_RATE: u32 = 20;
 
+/// What becomes of a run in progress when its terminal goes away: a window that is closed, a connection that breaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnHangup {
+    /// It is saved, and goes on in a process of its own.
+    #[default]
+    Continue,
+    /// It is saved, and ends.
+    Save,
+}
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     pub theme: String,
@@ -23,6 +33,7 @@ pub struct Settings {
     pub mouse: bool,
     /// Folder of runs; `None` leaves it to FIRESIDE_RUNS and `./runs`.
     pub runs: Option<PathBuf>,
+    pub on_hangup: OnHangup,
     pub keymap: Overrides,
 }
 
@@ -34,6 +45,7 @@ impl Default for Settings {
             frame_rate: FRAME_RATE,
             mouse: true,
             runs: None,
+            on_hangup: OnHangup::default(),
             keymap: Overrides::new(),
         }
     }
@@ -126,10 +138,17 @@ impl Settings {
                 self.runs = Some(expand_home(folder));
             }
             "colors" => self.take_colors(value, problems)?,
+            "on_hangup" => {
+                self.on_hangup = match value.as_str() {
+                    Some("continue") => OnHangup::Continue,
+                    Some("save") => OnHangup::Save,
+                    _ => return Err(format!("{value} is not \"continue\" or \"save\"")),
+                };
+            }
             "keymap" => self.take_keymap(value, problems)?,
             _ => {
                 return Err(
-                    "no such setting; known are theme, colors, frame_rate, mouse, runs, keymap"
+                    "no such setting; known are theme, colors, frame_rate, mouse, runs, on_hangup, keymap"
                         .into(),
                 );
             }
@@ -208,7 +227,9 @@ impl Settings {
              # most frames a second, 1 to 60\n\
              frame_rate = {FRAME_RATE}\n\
              mouse = true\n\
-             # runs = \"~/runs\"\n\n\
+             # runs = \"~/runs\"\n\
+             # when the terminal goes away while a run trains: \"continue\" in the background, or \"save\" and end\n\
+             on_hangup = \"continue\"\n\n\
              # Colours of your own in place of the theme's: [colors] accent = \"#f0a45d\". Each is one colour, but\n\
              # tokens takes a list of 4 and series one of 6. Known: {}\n\n\
              # Keys: [keymap.CONTEXT] action = \"key\" or [\"key\", …]; a space separates keys in sequence.\n",

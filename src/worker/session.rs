@@ -595,14 +595,9 @@ impl Session<'_> {
 
     /// A sentence about what of the run is on disk.
     pub(super) fn what_is_left(&self) -> String {
-        match checkpoint::newest(self.dir.path()) {
-            Some(entry) => format!(
-                "Saved up to step {}: `fireside train --resume {}` goes on from there",
-                entry.step,
-                self.dir.path().display()
-            ),
-            None if self.step == 0 => "No step was made".to_string(),
-            None => "No checkpoint had been written yet".to_string(),
+        match self.step {
+            0 if checkpoint::newest(self.dir.path()).is_none() => "No step was made".to_string(),
+            _ => crate::run::what_is_saved(self.dir.path()),
         }
     }
 

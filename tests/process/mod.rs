@@ -156,9 +156,12 @@ pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for item in std::fs::read_dir(from).unwrap().flatten() {
         let target = to.join(item.file_name());
-        match item.file_type().unwrap().is_dir() {
-            true => copy_folder(&item.path(), &target),
-            false => drop(std::fs::copy(item.path(), target).unwrap()),
+        let kind = item.file_type().unwrap();
+        if kind.is_dir() {
+            copy_folder(&item.path(), &target);
+        } else if kind.is_file() {
+            // What is neither is the control socket of a run that was killed.
+            std::fs::copy(item.path(), target).unwrap();
         }
     }
 }

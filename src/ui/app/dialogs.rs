@@ -17,6 +17,7 @@ pub(super) struct Dialog {
 #[derive(Debug)]
 enum About {
     Quit,
+    QuitAttached,
     Stop,
     Replace(Box<RunConfig>, Origin),
     /// What was typed: steps, loss.
@@ -72,6 +73,28 @@ impl Dialog {
         Self {
             modal: Modal::question("Quit", format!("{name} is at step {step}."), choices),
             about: About::Quit,
+        }
+    }
+
+    /// Of a run that another process trains.
+    pub fn quit_attached(name: String, pid: u32) -> Self {
+        let choices = vec![
+            choice(
+                'd',
+                "detach, it trains on",
+                format!("Closes the screens; process {pid} trains on. Ctrl-C does the same."),
+            ),
+            choice(
+                's',
+                "stop the run",
+                "It is saved and ended there; then the screens close.",
+            ),
+            choice('t', "stay", "Closes this dialog; nothing happens."),
+        ];
+        let message = format!("{name} is trained by another process.");
+        Self {
+            modal: Modal::question("Quit", message, choices),
+            about: About::QuitAttached,
         }
     }
 
@@ -287,7 +310,7 @@ impl App {
             _ if control && quit_key == Lookup::Action(Action::Quit) => {
                 // Ctrl-C in the quit dialog takes its first answer; in any other it asks that question.
                 match dialog.about {
-                    About::Quit => {
+                    About::Quit | About::QuitAttached => {
                         dialog.modal.selected = 0;
                         self.answer(effects);
                     }
@@ -337,6 +360,11 @@ impl App {
             (About::Quit, 0) => self.leave(Outcome::Done, effects),
             (About::Quit, 1) => self.leave_for_the_background(effects),
             (About::Quit, 2) => effects.push(Effect::Quit(Outcome::Abandoned)),
+            (About::QuitAttached, 0) => self.leave(Outcome::Done, effects),
+            (About::QuitAttached, 1) => {
+                self.leave_at_end = true;
+                effects.push(Effect::Send(Command::Stop));
+            }
             (About::Stop, 0) => effects.push(Effect::Send(Command::Stop)),
             (About::Replace(config, origin), 0) => {
                 effects.push(Effect::Send(Command::Stop));
@@ -381,7 +409,14 @@ impl App {
                     _ => {}
                 }
             }
-            (About::Quit | About::Stop | About::Replace(..) | About::Rewind(_), _) => {}
+            (
+                About::Quit
+                | About::QuitAttached
+                | About::Stop
+                | About::Replace(..)
+                | About::Rewind(_),
+                _,
+            ) => {}
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Journeys: scripted keys and events through `update`, asserting what is sent and what is on screen.
 
+mod attached;
 mod range;
 mod runs;
 mod steering;
@@ -693,7 +694,18 @@ fn the_list_of_runs_shows_all_and_says_why_one_cannot_go_on() {
         journey.sees(wanted);
     }
     journey.keys("enter");
-    journey.sees("another process is training it");
+    assert!(journey.effects.contains(&Effect::Attach {
+        run: 1,
+        dir: PathBuf::from("runs/gpt-busy"),
+    }));
+    let mut empty = summary("gpt-empty", 0);
+    empty.resumable = false;
+    journey.tell(Message::RunsLoaded {
+        runs: Ok(entries(vec![empty])),
+        now: 9_200,
+    });
+    journey.keys("enter");
+    journey.sees("it has no checkpoint to go on from");
     journey.keys("esc esc");
     assert_eq!(journey.app.screen(), Screen::Home);
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::config::SampleConfig;
+use crate::control::Role;
 use crate::protocol::FinishReason;
 use crate::ui::picture::chart_look;
 
@@ -19,6 +20,11 @@ impl App {
         })
     }
 
+    /// A run that the training thread of this process has.
+    pub(super) fn local(&self) -> Option<&TrainScreen> {
+        self.active().filter(|train| train.view.trainer.is_none())
+    }
+
     /// Starts at once when nothing trains, else asks.
     pub(super) fn ask_start(
         &mut self,
@@ -26,7 +32,7 @@ impl App {
         origin: Origin,
         effects: &mut Vec<Effect>,
     ) {
-        match self.active() {
+        match self.local() {
             Some(train) => {
                 let name = run_name(train);
                 self.overlay = Some(Overlay::Dialog(Dialog::replace(name, config, origin)));
@@ -40,6 +46,7 @@ impl App {
             let text = "the training thread has ended; start fireside again".to_string();
             return self.notify(NoticeLevel::Error, text, effects);
         }
+        self.detach(effects);
         let run = self.next_run;
         self.next_run += 1;
         let mut train = TrainScreen::new(run, config.clone());
@@ -67,13 +74,25 @@ impl App {
         }));
     }
 
+    /// Goes on with a run, or shows it where it is being trained.
     pub(super) fn resume(&mut self, run: &RunSummary, effects: &mut Vec<Effect>) {
+        if run.status == crate::run::RunStatus::Running {
+            let shown = self.active().is_some_and(|train| {
+                let dir = |dir: &PathBuf| std::path::absolute(dir).ok();
+                let here = train.view.info.as_ref().map(|info| &info.dir);
+                here.and_then(dir) == dir(&run.dir)
+            });
+            if shown {
+                self.screen = Screen::Train;
+            } else {
+                self.detach(effects);
+                self.attach(run.dir.clone(), effects);
+            }
+            return;
+        }
         if !run.resumable {
             let why = match &run.problem {
                 Some(problem) => format!("it cannot go on ({problem})"),
-                None if run.status == crate::run::RunStatus::Running => {
-                    "another process is training it".to_string()
-                }
                 None => "it has no checkpoint to go on from".to_string(),
             };
             return self.notify(
@@ -122,6 +141,16 @@ impl App {
                 train.on_event(event.kind);
                 return self.notify(notice.level, notice.message, effects);
             }
+            EventKind::Remote(remote) => {
+                // What this process did itself is in the events; what others do is said.
+                let others = remote.pid != std::process::id();
+                let text = remote.to_string();
+                train.on_event(event.kind);
+                if others {
+                    self.notify(NoticeLevel::Info, text, effects);
+                }
+                return;
+            }
             EventKind::Phase(Phase::Paused) if self.suspending => {
                 train.on_event(event.kind);
                 return self.suspend_now(effects);
@@ -148,6 +177,17 @@ impl App {
             }
             _ => None,
         };
+        let loaded = match &event.kind {
+            EventKind::Started(info) => Some(info.start_step),
+            _ => None,
+        };
+        let told = matches!(
+            event.kind,
+            EventKind::Steps(_)
+                | EventKind::Finished(_)
+                | EventKind::Failed { .. }
+                | EventKind::Phase(Phase::Paused)
+        );
         let over = match &event.kind {
             EventKind::Failed { .. } => Some(Phase::Failed),
             EventKind::Finished(_) => Some(Phase::Finished),
@@ -173,13 +213,29 @@ impl App {
             train.on_event(EventKind::Phase(phase));
             effects.push(Effect::LoadRuns);
         }
+        if let Some(start_step) = loaded {
+            self.connect_again_once_loaded(start_step, effects);
+        }
+        if told && self.hung_up {
+            self.hang_up(effects);
+        }
         if let Some((level, text)) = ended {
             self.notify(level, text, effects);
+            let elsewhere = self
+                .train
+                .as_ref()
+                .is_some_and(|t| t.view.trainer.is_some());
+            if elsewhere {
+                self.detach(effects);
+                if self.leave_at_end {
+                    self.leave(Outcome::Done, effects);
+                }
+            }
         }
     }
 
     pub(super) fn engine_gone(&mut self, effects: &mut Vec<Effect>) {
-        let was_active = self.active().is_some();
+        let was_active = self.local().is_some();
         self.engine_gone = true;
         if let Some(Overlay::RangeTest(test)) = &mut self.overlay {
             test.on_event(EventKind::Failed {
@@ -202,6 +258,12 @@ impl App {
     }
 
     pub(super) fn act_train(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        if action == Action::ApplyEdit
+            && let Some(dir) = self.orphan()
+        {
+            effects.push(Effect::OpenRun { dir });
+            return;
+        }
         let Some(train) = &mut self.train else {
             return;
         };
@@ -305,6 +367,14 @@ impl App {
             return;
         }
         match self.active() {
+            Some(train) if let Some(trainer) = &train.view.trainer => {
+                // Who only watches has nothing to decide.
+                if trainer.role.role == Role::Watch {
+                    return self.leave(Outcome::Done, effects);
+                }
+                let dialog = Dialog::quit_attached(run_name(train), trainer.pid);
+                self.overlay = Some(Overlay::Dialog(dialog));
+            }
             Some(train) => {
                 let dialog = Dialog::quit(run_name(train), train.view.step, train.view.saved_step);
                 self.overlay = Some(Overlay::Dialog(dialog));
@@ -313,10 +383,40 @@ impl App {
         }
     }
 
+    /// The terminal is gone. A run that was training goes on in the background, unless the user's settings say that it is
+    /// only to be saved; one that was paused is saved.
+    pub(super) fn hang_up(&mut self, effects: &mut Vec<Effect>) {
+        let continues = self.on_hangup == OnHangup::Continue;
+        let begins = self.local().is_some_and(|train| {
+            matches!(
+                train.view.phase,
+                Phase::Loading { .. } | Phase::Compiling | Phase::Training
+            ) && (train.view.info.is_none() || train.view.step == 0)
+        });
+        // Before the first step there is nothing that a process could go on from.
+        self.hung_up = continues && begins;
+        if self.hung_up {
+            return;
+        }
+        let trains = self.local().is_some_and(|train| {
+            train.view.info.is_some()
+                && matches!(
+                    train.view.phase,
+                    Phase::Compiling | Phase::Training | Phase::Evaluating { .. } | Phase::Sampling
+                )
+        });
+        match trains && continues {
+            true => self.leave_for_the_background(effects),
+            false => self.leave(Outcome::Interrupted, effects),
+        }
+    }
+
     /// Saves and ends the run here; whoever shows the screens starts it again without them.
     pub(super) fn leave_for_the_background(&mut self, effects: &mut Vec<Effect>) {
-        let info = self.active().and_then(|train| train.view.info.as_ref());
-        match info.map(|info| info.dir.clone()) {
+        let info = self.local().and_then(|train| train.view.info.as_ref());
+        let step = self.local().map_or(0, |train| train.view.step);
+        // Before the first step there is nothing to go on from.
+        match info.map(|info| info.dir.clone()).filter(|_| step > 0) {
             Some(dir) => self.leave(Outcome::Background(dir), effects),
             None => {
                 let text = "the run is still loading; ask again when it trains".to_string();
@@ -330,7 +430,8 @@ impl App {
         if self.leaving.is_some() {
             return;
         }
-        let wait = self.active().is_some();
+        let wait = self.local().is_some();
+        self.detach(effects);
         if !self.engine_gone {
             effects.push(Effect::Send(Command::Shutdown));
         }

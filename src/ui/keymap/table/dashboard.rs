@@ -229,7 +229,7 @@ pub const TABLE: &[Row] = &[
         C::Train,
         &["a", "enter"],
         A::ApplyEdit,
-        "apply the pending edits (on the knobs, enter types a value)",
+        "apply the pending edits (on the knobs, enter types a value); take up a run whose process is gone",
         "apply",
     ),
     row(

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
 use crate::config::{ModelKind, Preset, presets};
-use crate::run::RunSummary;
+use crate::run::{RunStatus, RunSummary};
 use crate::ui::format;
 use crate::ui::layout::{fit, scroll_offset, wrap, write_line};
 use crate::ui::theme::Theme;
@@ -185,7 +185,10 @@ impl Ladder<'_> {
                 theme,
                 entry,
                 run.name.clone(),
-                format!("{:.0}%", share.min(100.0)),
+                match run.status {
+                    RunStatus::Running => format!("running {:.0}%", share.min(100.0)),
+                    _ => format!("{:.0}%", share.min(100.0)),
+                },
                 width,
             ),
             target: Some(Target::Entry(entry)),

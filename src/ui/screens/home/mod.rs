@@ -23,7 +23,7 @@ use ratatui::layout::Rect;
 
 use crate::config::{Draft, ModelKind, RunConfig};
 use crate::protocol::{NoticeLevel, Origin, Preview};
-use crate::run::RunSummary;
+use crate::run::{RunStatus, RunSummary};
 use crate::ui::help::PaneHelp;
 use crate::ui::keymap::{Action, Context};
 use crate::ui::panes::Handled;
@@ -157,7 +157,11 @@ impl HomeScreen {
     pub fn set_runs(&mut self, runs: &[RunSummary], now: u64) {
         self.runs = runs
             .iter()
-            .filter(|run| run.resumable && run.step < run.total_steps && !run.is_trial())
+            .filter(|run| {
+                let running = run.status == RunStatus::Running;
+                let goes_on = run.resumable && run.step < run.total_steps;
+                (running || goes_on) && !run.is_trial()
+            })
             .cloned()
             .collect();
         self.runs.truncate(ladder::SHOWN_RUNS);

@@ -14,6 +14,7 @@ use ratatui::widgets::Widget;
 use unicode_width::UnicodeWidthStr;
 
 use super::view::RunView;
+use crate::control::Role;
 use crate::protocol::{FinishReason, Phase};
 use crate::ui::keymap::{Action, Context, KeyMap};
 use crate::ui::panes::{grouped, wrap};
@@ -46,6 +47,22 @@ pub fn phase_words(run: &RunView, theme: &Theme) -> (String, Style) {
     }
 }
 
+/// Who steers, where it is not this process alone.
+fn whose(run: &RunView) -> Option<String> {
+    if run.finish.is_some() || run.failure.is_some() {
+        return None;
+    }
+    match (&run.trainer, run.steered_by) {
+        (Some(trainer), _) => Some(match (trainer.role.role, trainer.role.controller) {
+            (Role::Control, _) => "attached".to_string(),
+            (Role::Watch, Some(pid)) => format!("watching, {pid} controls"),
+            (Role::Watch, None) => "watching".to_string(),
+        }),
+        (None, Some(pid)) => Some(format!("{pid} controls")),
+        (None, None) => None,
+    }
+}
+
 /// Seconds left at the present pace; `None` while it cannot be known.
 fn seconds_left(run: &RunView) -> Option<f64> {
     let left = run.total_steps().checked_sub(run.step)?;
@@ -57,7 +74,10 @@ fn seconds_left(run: &RunView) -> Option<f64> {
 /// One row. What matters less is left out where there is no room.
 pub fn draw(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (phase, style) = phase_words(run, theme);
-    let tail = format!("{phase} {}", theme.symbols.bullet);
+    let mut tail = format!("{phase} {}", theme.symbols.bullet);
+    if let Some(whose) = whose(run) {
+        tail = format!("{tail} {whose}");
+    }
     let mut pieces: Vec<(u8, String, Style)> = Vec::new();
     let config = &run.config;
     let corpus = match config.corpus.path.first() {
@@ -148,6 +168,25 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
                     key(Action::LearningRateHalve),
                     key(Action::TogglePause),
                     key(Action::GoHome),
+                ),
+                theme.error,
+            ))
+        }
+        Phase::Failed if run.trainer.as_ref().is_some_and(|trainer| trainer.gone) => {
+            let next = match run.saved_step {
+                Some(step) => format!(
+                    "saved is step {}: {} takes it up here",
+                    grouped(step),
+                    key(Action::ApplyEdit)
+                ),
+                None => "no checkpoint had been written".to_string(),
+            };
+            Some((
+                format!(
+                    "{cross} The process that trained this run ended without a word at step {}; {next}, {} runs, {} home.",
+                    grouped(run.step),
+                    key(Action::GoRuns),
+                    key(Action::GoHome)
                 ),
                 theme.error,
             ))

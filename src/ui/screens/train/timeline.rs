@@ -109,7 +109,7 @@ impl RunView {
     }
 
     /// `config` is in force from now on.
-    pub(super) fn adopt(&mut self, config: RunConfig) {
+    pub fn adopt(&mut self, config: RunConfig) {
         if let Some(info) = &mut self.info {
             let windows = |config: &RunConfig| {
                 let train = &config.train;

@@ -1,13 +1,15 @@
 //! Everything a run told so far, as the panes read it. Grows only by its series, and by lists with a limit.
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 
 use super::knobs::Knobs;
 use super::timeline::{Branch, author};
 use crate::config::RunConfig;
+use crate::control::RoleNow;
 use crate::protocol::{
     CheckpointInfo, Edit, EditRecord, EvalReport, EventKind, FinishReason, FinishReport,
-    LayerHealth, NoticeLevel, Phase, Rewound, RunId, RunInfo, SamplePiece, SampleRecord,
+    LayerHealth, NoticeLevel, Phase, RemoteAct, Rewound, RunId, RunInfo, SamplePiece, SampleRecord,
     SchedulePoint, Spike,
 };
 use crate::run::History;
@@ -52,10 +54,26 @@ pub struct LiveSample {
     bytes: usize,
 }
 
+/// The process that trains a run on screen, where that is not this one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trainer {
+    /// Folder of the run.
+    pub dir: PathBuf,
+    pub pid: u32,
+    /// Whether this process may steer, and who may.
+    pub role: RoleNow,
+    /// The process ended without a word.
+    pub gone: bool,
+}
+
 /// The run as far as it is known.
 #[derive(Debug)]
 pub struct RunView {
     pub run: RunId,
+    /// The process that trains the run, where that is another one.
+    pub trainer: Option<Trainer>,
+    /// The process that steers the run from outside, where it is trained here.
+    pub steered_by: Option<u32>,
     /// The one in force now.
     pub config: RunConfig,
     /// What can be changed, and what is about to be.
@@ -98,6 +116,8 @@ impl RunView {
         let mut view = Self {
             run,
             knobs: Knobs::new(&config),
+            trainer: None,
+            steered_by: None,
             config,
             info: None,
             phase: Phase::Idle,
@@ -182,7 +202,14 @@ impl RunView {
                 self.say(NoticeLevel::Warning, spike_words(&spike));
                 self.spikes.push(spike);
             }
-            EventKind::Remote(remote) => self.say(NoticeLevel::Info, remote.to_string()),
+            EventKind::Remote(remote) => {
+                self.say(NoticeLevel::Info, remote.to_string());
+                match remote.act {
+                    RemoteAct::TookControls => self.steered_by = Some(remote.pid),
+                    RemoteAct::LeftControls => self.steered_by = None,
+                    RemoteAct::Asked(_) => {}
+                }
+            }
             EventKind::RatePoint(_) | EventKind::RateFound(_) => {}
             EventKind::Health { layers, .. } => self.health = layers,
             EventKind::Schedule(points) => self.schedule = points,
