@@ -3,8 +3,8 @@
 //!
 //! - [`View`] says what is to be shown; [`figure`] takes it out of what runs wrote: a [`Figure`] is plain data, with every
 //!   value in range.
-//! - [`table`]: every value, as CSV and JSON. [`svg`]: a picture, thinned out to its pixels. [`png`]: that picture, rasterised.
-//! - [`write`]: files that take the place of nothing. [`scale`]: axes and the round numbers beside them, which the
+//! - `table`: every value, as CSV and JSON. `svg`: a picture, thinned out to its pixels. `png`: that picture, rasterised.
+//! - `write`: files that take the place of nothing. [`scale`]: axes and the round numbers beside them, which the
 //!   terminal's charts use too.
 //!
 //! Nothing here knows a terminal.

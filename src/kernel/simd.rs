@@ -1,6 +1,6 @@
 //! Vectorised element-wise mathematics, chosen for the machine at run time.
 //!
-//! Every function here is branch-free scalar code marked `#[inline(always)]`: called inside [`vectorize!`],
+//! Every function here is branch-free scalar code marked `#[inline(always)]`: called inside `vectorize!`,
 //! the compiler turns loops over it into AVX-512, AVX2 or baseline instructions, whichever the machine has.
 //! Errors are stated for float32 against correctly rounded values and are tested.
 
@@ -19,7 +19,7 @@ macro_rules! vectorize {
 }
 pub(crate) use vectorize;
 
-/// Runs `body`, which must be `#[inline(always)]`, with the widest vector instructions: see [`vectorize!`].
+/// Runs `body`, which must be `#[inline(always)]`, with the widest vector instructions: see `vectorize!`.
 #[inline(always)]
 pub fn dispatch<R>(body: impl FnOnce() -> R) -> R {
     struct Body<F>(F);

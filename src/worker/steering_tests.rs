@@ -603,7 +603,10 @@ fn going_back_takes_everything_back_and_the_left_branch_stays_in_the_log() {
             by: EditAuthor::User
         })
     );
-    front.paused();
+    // It was paused before, so that no phase follows: the words are the last of it.
+    front.until("the words about it", |event| {
+        says(event, "went back to step")
+    });
     let text = std::fs::read_to_string(dir.join("config.toml")).unwrap();
     let now = RunConfig::from_toml("config.toml", &text).unwrap();
     assert_eq!(

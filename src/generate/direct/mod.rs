@@ -1,8 +1,8 @@
 //! Generation on the CPU without the framework: weights as plain slices, one token costs one pass over them.
 //!
 //! A tensor operation costs microseconds before it computes anything, and a token of a small model takes some fifty of them.
-//! Here a model's weights are laid out once for products of a matrix and few vectors ([`matrix`]), and tokens are read by
-//! [`decoder`] (rungs 4 and 5) and [`recurrent`] (rungs 1 to 3). The logits are those of the model's forward pass up to rounding;
+//! Here a model's weights are laid out once for products of a matrix and few vectors (`matrix`), and tokens are read by
+//! `decoder` (rungs 4 and 5) and `recurrent` (rungs 1 to 3). The logits are those of the model's forward pass up to rounding;
 //! `tests` holds them to 1e-5 at every position, for every rung and variant.
 //!
 //! Every row of a batch is computed by the same operations in the same order, whatever else is in the batch and however many

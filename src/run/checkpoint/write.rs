@@ -27,10 +27,10 @@ pub fn write(
     write_with(run, meta, checkpoint, None)
 }
 
-/// As [`write`], with a config.toml of its own: that of the run may be of a later step by now.
+/// As [`write()`], with a config.toml of its own: that of the run may be of a later step by now.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_with(
     run: &Path,
     meta: &CheckpointMeta,

@@ -5,7 +5,7 @@
 //! `overview.bin`, says up to which byte of `metrics.jsonl` it goes, and reads on from there: the log is only ever appended to.
 //! It is a cache. The log is the truth, and a file that is missing, damaged, of another version or of another log is made again.
 //!
-//! Lines that a `resumed` or a `rewound` line takes back are left out, as [`super::log::read`] leaves them out: what was trained
+//! Lines that a `resumed` or a `rewound` line takes back are left out, as `super::log::read` leaves them out: what was trained
 //! beyond the step of any later border. Where such a border lies below what the overview has, it is read from the beginning.
 
 mod file;
