@@ -138,7 +138,11 @@ impl Raw {
     /// `None` at the end.
     fn line(&mut self) -> Option<Line> {
         let mut line = String::new();
-        self.reader.read_line(&mut line).unwrap();
+        match self.reader.read_line(&mut line) {
+            // The end of a connection on which something was left unread.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return None,
+            read => read.unwrap(),
+        };
         (!line.is_empty()).then(|| serde_json::from_str(&line).unwrap())
     }
 
