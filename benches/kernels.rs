@@ -125,9 +125,21 @@ fn elementwise(bench: &Bench) {
         ("gelu-tanh", Activation::GeluTanh),
     ] {
         let work = || Work::Elements(count);
-        bench.run(name, work(), || activation::forward(kind, &x));
+        let mut y = x.clone();
+        bench.run(name, work(), || {
+            y.copy_from_slice(&x);
+            activation::with_bias_and_slope(kind, &mut y, None)
+        });
+        let slope = match kind {
+            Activation::Relu => y.clone(),
+            _ => activation::with_bias_and_slope(kind, &mut y, None),
+        };
+        let backward = match kind {
+            Activation::Relu => activation::relu_backward,
+            _ => activation::backward,
+        };
         bench.run(&format!("{name} backward"), work(), || {
-            activation::backward(kind, &x, &mut dy);
+            backward(&slope, &mut dy);
             // Gradients that shrink to denormal numbers would be slower than any real ones.
             dy.fill(1.0);
         });

@@ -4,6 +4,7 @@ use burn::backend::Flex;
 use burn::backend::TensorData;
 use burn::backend::flex::FlexTensor;
 
+use super::cpu::activation::Activation;
 use super::cpu::attention::Sizes;
 use super::cpu::{
     activation, additive, attention, embedding, head, layer_norm, linear, recurrent, sums,
@@ -137,6 +138,29 @@ fn recurrent_sizes(projected: &FlexTensor, weight: &FlexTensor) -> recurrent::Si
     }
 }
 
+/// x·W of the operands x, weight and perhaps bias.
+fn before_bias(inputs: &[FlexTensor]) -> Vec<f32> {
+    let [n_in, n_out] = [dims(&inputs[1])[0], dims(&inputs[1])[1]];
+    linear::forward(slice(&inputs[0]), slice(&inputs[1]), None, n_in, n_out)
+}
+
+/// The gradients of x·W + b with respect to the operands x, weight and perhaps bias.
+fn linear_gradients(inputs: &[FlexTensor], dy: &[f32], wanted: &[bool]) -> Vec<Option<FlexTensor>> {
+    let (x, weight) = (&inputs[0], &inputs[1]);
+    let [n_in, n_out] = [dims(weight)[0], dims(weight)[1]];
+    let dx = || linear::input_gradient(dy, slice(weight), n_in, n_out);
+    let dw = || linear::weight_gradient(slice(x), dy, n_in, n_out);
+    let db = || linear::bias_gradient(dy, n_out);
+    let mut found = vec![
+        wanted[0].then(|| tensor(dx(), dims(x))),
+        wanted[1].then(|| tensor(dw(), [n_in, n_out])),
+    ];
+    if let Some(wanted) = wanted.get(2) {
+        found.push(wanted.then(|| tensor(db(), [n_out])));
+    }
+    found
+}
+
 impl Kernels for Flex {
     type Saved = Saved;
 
@@ -151,6 +175,13 @@ impl Kernels for Flex {
                 let sum =
                     head(&inputs, *transposed, *label_smoothing).loss(slice(&inputs[0]), targets);
                 mean(sum, targets.len())
+            }
+            Fused::LinearActivation(kind) => {
+                let inputs: Vec<FlexTensor> = inputs.into_iter().map(contiguous).collect();
+                let mut y = before_bias(&inputs);
+                activation::with_bias(*kind, &mut y, inputs.get(2).map(slice));
+                let n_out = last(&inputs[1]);
+                tensor(y, with_last(&inputs[0], n_out))
             }
             _ => Self::forward_saving(op, inputs).0,
         }
@@ -194,12 +225,21 @@ impl Kernels for Flex {
                     },
                 )
             }
-            Fused::Activation(kind) => {
-                let y = tensor(
-                    activation::forward(*kind, slice(&inputs[0])),
-                    dims(&inputs[0]),
-                );
-                (y, Saved::inputs(inputs))
+            Fused::LinearActivation(kind) => {
+                let mut y = before_bias(&inputs);
+                let bias = inputs.get(2).map(slice);
+                let slope = activation::with_bias_and_slope(*kind, &mut y, bias);
+                let y = tensor(y, with_last(&inputs[0], last(&inputs[1])));
+                // The output, which the next layer keeps anyway, says where the slope of a ReLU is 1.
+                let slope = match kind {
+                    Activation::Relu => y.clone(),
+                    Activation::Gelu | Activation::GeluTanh => tensor(slope, dims(&y)),
+                };
+                let saved = Saved {
+                    tensor: Some(slope),
+                    ..Saved::inputs(inputs)
+                };
+                (y, saved)
             }
             Fused::Dropout(mask) => {
                 let (mut x, shape) = take(inputs.remove(0));
@@ -282,29 +322,7 @@ impl Kernels for Flex {
             rows,
         } = saved;
         match op {
-            Fused::Linear => {
-                let (x, weight) = (&inputs[0], &inputs[1]);
-                let [n_in, n_out] = [dims(weight)[0], dims(weight)[1]];
-                let dy = slice(&grad);
-                let dx = || {
-                    tensor(
-                        linear::input_gradient(dy, slice(weight), n_in, n_out),
-                        dims(x),
-                    )
-                };
-                let dw = || {
-                    tensor(
-                        linear::weight_gradient(slice(x), dy, n_in, n_out),
-                        [n_in, n_out],
-                    )
-                };
-                let db = || tensor(linear::bias_gradient(dy, n_out), [n_out]);
-                let mut found = vec![wanted[0].then(dx), wanted[1].then(dw)];
-                if wanted.len() > 2 {
-                    found.push(wanted[2].then(db));
-                }
-                found
-            }
+            Fused::Linear => linear_gradients(&inputs, slice(&grad), wanted),
             Fused::LayerNorm { .. } => {
                 let (x, gamma) = (&inputs[0], &inputs[1]);
                 let [mean, inverse_deviation] = rows;
@@ -329,10 +347,15 @@ impl Kernels for Flex {
                 let dqkv = attention::backward(slice(qkv), out, &rows[0], grad, sizes, *mask);
                 vec![Some(tensor(dqkv, dims(qkv)))]
             }
-            Fused::Activation(kind) => {
-                let (mut dx, shape) = take(grad);
-                activation::backward(*kind, slice(&inputs[0]), &mut dx);
-                vec![Some(tensor(dx, shape))]
+            Fused::LinearActivation(kind) => {
+                let (mut dy, _) = take(grad);
+                let backward = match kind {
+                    Activation::Relu => activation::relu_backward,
+                    Activation::Gelu | Activation::GeluTanh => activation::backward,
+                };
+                let slope = kept.expect("an activation keeps its slope or its output");
+                backward(slice(&slope), &mut dy);
+                linear_gradients(&inputs, &dy, wanted)
             }
             Fused::Dropout(mask) => {
                 let (mut dx, shape) = take(grad);

@@ -103,10 +103,18 @@ pub fn causal_attention(qkv: Tensor<3>, n_heads: usize, dropout: Option<Mask>) -
     )
 }
 
+/// y = activation(x·W + b).
+///
 /// # Shapes
-/// - input and output: any
-pub fn activation<const D: usize>(kind: Activation, x: Tensor<D>) -> Tensor<D> {
-    unary(Fused::Activation(kind), x)
+/// - x: `[.., n_in]`, weight: `[n_in, n_out]`, bias: `[n_out]`
+/// - output: `[.., n_out]`
+pub fn linear_activation<const D: usize>(
+    kind: Activation,
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<D> {
+    with_weights(Fused::LinearActivation(kind), x, weight, bias)
 }
 
 /// # Shapes

@@ -26,8 +26,8 @@ pub enum Fused {
     LayerNorm { epsilon: f32 },
     /// fused projections `[batch, seq, 3·d_model]` → `[batch, seq, d_model]`
     Attention { n_heads: usize, mask: Option<Mask> },
-    /// Any shape.
-    Activation(Activation),
+    /// As [`Fused::Linear`], the activation applied to the sum.
+    LinearActivation(Activation),
     /// Any shape.
     Dropout(Mask),
     /// x `[.., d]`, weight `[d, vocab]` (`[vocab, d]` when transposed), optionally bias `[vocab]` → mean loss `[1]`

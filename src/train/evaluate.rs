@@ -16,6 +16,7 @@ use burn::tensor::Device;
 
 use super::TrainError;
 use super::batch::gather;
+use super::pool::Pool;
 use crate::data::TokenIds;
 use crate::device::{DeviceFailure, guarded};
 use crate::model::{CarriedState, LanguageModel};
@@ -136,16 +137,17 @@ fn pieces(start: usize, total: usize, length: usize) -> impl Iterator<Item = (us
 ///
 /// # Errors
 /// The device failed.
-pub fn mean_loss(
+pub(super) fn mean_loss(
     model: &LanguageModel,
     ids: &TokenIds,
     windows: &[Window],
     device: &Device,
+    pool: &Pool,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(),
 ) -> Result<Option<f64>, TrainError> {
     guarded(device, || {
-        sum_up(model, ids, windows, device, stop, progress)
+        sum_up(model, ids, windows, device, pool, stop, progress)
     })
 }
 
@@ -154,6 +156,7 @@ fn sum_up(
     ids: &TokenIds,
     windows: &[Window],
     device: &Device,
+    pool: &Pool,
     stop: &AtomicBool,
     progress: &mut dyn FnMut(),
 ) -> Result<Option<f64>, TrainError> {
@@ -167,10 +170,14 @@ fn sum_up(
         if window.fresh {
             state = None;
         }
-        let (tokens, targets) = gather(ids, &window.starts, window.length, device);
-        let (loss, next) = model.loss(tokens, targets, state.take());
+        let carried = state.take();
+        let (loss, next) = pool.run(|| {
+            let (tokens, targets) = gather(ids, &window.starts, window.length, device);
+            let (loss, next) = model.loss(tokens, targets, carried);
+            (loss.try_into_data(), next)
+        });
         state = Some(next);
-        let loss = loss.try_into_data().map_err(DeviceFailure::from)?;
+        let loss = loss.map_err(DeviceFailure::from)?;
         let loss = loss
             .as_slice::<f32>()
             .map_or(f64::NAN, |loss| f64::from(loss[0]));

@@ -1,8 +1,10 @@
-//! Training, one optimizer step at a time. No threads, no terminal, no files: [`Trainer`] is driven from outside.
+//! Training, one optimizer step at a time. No events, no terminal, no files: [`Trainer`] is driven from outside,
+//! and its CPU threads only share out the arithmetic.
 //!
 //! - `batch`: which windows of the text a step sees.
 //! - `evaluate`: which windows an evaluation sees, and what their loss is.
 //! - `trainer`: [`Trainer`]: step, evaluate, health.
+//! - `pool`: the CPU threads of a trainer.
 //! - `range_test`: which learning rate a range test finds.
 //! - `snapshot`: everything that a trainer is, as plain data, and back.
 //!
@@ -16,13 +18,14 @@ mod batch;
 mod error;
 mod evaluate;
 mod health;
+mod pool;
 mod range_test;
 mod snapshot;
 mod trainer;
 
 pub use batch::{Batch, BatchSource, Position};
 pub use error::TrainError;
-pub use evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
+pub use evaluate::{Evaluation, Window, bits_per_byte, perplexity, windows};
 pub use range_test::{Ending, RangeTest};
 pub use snapshot::{Progress, SEED_SCHEME, Snapshot};
 pub use trainer::{Counts, Reconfigured, Trainer, TrainerSetup};

@@ -10,6 +10,7 @@ use burn::tensor::{Device, Tensor};
 use super::batch::BatchSource;
 use super::evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
 use super::health::layer_health;
+use super::pool::Pool;
 use super::{Progress, SEED_SCHEME, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
 use crate::data::Dataset;
@@ -44,6 +45,7 @@ pub struct Trainer {
     dataset: Arc<Dataset>,
     /// Without autodiff.
     device: Device,
+    pool: Arc<Pool>,
     /// Absent only while the optimizer works on it.
     model: Option<LanguageModel>,
     optimizer: Optimizer,
@@ -145,6 +147,7 @@ impl Trainer {
             refused: None,
             config,
             dataset,
+            pool: Arc::new(Pool::new(&device)),
             device,
         })
     }
@@ -283,7 +286,8 @@ impl Trainer {
     /// half way through the update.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let device = self.device.clone();
-        guarded(&device, || self.apply_step())
+        let pool = self.pool.clone();
+        guarded(&device, || pool.run(|| self.apply_step()))
     }
 
     fn apply_step(&mut self) -> Result<StepReport, TrainError> {
@@ -525,7 +529,15 @@ impl Trainer {
         };
         let model = self.model().valid();
         let mut measure = |ids, windows: &[Window]| {
-            mean_loss(&model, ids, windows, &self.device, stop, &mut advance)
+            mean_loss(
+                &model,
+                ids,
+                windows,
+                &self.device,
+                &self.pool,
+                stop,
+                &mut advance,
+            )
         };
         let Some(val_loss) = measure(&dataset.validation, &validation_windows)? else {
             return Ok(None);

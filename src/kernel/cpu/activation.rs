@@ -1,9 +1,11 @@
-//! GELU in both forms and ReLU, forward and backward, and dropout.
+//! Bias and activation (GELU in both forms, ReLU) in one pass, forward and backward; and dropout.
+
+use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use super::buffer;
-use crate::kernel::simd::{erf, exp, mix, tanh, vectorize};
+use super::{Unwritten, rows_per_piece};
+use crate::kernel::simd::{erf, exp, mix, sigmoid, vectorize};
 
 const PIECE: usize = 16 * 1024;
 
@@ -32,43 +34,91 @@ fn normal_density(x: f32) -> f32 {
 
 #[inline(always)]
 fn value(kind: Activation, x: f32) -> f32 {
+    both(kind, x).0
+}
+
+/// The value and the derivative.
+#[inline(always)]
+fn both(kind: Activation, x: f32) -> (f32, f32) {
     match kind {
-        Activation::Relu => x.max(0.0),
-        Activation::Gelu => x * normal_distribution(x),
-        Activation::GeluTanh => 0.5 * x * (1.0 + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))),
+        Activation::Relu => (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }),
+        Activation::Gelu => {
+            let share = normal_distribution(x);
+            (x * share, share + x * normal_density(x))
+        }
+        Activation::GeluTanh => {
+            // (1 + tanh(u))/2 = sigmoid(2u): one exponential.
+            let square = x * x;
+            let share = sigmoid(2.0 * SQRT_2_OVER_PI * x * (1.0 + CUBIC * square));
+            let inner = 2.0 * SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * square);
+            (x * share, share + x * share * (1.0 - share) * inner)
+        }
     }
+}
+
+/// Adds the bias to rows of its length and applies the activation, in place.
+pub fn with_bias(kind: Activation, y: &mut [f32], bias: Option<&[f32]>) {
+    let Some(bias) = bias else {
+        return y.par_chunks_mut(PIECE).for_each(|y| apply(kind, y));
+    };
+    let piece = rows_per_piece(bias.len()) * bias.len();
+    y.par_chunks_mut(piece).for_each(|y| {
+        for row in y.chunks_exact_mut(bias.len()) {
+            add(row, bias);
+            apply(kind, row);
+        }
+    });
+}
+
+/// As [`with_bias`]; the derivatives at the sums come back, as they share the costly part with the values. None for ReLU, whose
+/// output tells them.
+pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>) -> Vec<f32> {
+    if kind == Activation::Relu {
+        with_bias(kind, y, bias);
+        return Vec::new();
+    }
+    let row = bias.map_or(PIECE, <[f32]>::len);
+    let piece = rows_per_piece(row) * row;
+    let mut slope = Unwritten::new(y.len());
+    y.par_chunks_mut(piece)
+        .zip(slope.slots().par_chunks_mut(piece))
+        .for_each(|(y, slope)| {
+            for (y, slope) in y.chunks_mut(row).zip(slope.chunks_mut(row)) {
+                if let Some(bias) = bias {
+                    add(y, bias);
+                }
+                match kind {
+                    Activation::GeluTanh => map(y, slope, |x| both(Activation::GeluTanh, x)),
+                    Activation::Gelu | Activation::Relu => {
+                        map(y, slope, |x| both(Activation::Gelu, x));
+                    }
+                }
+            }
+        });
+    // SAFETY: as many slots as values, and `map` writes one for each.
+    #[allow(unsafe_code)]
+    unsafe {
+        slope.written()
+    }
+}
+
+fn add(y: &mut [f32], bias: &[f32]) {
+    vectorize!({
+        for (y, b) in y.iter_mut().zip(bias) {
+            *y += b;
+        }
+    });
 }
 
 #[inline(always)]
-fn slope(kind: Activation, x: f32) -> f32 {
-    match kind {
-        Activation::Relu => {
-            if x > 0.0 {
-                1.0
-            } else {
-                0.0
-            }
+fn map(y: &mut [f32], slope: &mut [MaybeUninit<f32>], f: impl Fn(f32) -> (f32, f32)) {
+    vectorize!({
+        for (y, slope) in y.iter_mut().zip(slope) {
+            let (value, derivative) = f(*y);
+            *y = value;
+            slope.write(derivative);
         }
-        Activation::Gelu => normal_distribution(x) + x * normal_density(x),
-        Activation::GeluTanh => {
-            let t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x));
-            let inner = SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * x * x);
-            0.5 * (1.0 + t) + 0.5 * x * (1.0 - t * t) * inner
-        }
-    }
-}
-
-/// Element-wise, any shape.
-pub fn forward(kind: Activation, x: &[f32]) -> Vec<f32> {
-    let mut y = buffer(x.len());
-    y.par_chunks_mut(PIECE)
-        .zip(x.par_chunks(PIECE))
-        .for_each(|(y, x)| match kind {
-            Activation::Relu => map(y, x, |x| value(Activation::Relu, x)),
-            Activation::Gelu => map(y, x, |x| value(Activation::Gelu, x)),
-            Activation::GeluTanh => map(y, x, |x| value(Activation::GeluTanh, x)),
-        });
-    y
+    });
 }
 
 /// Element-wise, in place, on this thread.
@@ -89,33 +139,30 @@ fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
     });
 }
 
-#[inline(always)]
-fn map(y: &mut [f32], x: &[f32], f: impl Fn(f32) -> f32) {
-    vectorize!({
-        for (y, x) in y.iter_mut().zip(x) {
-            *y = f(*x);
-        }
-    });
-}
-
-/// The gradient with respect to the input, written over that of the output.
-pub fn backward(kind: Activation, x: &[f32], dy: &mut [f32]) {
+/// The gradient with respect to the input, written over that of the output, from the derivatives that [`with_bias_and_slope`] gives.
+pub fn backward(slope: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(PIECE)
-        .zip(x.par_chunks(PIECE))
-        .for_each(|(dy, x)| match kind {
-            Activation::Relu => scale(dy, x, |x| slope(Activation::Relu, x)),
-            Activation::Gelu => scale(dy, x, |x| slope(Activation::Gelu, x)),
-            Activation::GeluTanh => scale(dy, x, |x| slope(Activation::GeluTanh, x)),
+        .zip(slope.par_chunks(PIECE))
+        .for_each(|(dy, slope)| {
+            vectorize!({
+                for (dy, slope) in dy.iter_mut().zip(slope) {
+                    *dy *= slope;
+                }
+            });
         });
 }
 
-#[inline(always)]
-fn scale(dy: &mut [f32], x: &[f32], f: impl Fn(f32) -> f32) {
-    vectorize!({
-        for (dy, x) in dy.iter_mut().zip(x) {
-            *dy *= f(*x);
-        }
-    });
+/// As [`backward`] for ReLU, from its output.
+pub fn relu_backward(y: &[f32], dy: &mut [f32]) {
+    dy.par_chunks_mut(PIECE)
+        .zip(y.par_chunks(PIECE))
+        .for_each(|(dy, y)| {
+            vectorize!({
+                for (dy, y) in dy.iter_mut().zip(y) {
+                    *dy = if *y > 0.0 { *dy } else { 0.0 };
+                }
+            });
+        });
 }
 
 /// Dropout's factor at a position: 0 with the given probability, else 1/(1 - probability).

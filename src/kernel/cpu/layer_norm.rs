@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{buffer, rows_per_piece};
+use super::{Unwritten, buffer, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
 /// What the backward pass needs: one mean and one 1/deviation a row.
@@ -21,11 +21,13 @@ pub fn forward(
 ) -> (Vec<f32>, Statistics) {
     let d = gamma.len();
     let rows = x.len() / d;
-    let mut y = buffer(x.len());
+    assert_eq!(x.len(), rows * d);
+    let mut y = Unwritten::new(x.len());
     let mut mean = buffer(rows);
     let mut inverse_deviation = buffer(rows);
     let piece = rows_per_piece(d);
-    y.par_chunks_mut(piece * d)
+    y.slots()
+        .par_chunks_mut(piece * d)
         .zip(x.par_chunks(piece * d))
         .zip(
             mean.par_chunks_mut(piece)
@@ -39,18 +41,21 @@ pub fn forward(
                     match beta {
                         Some(beta) => {
                             for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                                *y = (x - *mean) * *inverse * g + b;
+                                y.write((x - *mean) * *inverse * g + b);
                             }
                         }
                         None => {
                             for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
-                                *y = (x - *mean) * *inverse * g;
+                                y.write((x - *mean) * *inverse * g);
                             }
                         }
                     }
                 }
             });
         });
+    // SAFETY: x is whole rows of `d` values, and every row of y was written.
+    #[allow(unsafe_code)]
+    let y = unsafe { y.written() };
     (
         y,
         Statistics {
@@ -122,9 +127,12 @@ pub fn backward(
     dy: &[f32],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let d = gamma.len();
-    let mut dx = buffer(x.len());
+    assert!(x.len() % d == 0 && dy.len() == x.len());
+    assert!(saved.mean.len() == x.len() / d && saved.inverse_deviation.len() == x.len() / d);
+    let mut dx = Unwritten::new(x.len());
     let piece = rows_per_piece(d);
     let partial: Vec<(Vec<f32>, Vec<f32>)> = dx
+        .slots()
         .par_chunks_mut(piece * d)
         .zip(x.par_chunks(piece * d).zip(dy.par_chunks(piece * d)))
         .zip(
@@ -157,7 +165,7 @@ pub fn backward(
                     let mean_scaled = sum(&scaled, |v| v) / d as f32;
                     let mean_product = sum2(&scaled, &normalised, |a, b| a * b) / d as f32;
                     for ((dx, s), n) in dx.iter_mut().zip(&scaled).zip(&normalised) {
-                        *dx = (s - mean_scaled - n * mean_product) * inverse;
+                        dx.write((s - mean_scaled - n * mean_product) * inverse);
                     }
                 }
             });
@@ -173,5 +181,8 @@ pub fn backward(
             *total += part;
         }
     }
+    // SAFETY: x, dy and the statistics have the same number of whole rows, and every row of dx was written.
+    #[allow(unsafe_code)]
+    let dx = unsafe { dx.written() };
     (dx, dgamma, dbeta)
 }

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::matmul::{Output, Threads, View, ViewMut, matmul, product};
-use super::rows_per_piece;
+use super::{Unwritten, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
 /// `x` `[rows, n_in]`, `weight` `[n_in, n_out]`, `bias` `[n_out]` → `[rows, n_out]`.
@@ -19,10 +19,16 @@ pub fn forward(
     let Some(bias) = bias else {
         return product(x, weight);
     };
-    let mut y = Vec::with_capacity(rows * n_out);
-    for _ in 0..rows {
-        y.extend_from_slice(bias);
-    }
+    let mut y = Unwritten::new(rows * n_out);
+    y.slots()
+        .par_chunks_mut(rows_per_piece(n_out) * n_out)
+        .flat_map_iter(|piece| piece.chunks_exact_mut(n_out))
+        .for_each(|row| {
+            row.write_copy_of_slice(bias);
+        });
+    // SAFETY: `rows` rows of `n_out` values each were written.
+    #[allow(unsafe_code)]
+    let mut y = unsafe { y.written() };
     matmul(
         ViewMut::new(&mut y, rows, n_out),
         x,

@@ -3,6 +3,8 @@
 //! Rows are shared out among rayon's threads in pieces whose size depends on the shapes alone, and sums
 //! over pieces are taken in order: results do not depend on the number of threads.
 
+use std::mem::MaybeUninit;
+
 pub mod activation;
 pub mod additive;
 pub mod attention;
@@ -25,9 +27,35 @@ pub(crate) fn rows_per_piece(columns: usize) -> usize {
     (ELEMENTS / columns.max(1)).max(1)
 }
 
-/// A float32 buffer of this length, its contents unspecified but initialised.
-///
-/// Zeroed pages come from the allocator at no cost for large buffers.
+/// A float32 buffer of this length, all zeros.
 pub(crate) fn buffer(len: usize) -> Vec<f32> {
     vec![0.0; len]
+}
+
+/// Memory for a result that is written once: it is not filled with zeros first.
+pub(crate) struct Unwritten {
+    values: Vec<f32>,
+    len: usize,
+}
+
+impl Unwritten {
+    pub(crate) fn new(len: usize) -> Self {
+        let values = Vec::with_capacity(len);
+        Self { values, len }
+    }
+
+    /// The places to write to.
+    pub(crate) fn slots(&mut self) -> &mut [MaybeUninit<f32>] {
+        &mut self.values.spare_capacity_mut()[..self.len]
+    }
+
+    /// # Safety
+    ///
+    /// Every slot must have been written.
+    #[allow(unsafe_code)]
+    pub(crate) unsafe fn written(mut self) -> Vec<f32> {
+        // SAFETY: the capacity is at least `len`; that all of it is initialised is the caller's promise.
+        unsafe { self.values.set_len(self.len) };
+        self.values
+    }
 }

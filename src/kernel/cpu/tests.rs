@@ -190,23 +190,16 @@ fn activations_match_their_definitions_and_slopes() {
         .collect();
     let cubic = |x: f64| (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
     let tanh_form = |x: &f64| 0.5 * x * (1.0 + cubic(*x).tanh());
-    let ones = vec![1.0; x.len()];
-    let y = activation::forward(Activation::GeluTanh, &x);
-    assert_close(
-        &y,
-        &wide(&x).iter().map(tanh_form).collect::<Vec<_>>(),
-        1e-6,
-        "gelu-tanh",
-    );
-    let mut slope = ones.clone();
-    activation::backward(Activation::GeluTanh, &x, &mut slope);
+    let (y, slope) = activated(Activation::GeluTanh, &x);
+    let expected: Vec<f64> = wide(&x).iter().map(tanh_form).collect();
+    assert_close(&y, &expected, 1e-6, "gelu-tanh");
     let expected: Vec<f64> = wide(&x)
         .iter()
         .map(|x| (tanh_form(&(x + 1e-5)) - tanh_form(&(x - 1e-5))) / 2e-5)
         .collect();
     assert_close(&slope, &expected, 2e-6, "gelu-tanh slope");
     // The exact form differs from the tanh form by at most 5e-4 and has known values (torch.nn.functional.gelu).
-    let known = activation::forward(Activation::Gelu, &[-2.0, -1.0, -0.5, 0.5, 1.0, 2.0]);
+    let (known, _) = activated(Activation::Gelu, &[-2.0, -1.0, -0.5, 0.5, 1.0, 2.0]);
     let expected = [
         -0.045_500_26,
         -0.158_655_25,
@@ -216,13 +209,11 @@ fn activations_match_their_definitions_and_slopes() {
         1.954_499_7,
     ];
     assert_close(&known, &expected, 1e-6, "gelu");
-    let (h, mut slope) = (1e-2f32, ones);
-    activation::backward(Activation::Gelu, &x, &mut slope);
+    let h = 1e-2f32;
+    let (_, slope) = activated(Activation::Gelu, &x);
     let shifted = |by: f32| {
-        activation::forward(
-            Activation::Gelu,
-            &x.iter().map(|x| x + by).collect::<Vec<_>>(),
-        )
+        let x: Vec<f32> = x.iter().map(|x| x + by).collect();
+        activated(Activation::Gelu, &x).0
     };
     let expected: Vec<f64> = shifted(h)
         .iter()
@@ -230,10 +221,45 @@ fn activations_match_their_definitions_and_slopes() {
         .map(|(a, b)| f64::from(a - b) / f64::from(2.0 * h))
         .collect();
     assert_close(&slope, &expected, 2e-4, "gelu slope");
-    assert_eq!(
-        activation::forward(Activation::Relu, &[-1.0, 0.0, 2.0]),
-        [0.0, 0.0, 2.0]
-    );
+    let (y, slope) = activated(Activation::Relu, &[-1.0, 0.0, 2.0]);
+    assert_eq!(y, [0.0, 0.0, 2.0]);
+    assert_eq!(slope, [0.0, 0.0, 1.0]);
+}
+
+/// Values and derivatives, without a bias.
+fn activated(kind: Activation, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    let mut y = x.to_vec();
+    let kept = activation::with_bias_and_slope(kind, &mut y, None);
+    let mut slope = vec![1.0; x.len()];
+    match kind {
+        Activation::Relu => activation::relu_backward(&y, &mut slope),
+        Activation::Gelu | Activation::GeluTanh => activation::backward(&kept, &mut slope),
+    }
+    (y, slope)
+}
+
+#[test]
+fn a_bias_is_added_before_the_activation() {
+    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh] {
+        // More rows than a piece has, and a width that fills no vector.
+        let (rows, width) = (3000, 7);
+        let (x, bias) = (values(rows * width, 5), values(width, 6));
+        let sums: Vec<f32> = x
+            .iter()
+            .enumerate()
+            .map(|(i, x)| x + bias[i % width])
+            .collect();
+        let (expected, expected_slope) = activated(kind, &sums);
+        let (mut y, mut plain) = (x.clone(), x.clone());
+        let slope = activation::with_bias_and_slope(kind, &mut y, Some(&bias));
+        activation::with_bias(kind, &mut plain, Some(&bias));
+        assert_close(&y, &wide(&expected), 1e-6, "value");
+        assert_close(&plain, &wide(&expected), 1e-6, "value alone");
+        match kind {
+            Activation::Relu => assert!(slope.is_empty()),
+            _ => assert_close(&slope, &wide(&expected_slope), 1e-5, "slope"),
+        }
+    }
 }
 
 #[test]

@@ -1,31 +1,27 @@
 //! Pointwise functions of the feed-forward layers and the recurrent cells.
 
+use burn::module::Param;
 use burn::tensor::{Tensor, activation};
 
+use super::linear::Linear;
 use crate::config::ActivationKind;
 use crate::kernel;
 
-/// Adds the bias and applies the activation: the two steps that a kernel can take in one pass.
+/// A linear layer and the activation of what it gives: a kernel adds the bias and applies the activation in one pass.
 ///
 /// # Shapes
-/// - input and output: `[batch, seq, width]`
-/// - bias: `[width]`
-pub fn bias_activation(
-    input: Tensor<3>,
-    bias: Option<Tensor<1>>,
-    kind: ActivationKind,
-) -> Tensor<3> {
-    let input = match bias {
-        Some(bias) => input + bias.unsqueeze(),
-        None => input,
-    };
+/// - input: `[.., inputs]`
+/// - output: `[.., outputs]`
+pub fn linear_activation(layer: &Linear, input: Tensor<3>, kind: ActivationKind) -> Tensor<3> {
     if kernel::takes(&input) {
-        return kernel::activation(kernel_kind(kind), input);
+        let bias = layer.bias.as_ref().map(Param::val);
+        return kernel::linear_activation(kernel_kind(kind), input, layer.weight.val(), bias);
     }
+    let sum = layer.forward(input);
     match kind {
-        ActivationKind::Relu => activation::relu(input),
-        ActivationKind::Gelu => gelu(input),
-        ActivationKind::GeluTanh => gelu_tanh(input),
+        ActivationKind::Relu => activation::relu(sum),
+        ActivationKind::Gelu => gelu(sum),
+        ActivationKind::GeluTanh => gelu_tanh(sum),
     }
 }
 

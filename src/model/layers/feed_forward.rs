@@ -1,13 +1,12 @@
 //! The position-wise feed-forward layer of a transformer block.
 
-use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::module::Module;
+use burn::tensor::Tensor;
 
-use super::activation::bias_activation;
+use super::activation::linear_activation;
 use super::init::{Builder, Initial};
 use super::linear::Linear;
 use crate::config::ActivationKind;
-use crate::kernel;
 
 /// `down(activation(up(x)))`.
 #[derive(Module, Debug)]
@@ -50,15 +49,7 @@ impl FeedForward {
     /// # Shapes
     /// - input and output: `[batch, seq, d_model]`
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        if kernel::takes(&input) {
-            let hidden = self.up.forward(input); // [batch, seq, d_ff]
-            return self
-                .down
-                .forward(bias_activation(hidden, None, self.activation));
-        }
-        let hidden = module::linear(input, self.up.weight.val(), None); // [batch, seq, d_ff]
-        let bias = self.up.bias.as_ref().map(Param::val);
         self.down
-            .forward(bias_activation(hidden, bias, self.activation))
+            .forward(linear_activation(&self.up, input, self.activation))
     }
 }
