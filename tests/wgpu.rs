@@ -5,6 +5,8 @@
 
 #![cfg(all(feature = "wgpu", feature = "flex"))]
 
+mod terminal;
+
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -17,6 +19,31 @@ use fireside::model::{LanguageModel, named_tensors};
 use fireside::optim::{Optimizer, ParameterGradients, Update};
 use fireside::train::{Trainer, TrainerSetup};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
+const TINY: &str = r#"
+name = "tiny"
+[corpus]
+bytes = 40000
+[tokenizer]
+kind = "char"
+[model]
+kind = "gpt"
+context_length = 16
+d_model = 16
+n_heads = 2
+n_layers = 1
+[train]
+steps = 1000000
+batch_size = 4
+[eval]
+every = 20
+batches = 2
+[sample]
+every = 30
+length = 8
+[checkpoint]
+every = 10
+"#;
 const VOCAB: usize = 13;
 const RUNGS: [&str; 5] = [
     "char-rnn",
@@ -256,4 +283,78 @@ fn emulation_is_named_and_never_chosen_unasked() {
     if software {
         assert!(!matches!(auto.spec, Spec::At(Backend::Wgpu, _)), "{auto:?}");
     }
+}
+
+/// The program, as a person sees it: kernels are compiled under a phase of their own, while the screen goes on.
+#[cfg(unix)]
+#[test]
+fn the_program_trains_on_it_and_says_what_it_waits_for() {
+    let _alone = alone();
+    let Some(chosen) = adapter() else { return };
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
+    let device = format!("device={}", chosen.spec);
+    let arguments = ["train", "tiny.toml", "--set", &device];
+    let mut command = terminal::command(PROGRAM, &arguments, place.path());
+    // Drivers want a folder there.
+    command.env("XDG_RUNTIME_DIR", place.path());
+    let mut terminal = terminal::Terminal::start(command, 120, 40);
+    terminal.wait_for("compiling kernels");
+    // Keys are answered meanwhile.
+    terminal.press("?");
+    terminal.wait_for("Help: scroll");
+    terminal.press("?");
+    terminal.wait_gone("Help: scroll");
+    terminal.wait_for("training ●");
+    terminal.wait_for("val ");
+    terminal.wait_for("checkpoint of step 10");
+    terminal.press("q");
+    terminal.wait_for("save and quit");
+    terminal.press("s");
+    assert_eq!(terminal.exit(), 0);
+    terminal.assert_restored();
+    let runs = fireside::run::list(&place.path().join("runs"));
+    assert!(runs.len() == 1 && runs[0].resumable, "{runs:?}");
+
+    // And on with it, on the same device.
+    let dir = runs[0].dir.to_str().unwrap().to_string();
+    let until = format!("train.steps={}", runs[0].step + 5);
+    let output = std::process::Command::new(PROGRAM)
+        .args(["train", "--resume", &dir, "--set", &until])
+        .args(["--headless", "--json"])
+        .current_dir(place.path())
+        .env("XDG_RUNTIME_DIR", place.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{output:?}");
+    assert!(text.contains("\"event\":\"finished\""), "{text}");
+}
+
+/// A layer larger than a buffer of the device may be: the run ends with a sentence, the process with 1.
+#[cfg(unix)]
+#[test]
+fn memory_that_the_device_does_not_have_is_a_sentence() {
+    let _alone = alone();
+    let Some(chosen) = adapter() else { return };
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
+    let device = format!("device={}", chosen.spec);
+    let output = std::process::Command::new(PROGRAM)
+        .args(["train", "tiny.toml", "--headless", "--set", &device])
+        // More in one tensor than the device binds at once; a device that can does the steps.
+        .args(["--set", "model.d_model=1024", "--set", "model.d_ff=40000"])
+        .args(["--set", "train.steps=2", "--set", "eval.every=0"])
+        .current_dir(place.path())
+        .env("XDG_RUNTIME_DIR", place.path())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() {
+        eprintln!("NOT SEEN: this device has room for the layer");
+        return;
+    }
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(words.contains("the device failed: "), "{words}");
+    assert!(!words.contains("panicked"), "{words}");
 }

@@ -13,9 +13,12 @@ const LONGEST: usize = 300;
 pub struct DeviceFailure(String);
 
 impl DeviceFailure {
-    /// Out of the words of a driver, which may come with a backtrace and over many lines: what they say is kept.
+    /// Out of the words of a driver, which may come with a backtrace, over many lines, and with one cause below another: what
+    /// the innermost says is kept.
     pub fn new(words: &str) -> Self {
         let words = words.split("Backtrace").next().unwrap_or_default();
+        let mut causes = words.rsplit("Caused by:").map(str::trim);
+        let words = causes.find(|cause| !cause.is_empty()).unwrap_or_default();
         let mut sentence = String::new();
         for word in words.split_whitespace() {
             if sentence.chars().count() + word.chars().count() >= LONGEST {
@@ -121,6 +124,11 @@ mod tests {
         for (words, sentence) in [
             ("lost:\n  reset\nBacktrace:\n 0: main\n", "lost: reset"),
             ("\nBacktrace:\n 0: main", "it gave no reason"),
+            (
+                "wgpu error: Validation Error\n\nCaused by:\n  In Device::create_bind_group\n    too large\n",
+                "In Device::create_bind_group too large",
+            ),
+            ("several\nCaused by:\n", "several"),
         ] {
             assert_eq!(DeviceFailure::new(words).0, sentence);
         }
