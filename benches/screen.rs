@@ -2,6 +2,7 @@
 //!
 //! - from the start of the process to the first frame;
 //! - from a key to its frame, while training has every core;
+//! - from the Enter of an edit to the frame that says since which step it holds, beyond one step;
 //! - bytes a second to the terminal meanwhile (what an ssh line carries), and the time that the threads of the
 //!   screens computed, which tells their cost on a busy machine too (Linux);
 //! - tokens a second with the screens, beside the same run without: pairs that take turns, so that whatever else
@@ -23,6 +24,7 @@ const STEPS: u64 = 150;
 const WARM_UP: u64 = 20;
 const KEYS: usize = 100;
 const STARTS: usize = 15;
+const EDITS: usize = 40;
 const QUIET: Duration = Duration::from_secs(20);
 /// Nothing between the steps: what is compared is the steps.
 const SETS: [&str; 6] = [
@@ -43,6 +45,7 @@ fn main() {
     println!("{program}");
     let mut good = first_frame(&program, dir.path());
     good &= keys_and_bytes(&program, dir.path());
+    good &= edits(&program, dir.path());
     good &= speed(&program, dir.path(), pairs);
     if !good {
         std::process::exit(1);
@@ -162,6 +165,47 @@ fn keys_and_bytes(program: &str, dir: &Path) -> bool {
         a_second <= 100.0,
     ) && good
         && frugal
+}
+
+/// A frame can say that an edit took effect only after it did, so this is an upper bound.
+fn edits(program: &str, dir: &Path) -> bool {
+    let run = dir.join("edits");
+    let mut terminal = train(program, dir, &["--run", run.to_str().unwrap()]);
+    terminal.wait_for("tok/s ──");
+    // The event log, on the whole screen.
+    terminal.press("8z");
+    let mut times = Vec::new();
+    for edit in 1..=EDITS {
+        let value = format!("0.{:03}", 100 + edit);
+        terminal.press(&format!(":set optimizer.weight_decay {value}"));
+        terminal.wait_for("from the next step on");
+        let began = Instant::now();
+        terminal.press("\r");
+        terminal.wait_for(&format!("weight_decay {value} from step"));
+        times.push(began.elapsed().as_secs_f64() * 1e3);
+        std::thread::sleep(Duration::from_millis(150 + edit as u64 * 37 % 100));
+    }
+    terminal.press("q");
+    terminal.wait_for("quit without saving");
+    terminal.press("x");
+    terminal.exit();
+    let history = fireside::run::read_history(&run).unwrap();
+    assert_eq!(history.edits.len(), EDITS);
+    let steps: Vec<f64> = history.steps.iter().map(|step| step.ms).collect();
+    let (median, p95, step) = (at(0.5, &times), at(0.95, &times), at(0.5, &steps));
+    println!("{:44} {step:9.1} ms", "one step, median");
+    println!(
+        "{:44} {median:9.1} ms",
+        "edit to the frame that tells it, median"
+    );
+    let beyond = p95 - step;
+    say(
+        "edit to its frame beyond one step, p95",
+        beyond,
+        "ms",
+        "≤ 50",
+        beyond <= 50.0,
+    )
 }
 
 /// Seconds that the main thread and those named `ui-…` have computed, in hundredths; `None` without `/proc`.

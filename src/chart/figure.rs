@@ -70,6 +70,8 @@ pub struct Point {
     pub step: u64,
     pub tokens: u64,
     pub seconds: f64,
+    /// Multiplications and additions of training up to here; NaN where the size of the model is not known.
+    pub operations: f64,
     /// May be no number.
     pub value: f64,
     /// The exponential average up to here; NaN where nothing is smoothed, and before the first number.
@@ -78,7 +80,12 @@ pub struct Point {
 
 impl Point {
     pub fn x(&self, across: Across) -> f64 {
-        place(across, self.step, self.tokens, self.seconds)
+        match across {
+            Across::Step => self.step as f64,
+            Across::Tokens => self.tokens as f64,
+            Across::Time => self.seconds,
+            Across::Compute => self.operations,
+        }
     }
 }
 
@@ -89,13 +96,19 @@ pub struct Mark {
     pub step: u64,
     pub tokens: u64,
     pub seconds: f64,
+    pub operations: f64,
     /// In words; empty for a checkpoint.
     pub text: String,
 }
 
 impl Mark {
     pub fn x(&self, across: Across) -> f64 {
-        place(across, self.step, self.tokens, self.seconds)
+        match across {
+            Across::Step => self.step as f64,
+            Across::Tokens => self.tokens as f64,
+            Across::Time => self.seconds,
+            Across::Compute => self.operations,
+        }
     }
 }
 
@@ -129,14 +142,6 @@ pub struct Reference {
     pub value: f64,
 }
 
-fn place(across: Across, step: u64, tokens: u64, seconds: f64) -> f64 {
-    match across {
-        Across::Step => step as f64,
-        Across::Tokens => tokens as f64,
-        Across::Time => seconds,
-    }
-}
-
 /// Takes what `view` asks for out of what the runs wrote.
 ///
 /// # Errors
@@ -144,6 +149,13 @@ fn place(across: Across, step: u64, tokens: u64, seconds: f64) -> f64 {
 pub fn figure(sources: &[Source<'_>], view: &View) -> Result<Figure, ChartError> {
     let mut runs = Vec::new();
     for source in sources {
+        if view.across == Across::Compute && source.history.info.is_none() {
+            return Err(ChartError::Nothing {
+                run: source.name.to_string(),
+                what: view.across.key(),
+                why: "its log does not say how large the model is",
+            });
+        }
         let run = whole(source, view);
         if run.curves.iter().all(|curve| curve.points.is_empty()) {
             return Err(ChartError::Nothing {
@@ -218,6 +230,7 @@ fn whole(source: &Source<'_>, view: &View) -> RunFigure {
         quantity: view.quantity,
         smoothing: view.smoothing,
         nats_per_bit: nats_per_bit(history),
+        operations_per_token: history.operations_per_token().unwrap_or(f64::NAN),
     };
     let mut curves: Vec<Curve> = Vec::new();
     if view.quantity != Quantity::ValidationLoss {
@@ -249,7 +262,7 @@ fn whole(source: &Source<'_>, view: &View) -> RunFigure {
         name: source.name.to_string(),
         about: about(history),
         curves,
-        marks: marks(history),
+        marks: marks(history, reader.operations_per_token),
         references: reader.references(history),
     }
 }
@@ -264,9 +277,14 @@ struct Reader {
     quantity: Quantity,
     smoothing: f64,
     nats_per_bit: f64,
+    operations_per_token: f64,
 }
 
 impl Reader {
+    fn operations(&self, tokens: u64) -> f64 {
+        tokens as f64 * self.operations_per_token
+    }
+
     fn raw(&self, report: &StepReport) -> f64 {
         match self.quantity {
             Quantity::LearningRate => report.learning_rate,
@@ -296,6 +314,7 @@ impl Reader {
                     step: report.step,
                     tokens: report.tokens,
                     seconds: report.seconds,
+                    operations: self.operations(report.tokens),
                     value: self.show(raw),
                     smoothed: if smoothing {
                         self.show(average.value())
@@ -325,6 +344,7 @@ impl Reader {
             step: report.step,
             tokens: report.tokens,
             seconds: report.seconds,
+            operations: self.operations(report.tokens),
             value: match self.quantity {
                 Quantity::Perplexity => report.perplexity,
                 Quantity::BitsPerByte => report.bits_per_byte,
@@ -399,7 +419,7 @@ fn about(history: &History) -> String {
     )
 }
 
-fn marks(history: &History) -> Vec<Mark> {
+fn marks(history: &History, operations_per_token: f64) -> Vec<Mark> {
     let steps = &history.steps;
     let mark = |kind: MarkKind, step: u64, text: String| {
         // Where the nearest step lies.
@@ -410,6 +430,7 @@ fn marks(history: &History) -> Vec<Mark> {
             step,
             tokens: near.map_or(0, |report| report.tokens),
             seconds: near.map_or(0.0, |report| report.seconds),
+            operations: near.map_or(0.0, |report| report.tokens as f64 * operations_per_token),
             text,
         }
     };

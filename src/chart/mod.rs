@@ -112,10 +112,12 @@ pub enum Across {
     Tokens,
     /// Seconds of training, pauses left out.
     Time,
+    /// Multiplications and additions of training.
+    Compute,
 }
 
 impl Across {
-    pub const ALL: [Across; 3] = [Across::Step, Across::Tokens, Across::Time];
+    pub const ALL: [Across; 4] = [Across::Step, Across::Tokens, Across::Time, Across::Compute];
 
     /// The word on the command line and in tables.
     pub fn key(self) -> &'static str {
@@ -123,6 +125,7 @@ impl Across {
             Across::Step => "step",
             Across::Tokens => "tokens",
             Across::Time => "time",
+            Across::Compute => "compute",
         }
     }
 }

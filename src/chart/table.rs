@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::scale::Scale;
 use super::{Across, Curve, Figure, Mark, RunFigure};
 
-/// One value a line: `run,series,step,tokens,seconds,value,smoothed,note`. Marks are lines without a value, references lines
+/// One value a line: `run,series,step,tokens,seconds,operations,value,smoothed,note`. Marks are lines without a value, references lines
 /// without a place.
 pub(super) fn csv(figure: &Figure) -> String {
     let mut text = format!(
-        "run,series,step,tokens,seconds,{},smoothed,note\n",
+        "run,series,step,tokens,seconds,operations,{},smoothed,note\n",
         figure.quantity.key()
     );
     for run in &figure.runs {
@@ -22,10 +22,11 @@ pub(super) fn csv(figure: &Figure) -> String {
                 // Writing to a string cannot fail.
                 let _ = writeln!(
                     text,
-                    "{name},{series},{},{},{},{},{},",
+                    "{name},{series},{},{},{},{},{},{},",
                     point.step,
                     point.tokens,
                     number(point.seconds),
+                    number(point.operations),
                     number(point.value),
                     number(point.smoothed),
                 );
@@ -34,18 +35,19 @@ pub(super) fn csv(figure: &Figure) -> String {
         for mark in &run.marks {
             let _ = writeln!(
                 text,
-                "{name},{},{},{},{},,,{}",
+                "{name},{},{},{},{},{},,,{}",
                 mark.kind.key(),
                 mark.step,
                 mark.tokens,
                 number(mark.seconds),
+                number(mark.operations),
                 quoted(&mark.text)
             );
         }
         for reference in &run.references {
             let _ = writeln!(
                 text,
-                "{name},{},,,,{},,reference",
+                "{name},{},,,,,{},,reference",
                 reference.name,
                 number(reference.value)
             );
@@ -80,6 +82,7 @@ pub(super) fn json(figure: &Figure) -> String {
         "unit": figure.quantity.unit(),
         "x": match figure.across {
             Across::Time => "seconds",
+            Across::Compute => "operations",
             across => across.key(),
         },
         "range": [figure.range.0, figure.range.1],
@@ -114,6 +117,7 @@ fn series(curve: &Curve) -> Value {
         "step": points.iter().map(|point| point.step).collect::<Vec<_>>(),
         "tokens": points.iter().map(|point| point.tokens).collect::<Vec<_>>(),
         "seconds": points.iter().map(|point| point.seconds).collect::<Vec<_>>(),
+        "operations": points.iter().map(|point| point.operations).collect::<Vec<_>>(),
         "value": points.iter().map(|point| point.value).collect::<Vec<_>>(),
     });
     if points.iter().any(|point| point.smoothed.is_finite()) {
@@ -133,6 +137,7 @@ fn mark(mark: &Mark) -> Value {
         "step": mark.step,
         "tokens": mark.tokens,
         "seconds": mark.seconds,
+        "operations": mark.operations,
         "text": mark.text,
     })
 }

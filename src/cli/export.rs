@@ -33,7 +33,7 @@ pub struct Args {
     /// Of a chart: what it shows (default: loss)
     #[arg(long, value_name = "METRIC", value_parser = parse_quantity)]
     metric: Option<Quantity>,
-    /// Of a chart: the horizontal axis, step (default), tokens or time
+    /// Of a chart: the horizontal axis, step (default), tokens, time or compute
     #[arg(long, value_name = "AXIS", value_parser = parse_across)]
     x: Option<Across>,
     /// Of a chart: only this stretch of the horizontal axis (steps, tokens or seconds), as FROM..TO

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::dir::{Logged, read_header};
 use super::log::LeftBranch;
 use super::{EditRecord, Parent, Record, RunError, RunFile, log};
+use crate::model::training_operations;
 use crate::protocol::{
     CheckpointInfo, EvalReport, FinishReport, Notice, RunInfo, SampleRecord, Spike, StepReport,
 };
@@ -91,6 +92,12 @@ pub fn read_history_up_to(dir: &Path, logged: &Logged) -> Result<History, RunErr
 }
 
 impl History {
+    /// Multiplications and additions of training, a token; `None` where the log does not say what the model is.
+    pub fn operations_per_token(&self) -> Option<f64> {
+        let info = self.info.as_ref()?;
+        Some(training_operations(&info.config.model, info.vocab_size) as f64)
+    }
+
     fn add(&mut self, record: Record) {
         match record {
             Record::Started(_) => {}

@@ -34,6 +34,7 @@ use super::help::{Help, PaneHelp};
 use super::keymap::{Action, Context, KeyMap, KeyPress, Lookup};
 use super::palette::{self, Chosen, Palette};
 use super::panes::Handled;
+use super::picture::chart_look;
 use super::range_test::RangeTest;
 use super::screens::ScreenMouse;
 use super::screens::home::{HomeScreen, Request};
@@ -596,6 +597,10 @@ impl App {
             match request {
                 RunsRequest::Task(task) => effects.push(Effect::Runs(task)),
                 RunsRequest::Reload => effects.push(Effect::LoadRuns),
+                RunsRequest::Export(mut export) => {
+                    export.look = chart_look(self.theme.name, 1600, 900);
+                    effects.push(Effect::Runs(RunsTask::Export(export)));
+                }
                 RunsRequest::Notice(level, text) => self.notify(level, text, effects),
             }
         }

@@ -1,11 +1,11 @@
-//! Writing what a chart shows into the run's folder. The screens only say what is shown; the values come from the run's log,
+//! Writing what a chart shows into the run's folder, or into that of all runs. The screens only say what is shown; the values come from the run's log,
 //! in full, off the thread of the screens.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::chart::{Look, Source, View, figure, write};
-use crate::run;
+use crate::chart::{CurveKind, Figure, Look, Source, View, figure, write};
+use crate::run::{self, History};
 
 /// Folder below the run's.
 const FOLDER: &str = "exports";
@@ -46,14 +46,58 @@ impl ChartExport {
         let figure = figure(&[source], &self.view).map_err(|error| error.to_string())?;
         let folder = self.dir.join(FOLDER);
         let stem = format!("{}-step-{}", self.view.quantity.key(), self.newest);
-        let written = write::all(&folder, &stem, &figure, &self.look);
-        let written = written.map_err(|error| error.to_string())?;
-        let mut words = format!("wrote {} to {}", names(&written.files), folder.display());
-        for problem in written.problems {
-            words.push_str(&format!("; {problem}"));
-        }
-        Ok(words)
+        written(&folder, &stem, &figure, &self.look)
     }
+}
+
+/// Curves of several runs, as the screen of runs lays them over each other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OverlayExport {
+    /// Folder and name of each.
+    pub runs: Vec<(PathBuf, String)>,
+    pub view: View,
+    /// Whether training and validation curves are shown.
+    pub training: bool,
+    pub validation: bool,
+    pub look: Look,
+}
+
+impl OverlayExport {
+    /// Writes the files below the folder of all runs and says which they are, or what went wrong.
+    ///
+    /// # Errors
+    /// A run cannot be read or has nothing to show, or the folder cannot be written.
+    pub fn write(&self, root: &Path) -> Result<String, String> {
+        let read = |(dir, _): &(PathBuf, String)| run::read_history(dir);
+        let histories: Result<Vec<History>, _> = self.runs.iter().map(read).collect();
+        let histories = histories.map_err(|error| error.to_string())?;
+        let named = self.runs.iter().zip(&histories);
+        let sources: Vec<Source> = named
+            .map(|((_, name), history)| Source { name, history })
+            .collect();
+        let mut figure = figure(&sources, &self.view).map_err(|error| error.to_string())?;
+        for run in &mut figure.runs {
+            run.curves.retain(|curve| match curve.kind {
+                CurveKind::Train => self.training,
+                CurveKind::Validation => self.validation,
+                // The overlay has none of these.
+                CurveKind::Left { .. } | CurveKind::Ahead | CurveKind::Pending => false,
+            });
+        }
+        let [quantity, across] = [self.view.quantity.key(), self.view.across.key()];
+        let stem = format!("overlay-{quantity}-by-{across}");
+        written(&root.join(FOLDER), &stem, &figure, &self.look)
+    }
+}
+
+/// Writes a figure in every kind of file, and says which.
+fn written(folder: &Path, stem: &str, figure: &Figure, look: &Look) -> Result<String, String> {
+    let written = write::all(folder, stem, figure, look).map_err(|error| error.to_string())?;
+    let mut words = format!("wrote {} to {}", names(&written.files), folder.display());
+    for problem in written.problems {
+        words.push_str(&format!("; {problem}"));
+    }
+    Ok(words)
 }
 
 /// `loss-step-100.csv, .json and .svg`.
@@ -134,7 +178,7 @@ mod tests {
         let rows: Vec<&str> = csv.lines().skip(1).collect();
         assert_eq!(rows.len(), 4, "{csv}");
         assert!(
-            rows[0].starts_with("x,train,3,30,3,0.3333333333333333,"),
+            rows[0].starts_with("x,train,3,30,3,,0.3333333333333333,"),
             "{csv}"
         );
         // A step that the screen knows and the log not yet.
@@ -150,6 +194,30 @@ mod tests {
         // Nothing takes the place of anything.
         let words = export(6).write().unwrap();
         assert!(words.starts_with("wrote loss-step-6-2.csv"), "{words}");
+        // Two runs over each other, of which only the training loss is shown.
+        let overlay = OverlayExport {
+            runs: ["a", "b"]
+                .map(|name| (dir.to_path_buf(), name.to_string()))
+                .to_vec(),
+            view: export(6).view,
+            training: true,
+            validation: false,
+            look: chart_look("dark", 640, 480),
+        };
+        let words = overlay.write(place.path()).unwrap();
+        assert!(words.contains("overlay-loss-by-step.csv"), "{words}");
+        let csv = place.path().join("exports/overlay-loss-by-step.csv");
+        let csv = std::fs::read_to_string(csv).unwrap();
+        assert!(
+            csv.contains("a,train,3,") && csv.contains("b,train,3,"),
+            "{csv}"
+        );
+        let missing = OverlayExport {
+            runs: vec![(place.path().join("gone"), "gone".to_string())],
+            ..overlay
+        };
+        assert!(missing.write(place.path()).unwrap_err().contains("gone"));
+
         let none = ChartExport {
             dir: place.path().join("gone"),
             ..export(6)

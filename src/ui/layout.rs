@@ -36,8 +36,11 @@ pub fn pane(
     let block = Block::new()
         .borders(Borders::ALL)
         .border_set(theme.symbols.border)
-        .border_style(theme.border_of(focused))
-        .title(Line::from(spans));
+        .border_style(theme.border_of(focused));
+    let block = match title.is_empty() && number == 0 {
+        true => block,
+        false => block.title(Line::from(spans)),
+    };
     let inner = block.inner(area);
     block.render(area, buffer);
     inner

@@ -314,6 +314,7 @@ impl<'a> Canvas<'a> {
             Across::Step => "step",
             Across::Tokens => "tokens seen",
             Across::Time => "time of training",
+            Across::Compute => "operations of training",
         };
         let place = (plot.left + plot.width() / 2.0, plot.bottom + 62.0 * unit);
         self.text(place, 17.0, look.foreground, Anchor::Middle, words);

@@ -175,6 +175,7 @@ fn curve_ahead(run: &RunView, kind: CurveKind, schedule: &[SchedulePoint]) -> Ch
             step: point.step,
             tokens: run.place(XAxis::Tokens, step) as u64,
             seconds: run.place(XAxis::Seconds, step),
+            operations: f64::NAN, // the dashboard has no such axis
             value: point.learning_rate,
             smoothed: f64::NAN,
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::run::Binned;
+use crate::ui::screens::runs::work::{RunsDesk, Said};
 
 /// Three runs on the list: one alive, one diverged, one with a tag and a parent.
 fn listed() -> Journey {
@@ -257,6 +258,59 @@ fn names_tags_and_notes_are_typed_and_checked() {
         journey.tasks().as_slice(),
         [RunsTask::Note { text, .. }] if text == "the one to beat!"
     ));
+    let before = vec![Said {
+        dir: dir("gpt-child"),
+        tags: vec!["baseline".into()],
+        note: "the one to beat".into(),
+    }];
+    journey.tell(Message::Runs(RunsAnswer::Noted {
+        before: before.clone(),
+        problems: vec!["cannot write b/notes.json".into()],
+    }));
+    journey.sees("cannot write b/notes.json");
+    journey.keys("u");
+    assert_eq!(journey.tasks(), [RunsTask::PutBack(before)]);
+    journey.tell(Message::Runs(RunsAnswer::PutBack { problems: vec![] }));
+    journey.sees("as they were before");
+}
+
+#[test]
+fn tags_and_notes_are_put_back_on_disk() {
+    let place = tempfile::tempdir().unwrap();
+    let config = crate::config::load(crate::config::Source::Defaults, &[]).unwrap();
+    let dirs: Vec<PathBuf> = ["a", "b"]
+        .map(|name| {
+            let dir = place.path().join(name);
+            crate::run::RunDir::create(place.path(), Some(&dir), &config).unwrap();
+            dir
+        })
+        .to_vec();
+    let desk = RunsDesk::new(place.path().to_path_buf());
+    let said = |dir: &PathBuf| {
+        let notes = crate::run::Notes::read(dir).unwrap();
+        (notes.tags, notes.note)
+    };
+    let note = RunsTask::Note {
+        dir: dirs[0].clone(),
+        text: "first".into(),
+    };
+    desk.work(note);
+    let before: Vec<_> = dirs.iter().map(said).collect();
+    let tag = RunsTask::Tag {
+        dirs: dirs.clone(),
+        words: "x y".into(),
+    };
+    let RunsAnswer::Noted {
+        before: earlier,
+        problems,
+    } = desk.work(tag)
+    else {
+        panic!("another answer");
+    };
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(said(&dirs[1]).0, ["x", "y"]);
+    desk.work(RunsTask::PutBack(earlier));
+    assert_eq!(dirs.iter().map(said).collect::<Vec<_>>(), before);
 }
 
 #[test]
@@ -431,6 +485,45 @@ fn a_run_that_is_still_training_goes_on_in_the_overlay() {
         Ok(overview(950, 0.5)),
     )])));
     journey.sees("0.50");
+}
+
+#[test]
+fn the_overlay_is_written_as_it_is_shown() {
+    use crate::chart::{Across, Quantity};
+
+    let mut journey = overlaid();
+    let mut export = |keys: &str| {
+        journey.keys(keys);
+        let mut tasks = journey.tasks().into_iter();
+        tasks.find_map(|task| match task {
+            RunsTask::Export(export) => Some(*export),
+            _ => None,
+        })
+    };
+    let shown = export("e").expect("an export");
+    assert_eq!(shown.view.across, Across::Step);
+    assert_eq!(shown.view.range, None);
+    assert!(shown.training && !shown.validation);
+    let drawn = shown.runs.len();
+    assert!(drawn > 1, "{shown:?}");
+    // One line hidden, another axis, zoomed in, both losses.
+    let shown = export("space x v v e").expect("an export");
+    assert_eq!(shown.runs.len(), drawn - 1);
+    assert_eq!(shown.view.across, Across::Tokens);
+    assert!(shown.training && shown.validation);
+    let shown = export("x + e").expect("an export");
+    assert_eq!(shown.view.across, Across::Time);
+    assert!(shown.view.range.is_some_and(|(low, high)| low < high));
+    assert!(matches!(
+        shown.view.quantity,
+        Quantity::Loss | Quantity::BitsPerByte
+    ));
+    journey.tell(Message::Runs(RunsAnswer::Exported(Ok(
+        "wrote overlay.csv to runs/exports".into(),
+    ))));
+    journey.sees("wrote overlay.csv");
+    journey.tell(Message::Runs(RunsAnswer::Exported(Err("disk full".into()))));
+    journey.sees("nothing was written: disk full");
 }
 
 #[test]

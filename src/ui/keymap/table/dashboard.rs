@@ -71,7 +71,7 @@ pub const TABLE: &[Row] = &[
         C::Chart,
         &["e"],
         A::ExportChart,
-        "write what this chart shows as CSV, JSON, SVG and PNG into the run's folder",
+        "write what this chart shows as CSV, JSON, SVG and PNG (into exports/)",
     ),
     // Samples.
     hinted(

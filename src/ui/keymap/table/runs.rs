@@ -99,7 +99,7 @@ pub const TABLE: &[Row] = &[
         C::Runs,
         &["u"],
         A::UndoChange,
-        "bring back what was deleted last, or its name",
+        "undo the last delete, rename, tag or note",
     ),
     row(
         C::Runs,

@@ -110,8 +110,12 @@ impl RunsScreen {
                 Some(Undo::Rename { dir, name }) => {
                     requests.push(RunsRequest::Task(RunsTask::Rename { dir, name }));
                 }
+                Some(Undo::Notes(runs)) => {
+                    requests.push(RunsRequest::Task(RunsTask::PutBack(runs)));
+                }
                 None => {
-                    let text = "nothing to undo: no run was deleted or renamed here".to_string();
+                    let text = "nothing to undo: no run was deleted, renamed, tagged or noted here"
+                        .to_string();
                     requests.push(RunsRequest::Notice(NoticeLevel::Info, text));
                 }
             },

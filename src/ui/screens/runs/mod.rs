@@ -33,6 +33,7 @@ use ratatui::layout::Rect;
 use crate::protocol::NoticeLevel;
 use crate::run::filter::{Filter, FilterError};
 use crate::run::{Binned, Key, Overview, RunEntry, RunSummary, SortBy, lineage};
+use crate::ui::export::OverlayExport;
 use crate::ui::help::PaneHelp;
 use crate::ui::keymap::{Action, Context};
 use crate::ui::panes::Handled;
@@ -44,7 +45,7 @@ use ask::{Answer, Question};
 use difference::DifferenceView;
 use overlay::OverlayView;
 use samples::SamplesView;
-use work::{RunsAnswer, RunsTask};
+use work::{RunsAnswer, RunsTask, Said};
 
 /// What the screen wants of the application.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +53,8 @@ pub enum RunsRequest {
     Task(RunsTask),
     /// Read the folder again now.
     Reload,
+    /// Write what the overlay shows; the colours are those of the application's theme.
+    Export(Box<OverlayExport>),
     Notice(NoticeLevel, String),
 }
 
@@ -85,6 +88,7 @@ impl Seen {
 enum Undo {
     Restore(Vec<Binned>),
     Rename { dir: PathBuf, name: String },
+    Notes(Vec<Said>),
 }
 
 /// The filter while it is typed.
@@ -489,17 +493,33 @@ impl RunsScreen {
                     if let Some(known) = self.overviews.remove(&from) {
                         self.overviews.insert(to.clone(), known);
                     }
-                    for marked in self.marked.iter_mut().filter(|dir| **dir == from) {
-                        marked.clone_from(&to);
+                    let marked = self.marked.iter_mut();
+                    let noted = self.undo.iter_mut().flat_map(|undo| match undo {
+                        Undo::Notes(runs) => &mut runs[..],
+                        Undo::Restore(_) | Undo::Rename { .. } => &mut [],
+                    });
+                    let elsewhere = noted.map(|said| &mut said.dir);
+                    for dir in marked.chain(elsewhere).filter(|dir| **dir == from) {
+                        dir.clone_from(&to);
                     }
                 }
                 Err(problem) => say(NoticeLevel::Error, problem),
             },
-            RunsAnswer::Noted(result) => {
-                if let Err(problem) = result {
-                    say(NoticeLevel::Error, problem);
+            RunsAnswer::Noted { before, problems } => {
+                problems
+                    .into_iter()
+                    .for_each(|problem| say(NoticeLevel::Error, problem));
+                if !before.is_empty() {
+                    self.undo.push(Undo::Notes(before));
                 }
             }
+            RunsAnswer::PutBack { problems } if problems.is_empty() => {
+                let text = "tags and notes are as they were before".to_string();
+                say(NoticeLevel::Info, text);
+            }
+            RunsAnswer::PutBack { problems } => problems
+                .into_iter()
+                .for_each(|problem| say(NoticeLevel::Error, problem)),
             RunsAnswer::Overviews(found) => {
                 self.reading = false;
                 for (dir, overview) in found {
@@ -514,6 +534,13 @@ impl RunsScreen {
                     view.compared = Some(compared);
                 }
                 return;
+            }
+            RunsAnswer::Exported(Ok(words)) => say(NoticeLevel::Info, words),
+            RunsAnswer::Exported(Err(problem)) => {
+                say(
+                    NoticeLevel::Error,
+                    format!("nothing was written: {problem}"),
+                );
             }
             RunsAnswer::Samples(samples) => {
                 if let View::Samples(view) = &mut self.view {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::run::{self, Binned, Compared, Notes, Overview, RunEntry, RunError, RunSamples, Store};
+use crate::ui::export::OverlayExport;
 
 /// Overviews kept in memory at most, besides those asked for last.
 const KEPT: usize = 48;
@@ -34,9 +35,20 @@ pub enum RunsTask {
         dir: PathBuf,
         text: String,
     },
+    /// Tags and notes as they were.
+    PutBack(Vec<Said>),
     Overviews(Vec<PathBuf>),
     Compare(Vec<Arc<RunEntry>>),
     Samples(Vec<PathBuf>),
+    Export(Box<OverlayExport>),
+}
+
+/// The tags and the note that a run had.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Said {
+    pub dir: PathBuf,
+    pub tags: Vec<String>,
+    pub note: String,
 }
 
 /// What came of it. Problems are sentences.
@@ -55,11 +67,18 @@ pub enum RunsAnswer {
         from: PathBuf,
         to: Result<PathBuf, String>,
     },
-    /// Tags or notes were written.
-    Noted(Result<(), String>),
+    /// Tags or notes were written; what was said of the runs that were changed before.
+    Noted {
+        before: Vec<Said>,
+        problems: Vec<String>,
+    },
+    PutBack {
+        problems: Vec<String>,
+    },
     Overviews(Vec<(PathBuf, Result<Arc<Overview>, String>)>),
     Compared(Result<Compared, String>),
     Samples(Vec<(PathBuf, Result<RunSamples, String>)>),
+    Exported(Result<String, String>),
 }
 
 /// The runs folder, and what is remembered of it between looks.
@@ -101,15 +120,19 @@ impl RunsDesk {
                 to: words(run::rename(&dir, &name)),
                 from: dir,
             },
-            RunsTask::Tag { dirs, words } => RunsAnswer::Noted(
-                dirs.iter()
-                    .try_for_each(|dir| note(dir, |notes| notes.change_tags(&words))),
-            ),
-            RunsTask::SetTags { dir, words } => {
-                RunsAnswer::Noted(note(&dir, |notes| notes.set_tags(&words)))
-            }
-            RunsTask::Note { dir, text } => {
-                RunsAnswer::Noted(note(&dir, |notes| notes.set_note(&text)))
+            RunsTask::Tag { dirs, words } => noted(dirs, |notes| notes.change_tags(&words)),
+            RunsTask::SetTags { dir, words } => noted(vec![dir], |notes| notes.set_tags(&words)),
+            RunsTask::Note { dir, text } => noted(vec![dir], |notes| notes.set_note(&text)),
+            RunsTask::PutBack(runs) => {
+                let put = runs.iter().map(|said| {
+                    note(&said.dir, |notes| {
+                        notes.tags.clone_from(&said.tags);
+                        notes.note.clone_from(&said.note);
+                        Ok(())
+                    })
+                });
+                let problems = put.filter_map(Result::err).collect();
+                RunsAnswer::PutBack { problems }
             }
             RunsTask::Overviews(dirs) => RunsAnswer::Overviews(self.overviews(dirs)),
             RunsTask::Compare(runs) => RunsAnswer::Compared(words(run::compare(&runs))),
@@ -121,6 +144,7 @@ impl RunsDesk {
                     })
                     .collect(),
             ),
+            RunsTask::Export(export) => RunsAnswer::Exported(export.write(&self.root)),
         }
     }
 
@@ -174,7 +198,10 @@ fn words<T>(result: Result<T, RunError>) -> Result<T, String> {
 }
 
 /// Every one is tried.
-fn each<T, R>(items: Vec<T>, act: impl Fn(T) -> Result<R, RunError>) -> (Vec<R>, Vec<String>) {
+fn each<T, R, E: ToString>(
+    items: Vec<T>,
+    act: impl Fn(T) -> Result<R, E>,
+) -> (Vec<R>, Vec<String>) {
     let (mut done, mut problems) = (Vec::new(), Vec::new());
     for item in items {
         match act(item) {
@@ -185,8 +212,20 @@ fn each<T, R>(items: Vec<T>, act: impl Fn(T) -> Result<R, RunError>) -> (Vec<R>,
     (done, problems)
 }
 
-fn note(dir: &Path, change: impl Fn(&mut Notes) -> Result<(), String>) -> Result<(), String> {
+fn noted(dirs: Vec<PathBuf>, change: impl Fn(&mut Notes) -> Result<(), String>) -> RunsAnswer {
+    let (before, problems) = each(dirs, |dir| note(&dir, &change));
+    RunsAnswer::Noted { before, problems }
+}
+
+/// Gives what was said before.
+fn note(dir: &Path, change: impl Fn(&mut Notes) -> Result<(), String>) -> Result<Said, String> {
     let mut notes = words(Notes::read(dir))?;
+    let before = Said {
+        dir: dir.to_path_buf(),
+        tags: notes.tags.clone(),
+        note: notes.note.clone(),
+    };
     change(&mut notes)?;
-    words(notes.write(dir))
+    words(notes.write(dir))?;
+    Ok(before)
 }

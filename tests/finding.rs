@@ -1,0 +1,143 @@
+//! Finding good values on a pseudo-terminal, with real training: a range test from Home, a sweep that is stopped and goes on.
+#![cfg(unix)]
+
+mod terminal;
+
+use std::path::Path;
+
+use terminal::Terminal;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
+
+const TINY: &str = r#"
+name = "tiny"
+device = "flex"
+[corpus]
+bytes = 40000
+[tokenizer]
+kind = "char"
+[model]
+kind = "char-rnn"
+context_length = 16
+hidden_size = 16
+[train]
+batch_size = 4
+[eval]
+every = 1000
+batches = 2
+[sample]
+every = 0
+[checkpoint]
+every = 0
+keep = 3
+"#;
+
+fn start(arguments: &[&str], dir: &Path) -> Terminal {
+    Terminal::start(terminal::command(PROGRAM, arguments, dir), 140, 44)
+}
+
+#[test]
+fn a_range_test_finds_a_rate_which_one_key_takes() {
+    let place = tempfile::tempdir().unwrap();
+    let mut terminal = start(&[], place.path());
+    terminal.wait_for("1 Ladder");
+    // The smallest model of the smallest rung.
+    terminal.press("gg");
+    for (key, value) in [
+        ("device", "flex"),
+        ("corpus.bytes", "40000"),
+        ("model.context_length", "16"),
+        ("model.hidden_size", "16"),
+    ] {
+        terminal.press(&format!(":set {key} {value}"));
+        terminal.wait_for("Palette");
+        terminal.press("\r");
+        terminal.wait_gone("Palette");
+    }
+    terminal.press("f");
+    terminal.wait_for("Learning-rate range test: char-rnn");
+    // Leaving half way keeps nothing.
+    terminal.press("\x1b");
+    terminal.wait_for("esc closes");
+    terminal.press("\x1b");
+    terminal.wait_gone("Learning-rate range test");
+    terminal.press("f");
+    terminal.wait_for("as optimizer.learning_rate");
+    let text = terminal.shown().text();
+    let (_, rate) = text.split_once("enter takes ").expect("a suggestion");
+    let rate = rate.split_whitespace().next().unwrap().to_string();
+    terminal.press("\r");
+    terminal.wait_for("optimizer.learning_rate is now");
+    terminal.wait_for("5 changed");
+    // No run was made by it; the next one has the rate.
+    let runs = place.path().join("runs");
+    assert!(fireside::run::list(&runs).is_empty());
+    terminal.press("\r");
+    terminal.wait_for("training ●");
+    terminal.press("q");
+    terminal.wait_for("save and quit");
+    terminal.press("s");
+    assert_eq!(terminal.exit(), 0);
+    terminal.assert_restored();
+    let [run] = &fireside::run::list(&runs)[..] else {
+        panic!("one run is expected in {}", runs.display());
+    };
+    let config = std::fs::read_to_string(run.dir.join("config.toml")).unwrap();
+    let wanted: f64 = rate.parse().unwrap();
+    let written = config
+        .lines()
+        .find_map(|line| line.strip_prefix("learning_rate = "))
+        .and_then(|value| value.parse::<f64>().ok());
+    assert_eq!(written, Some(wanted), "{config}");
+}
+
+#[test]
+fn a_sweep_is_watched_stopped_and_goes_on() {
+    let place = tempfile::tempdir().unwrap();
+    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
+    let sweep = [
+        "sweep",
+        "tiny.toml",
+        "--vary",
+        "optimizer.learning_rate=1e-4..1e-1:log",
+        "--runs",
+        "4",
+        "--steps",
+        "4000",
+        "--halving",
+        "2",
+        "--parallel",
+        "2",
+    ];
+    let mut terminal = start(&sweep, place.path());
+    terminal.wait_for("Trials");
+    terminal.wait_for("trial-004");
+    terminal.wait_for("rung 1/3");
+    // A pane takes the screen and gives it back; the table keeps its order until it is asked for another.
+    terminal.press("3z");
+    terminal.wait_gone("Losses");
+    terminal.press("z");
+    terminal.wait_for("Losses");
+    terminal.press("o");
+    terminal.resize(80, 24);
+    terminal.wait_for("trial-001");
+    terminal.resize(140, 44);
+    terminal.press("S");
+    terminal.wait_for("stop");
+    terminal.press("\r");
+    assert_eq!(terminal.exit(), 130);
+    terminal.assert_restored();
+    let dir = place.path().join("runs/sweep-tiny-001");
+    let done = std::fs::read_to_string(dir.join("results.jsonl")).unwrap_or_default();
+
+    let resumed = ["sweep", "--resume", "runs/sweep-tiny-001"];
+    let mut terminal = start(&resumed, place.path());
+    terminal.wait_for("finished");
+    terminal.press("q");
+    assert_eq!(terminal.exit(), 0);
+    terminal.assert_restored();
+    let results = std::fs::read_to_string(dir.join("results.jsonl")).unwrap();
+    // What was done is not done again: four trials to the first rung, two to the second, one to the last.
+    assert!(results.starts_with(&done));
+    assert_eq!(results.lines().count(), 7, "{results}");
+}
