@@ -140,4 +140,11 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
     // What was done is not done again: four trials to the first rung, two to the second, one to the last.
     assert!(results.starts_with(&done));
     assert_eq!(results.lines().count(), 7, "{results}");
+
+    // What is over stays on the screen until the window is closed.
+    let mut terminal = start(&resumed, place.path());
+    terminal.wait_for("finished");
+    terminal.signal(rustix::process::Signal::HUP);
+    assert_eq!(terminal.exit(), 0);
+    terminal.assert_restored();
 }

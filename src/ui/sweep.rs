@@ -40,6 +40,8 @@ enum Message {
     Ended(Ended),
     /// The terminal can no longer be read.
     Gone,
+    /// Somebody wishes for an end: a key, or a signal such as that of a window that was closed.
+    Interrupted,
 }
 
 /// Shows a sweep until the user leaves it. The conductor has ended then, unless the user did not want to wait.
@@ -59,7 +61,9 @@ pub fn run(options: SweepOptions) -> Result<(), UiError> {
     let mut screen = SweepScreen::new(width, height);
     let mut typed: Vec<KeyPress> = Vec::new();
     spawn_readers(&options.dir, options.ended, &sender)?;
+    watch_interrupts(&options.interrupts, &sender)?;
     let mut blind = false;
+    let (mut ended, mut interrupted) = (false, false);
     loop {
         // There is one message for a key, and a few a second for what was read.
         if !blind {
@@ -96,7 +100,14 @@ pub fn run(options: SweepOptions) -> Result<(), UiError> {
                 screen.set(*snapshot);
                 None
             }
-            Message::Ended(ended) => screen.on_end(ended),
+            Message::Ended(last) => {
+                ended = true;
+                screen.on_end(last)
+            }
+            Message::Interrupted => {
+                interrupted = true;
+                None
+            }
             Message::Gone => {
                 blind = true;
                 Some(screen.terminate())
@@ -119,7 +130,26 @@ pub fn run(options: SweepOptions) -> Result<(), UiError> {
             }
             None => {}
         }
+        // What is over stays on the screen for as long as somebody looks at it.
+        if ended && interrupted {
+            return Ok(());
+        }
     }
+}
+
+/// The terminal itself does not tell that its window was closed: reading it would go on for ever.
+fn watch_interrupts(interrupts: &Arc<AtomicUsize>, sender: &Sender<Message>) -> io::Result<()> {
+    let (interrupts, to) = (Arc::clone(interrupts), sender.clone());
+    let watch = move || {
+        while interrupts.load(Ordering::Relaxed) == 0 {
+            thread::sleep(Duration::from_millis(100));
+        }
+        let _ = to.send(Message::Interrupted);
+    };
+    thread::Builder::new()
+        .name("ui-signals".into())
+        .spawn(watch)?;
+    Ok(())
 }
 
 /// Never lowers what a signal has raised.
