@@ -127,7 +127,7 @@ pub fn backward(
     dy: &[f32],
 ) -> (Vec<f32>, Vec<f32>, Vec<f32>) {
     let d = gamma.len();
-    assert!(x.len() % d == 0 && dy.len() == x.len());
+    assert!(x.len().is_multiple_of(d) && dy.len() == x.len());
     assert!(saved.mean.len() == x.len() / d && saved.inverse_deviation.len() == x.len() / d);
     let mut dx = Unwritten::new(x.len());
     let piece = rows_per_piece(d);
