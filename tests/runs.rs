@@ -67,6 +67,8 @@ fn runs_are_listed_filtered_sorted_named_and_put_away() {
     assert_eq!(all[0]["status"], "finished");
     assert_eq!(all[0]["tokenizer"], "char");
     assert!(all[0]["operations_per_token"].as_u64().unwrap() > 0);
+    assert!(all[0]["checkpoints"].as_u64().unwrap() > 0);
+    assert!(all[0]["checkpoint_bytes"].as_u64().unwrap() > 1000);
     assert!(all[2]["parent"]["run"].as_str().unwrap().ends_with("a"));
     let sorted = |by: &str| names(&place, &["--sort", by]);
     assert_eq!(sorted("name"), ["a", "b", "c"]);

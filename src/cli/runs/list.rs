@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
+use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::cli::{CliError, Exit};
@@ -85,10 +86,25 @@ fn pointed(what: &str, text: &str, error: &run::filter::FilterError) -> String {
     )
 }
 
+/// A run, and what it takes on the disk.
+#[derive(Serialize)]
+struct Listed<'a> {
+    #[serde(flatten)]
+    run: &'a RunEntry,
+    checkpoints: usize,
+    checkpoint_bytes: u64,
+}
+
 fn json_lines(runs: &[Arc<RunEntry>]) -> Result<String, CliError> {
     let mut text = String::new();
     for run in runs {
-        text.push_str(&serde_json::to_string(&**run).map_err(CliError::failed)?);
+        let checkpoints = checkpoint::entries(&run.summary.dir);
+        let listed = Listed {
+            run,
+            checkpoints: checkpoints.len(),
+            checkpoint_bytes: checkpoints.iter().map(|entry| entry.bytes).sum(),
+        };
+        text.push_str(&serde_json::to_string(&listed).map_err(CliError::failed)?);
         text.push('\n');
     }
     Ok(text)
