@@ -29,11 +29,19 @@ fn charts_hold_what_the_log_holds() {
     let said = place.ok(&["export", "one", "--to", "csv", "--smooth", "0.9"]);
     assert!(said.contains("loss of one → one-loss.csv"), "{said}");
     let csv = std::fs::read_to_string(place.path("one-loss.csv")).unwrap();
+    let heads: Vec<&str> = csv.lines().next().unwrap().split(',').collect();
+    let place_of = |name: &str| heads.iter().position(|head| *head == name).unwrap();
     let column = |series: &str| -> Vec<f64> {
         let begin = format!("one,{series},");
         let rows = csv.lines().filter(|row| row.starts_with(&begin));
-        rows.map(|row| row.split(',').nth(5).unwrap().parse().unwrap())
-            .collect()
+        rows.map(|row| {
+            row.split(',')
+                .nth(place_of("loss"))
+                .unwrap()
+                .parse()
+                .unwrap()
+        })
+        .collect()
     };
     assert_eq!(column("train"), losses(&events), "to the last digit");
     let val: Vec<f64> = of(&events, "eval")
@@ -43,6 +51,12 @@ fn charts_hold_what_the_log_holds() {
     assert_eq!(column("validation"), val);
     let checkpoints = csv.lines().filter(|row| row.starts_with("one,checkpoint,"));
     assert_eq!(checkpoints.count(), of(&events, "checkpoint").len());
+
+    // Compute grows with the tokens.
+    let row: Vec<&str> = csv.lines().nth(2).unwrap().split(',').collect();
+    let of_row = |name: &str| row[place_of(name)].parse::<f64>().unwrap();
+    let each = of_row("operations") / of_row("tokens");
+    assert!(each > 100.0 && each.fract() == 0.0, "{each}");
 
     // Two runs, another axis, a stretch, and standard output.
     trained(&place, "two");
