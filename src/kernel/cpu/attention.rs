@@ -182,6 +182,8 @@ pub fn backward(
     } = sizes;
     let d_model = sizes.d_model();
     let stride = 3 * d_model;
+    assert_eq!(qkv.len(), batch * seq * stride);
+    assert_eq!(log_denominators.len(), batch * n_heads * seq);
     let mut dqkv = Unwritten::new(batch * seq * stride);
     let columns = HeadColumns(dqkv.slots().as_mut_ptr().cast());
     let columns = &columns;
