@@ -41,7 +41,11 @@ fn value(kind: Activation, x: f32) -> f32 {
 #[inline(always)]
 fn both(kind: Activation, x: f32) -> (f32, f32) {
     match kind {
-        Activation::Relu => (x.max(0.0), if x > 0.0 { 1.0 } else { 0.0 }),
+        // Written so that a NaN stays one, as in PyTorch: `f32::max` would hide it.
+        Activation::Relu => (
+            if x < 0.0 { 0.0 } else { x },
+            if x <= 0.0 { 0.0 } else { 1.0 },
+        ),
         Activation::Gelu => {
             let share = normal_distribution(x);
             (x * share, share + x * normal_density(x))
@@ -159,7 +163,7 @@ pub fn relu_backward(y: &[f32], dy: &mut [f32]) {
         .for_each(|(dy, y)| {
             vectorize!({
                 for (dy, y) in dy.iter_mut().zip(y) {
-                    *dy = if *y > 0.0 { *dy } else { 0.0 };
+                    *dy = if *y <= 0.0 { 0.0 } else { *dy };
                 }
             });
         });

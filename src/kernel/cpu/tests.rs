@@ -226,6 +226,20 @@ fn activations_match_their_definitions_and_slopes() {
     assert_eq!(slope, [0.0, 0.0, 1.0]);
 }
 
+#[test]
+fn what_is_no_number_stays_none() {
+    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh] {
+        // As many as fill a vector and a rest.
+        for count in [1, 21] {
+            let (y, slope) = activated(kind, &vec![f32::NAN; count]);
+            assert!(y.iter().all(|y| y.is_nan()), "{kind:?}: {y:?}");
+            // PyTorch passes the gradient of a ReLU on at such a place.
+            let hidden = slope.iter().any(|slope| *slope == 0.0);
+            assert!(!hidden, "{kind:?}: {slope:?}");
+        }
+    }
+}
+
 /// Values and derivatives, without a bias.
 fn activated(kind: Activation, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut y = x.to_vec();

@@ -1,9 +1,12 @@
-//! The GPU path, run for real: every model trains, evaluates and samples on the first wgpu adapter, which may be a
-//! driver that emulates a GPU (Debian: `mesa-vulkan-drivers`, `libvulkan1`; `XDG_RUNTIME_DIR` set to any folder).
+//! The GPU path, run for real: every model trains, evaluates and samples on the first device of every GPU backend in this build.
+//! That of wgpu may be a driver that emulates a GPU (Debian: `mesa-vulkan-drivers`, `libvulkan1`; `XDG_RUNTIME_DIR` set to any folder).
 //!
-//! `cargo test --features wgpu --test wgpu -- --nocapture` also prints times. Without any adapter the tests say so and pass.
+//! `cargo test --features wgpu --test gpu -- --nocapture` also prints times. Where a backend finds no device the tests say so and pass.
 
-#![cfg(all(feature = "wgpu", feature = "flex"))]
+#![cfg(all(
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda"),
+    feature = "flex"
+))]
 
 mod terminal;
 
@@ -60,18 +63,23 @@ fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The first adapter, or `None`, said aloud, where this machine has none.
-fn adapter() -> Option<Chosen> {
+/// The first device of every GPU backend in this build; said aloud where this machine has none.
+fn devices() -> Vec<Chosen> {
     let entries = device::list();
-    let mut entries = entries
-        .iter()
-        .filter(|entry| entry.backend == Backend::Wgpu);
-    let entry = entries.next().expect("the backend is listed");
-    if !entry.available {
-        eprintln!("NOT RUN: no wgpu adapter on this machine: {}", entry.detail);
-        return None;
+    let built = Backend::ALL
+        .into_iter()
+        .filter(|backend| backend.compiles() && backend.is_compiled_in());
+    let mut found = Vec::new();
+    for backend in built {
+        let entry = entries.iter().find(|entry| entry.backend == backend);
+        let entry = entry.expect("the backend is listed");
+        if entry.available {
+            found.push(device::resolve(&entry.spec).expect("a listed device can be used"));
+        } else {
+            eprintln!("NOT RUN: {}: {}", entry.spec, entry.detail);
+        }
     }
-    Some(device::resolve(&entry.spec).expect("a listed device can be used"))
+    found
 }
 
 fn config(rung: &str, more: &[&str]) -> RunConfig {
@@ -129,7 +137,10 @@ fn losses(trainer: &mut Trainer, steps: usize) -> Vec<f64> {
 #[test]
 fn every_rung_trains_evaluates_and_samples() {
     let _alone = alone();
-    let Some(chosen) = adapter() else { return };
+    devices().iter().for_each(trains_evaluates_and_samples);
+}
+
+fn trains_evaluates_and_samples(chosen: &Chosen) {
     for rung in RUNGS {
         let mut trainer = trainer(config(rung, &["model.dropout=0.1"]), &chosen.device);
         let reports: Vec<_> = (0..20).map(|_| trainer.step().expect("a step")).collect();
@@ -199,6 +210,11 @@ fn gradient(config: &RunConfig, device: &Device) -> (f64, Vec<(String, Vec<f64>)
 
 #[test]
 fn first_loss_and_gradients_agree_with_flex() {
+    let _alone = alone();
+    devices().iter().for_each(agrees_with_flex);
+}
+
+fn agrees_with_flex(chosen: &Chosen) {
     /// Of the norm of a parameter's gradient.
     const RELATIVE: f64 = 1e-3;
     /// Of the norm over all parameters: a gradient that is zero but for rounding has nothing to agree about.
@@ -208,8 +224,6 @@ fn first_loss_and_gradients_agree_with_flex() {
         values.map(|value| value * value).sum::<f64>().sqrt()
     }
 
-    let _alone = alone();
-    let Some(chosen) = adapter() else { return };
     for rung in RUNGS {
         let config = config(
             rung,
@@ -242,7 +256,10 @@ fn first_loss_and_gradients_agree_with_flex() {
 #[test]
 fn a_restored_run_repeats_its_losses() {
     let _alone = alone();
-    let Some(chosen) = adapter() else { return };
+    devices().iter().for_each(repeats_its_losses);
+}
+
+fn repeats_its_losses(chosen: &Chosen) {
     for rung in RUNGS {
         let config = || config(rung, &["model.dropout=0.1"]);
         let mut first = trainer(config(), &chosen.device);
@@ -268,7 +285,10 @@ fn a_restored_run_repeats_its_losses() {
 #[test]
 fn emulation_is_named_and_never_chosen_unasked() {
     let _alone = alone();
-    let Some(chosen) = adapter() else { return };
+    devices().iter().for_each(is_named);
+}
+
+fn is_named(chosen: &Chosen) {
     let entries = device::list();
     let spec = chosen.spec.to_string();
     let entry = entries
@@ -290,7 +310,11 @@ fn emulation_is_named_and_never_chosen_unasked() {
 #[test]
 fn the_program_trains_on_it_and_says_what_it_waits_for() {
     let _alone = alone();
-    let Some(chosen) = adapter() else { return };
+    devices().iter().for_each(the_program_trains);
+}
+
+#[cfg(unix)]
+fn the_program_trains(chosen: &Chosen) {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
     let device = format!("device={}", chosen.spec);
@@ -336,7 +360,11 @@ fn the_program_trains_on_it_and_says_what_it_waits_for() {
 #[test]
 fn memory_that_the_device_does_not_have_is_a_sentence() {
     let _alone = alone();
-    let Some(chosen) = adapter() else { return };
+    devices().iter().for_each(lacks_memory);
+}
+
+#[cfg(unix)]
+fn lacks_memory(chosen: &Chosen) {
     let place = tempfile::tempdir().unwrap();
     std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
     let device = format!("device={}", chosen.spec);
