@@ -202,7 +202,7 @@ impl ForkSheet {
                 "edits",
                 "edits",
                 edits,
-                "What it does differently from its first step on: `train.batch_size=8 model.dropout=0.1`. May be empty.",
+                "What it does differently from its first step on: `train.batch_size=8 model.dropout=0.1`; quotes keep spaces. May be empty.",
             ),
         ];
         let from = match &checkpoint {
@@ -271,16 +271,45 @@ impl ForkSheet {
 fn pending_text(view: &RunView) -> String {
     let rows = view.knobs.rows().iter().map(|row| row.key());
     let pending = rows.filter(|key| !key.is_empty()).filter_map(|key| {
-        let value = view.knobs.pending(key)?;
-        (!value.contains([' ', ','])).then(|| format!("{key}={value}"))
+        let value = quoted(&view.knobs.pending(key)?)?;
+        Some(format!("{key}={value}"))
     });
     pending.collect::<Vec<_>>().join(" ")
 }
 
-/// `key=value key=value`, also with commas.
+/// A value as [`words`] reads it back; `None` where it holds both kinds of quotes.
+fn quoted(value: &str) -> Option<String> {
+    if !value.contains([' ', ',', '\'', '"']) {
+        return Some(value.to_string());
+    }
+    let quote = ['\'', '"']
+        .into_iter()
+        .find(|quote| !value.contains(*quote))?;
+    Some(format!("{quote}{value}{quote}"))
+}
+
+/// Parts between spaces and commas; what stands in quotes, of either kind, belongs together.
+fn words(text: &str) -> Result<Vec<String>, String> {
+    let mut words = vec![String::new()];
+    let mut open = None;
+    for c in text.chars() {
+        match (open, c) {
+            (Some(quote), c) if c == quote => open = None,
+            (None, '\'' | '"') => open = Some(c),
+            (None, ' ' | ',') => words.push(String::new()),
+            (_, c) => words.last_mut().expect("there is one").push(c),
+        }
+    }
+    match open {
+        Some(quote) => Err(format!("a {quote} is not closed")),
+        None => Ok(words.into_iter().filter(|word| !word.is_empty()).collect()),
+    }
+}
+
+/// `key=value key=value`, also with commas; a value with spaces stands in quotes.
 fn parse_edits(text: &str) -> Result<Changes, String> {
     let mut changes = Changes::new();
-    for word in text.split([' ', ',']).filter(|word| !word.is_empty()) {
+    for word in words(text)? {
         let Some((key, value)) = word.split_once('=') else {
             return Err(format!("`{word}` is not of the form key=value"));
         };
@@ -293,4 +322,38 @@ fn parse_edits(text: &str) -> Result<Changes, String> {
         changes.insert(key.to_string(), value.to_string());
     }
     Ok(changes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn edits_with_spaces_stand_in_quotes() {
+        let changes =
+            parse_edits("train.seed=3, sample.prompts='[\"The old mill\", \"a\"]' x=\"it's\"");
+        // The seed of a run cannot change.
+        assert!(changes.unwrap_err().contains("train.seed"));
+        let changes =
+            parse_edits("model.dropout=0.1 sample.prompts='[\"The old mill\", \"a\"]'").unwrap();
+        assert_eq!(changes["model.dropout"], "0.1");
+        assert_eq!(changes["sample.prompts"], "[\"The old mill\", \"a\"]");
+        for (bad, words) in [
+            ("model.dropout='0.1", "not closed"),
+            ("model.dropout", "key=value"),
+            ("model.dropout=", "a value is missing"),
+        ] {
+            let problem = parse_edits(bad).unwrap_err();
+            assert!(problem.contains(words), "{bad}: {problem}");
+        }
+    }
+
+    #[test]
+    fn what_is_quoted_reads_back() {
+        for value in ["0.1", "a b", "it's, so", "[\"x\", \"y\"]"] {
+            let text = format!("key={}", quoted(value).unwrap());
+            assert_eq!(words(&text).unwrap(), [format!("key={value}")]);
+        }
+        assert_eq!(quoted("it's \"both\""), None);
+    }
 }
