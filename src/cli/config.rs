@@ -7,7 +7,7 @@ use clap::Subcommand;
 use super::{CliError, Exit};
 use crate::config::{
     Field, Loaded, Problem, Source, describe_field, describe_markdown, did_you_mean, fields,
-    load_with_notes, presets, sections,
+    load_with_notes, own_configs, own_folders, presets, sections,
 };
 use crate::corpus::{self, CorpusError};
 use crate::data;
@@ -22,7 +22,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the presets that come with the program
+    /// List the presets that come with the program, and your own configurations
     List,
     /// Print a configuration, complete and resolved (without CONFIG: the defaults)
     Print {
@@ -81,6 +81,13 @@ fn list() -> String {
             text.push_str(&format!("{indent}{line}\n"));
         }
     }
+    let own = own_configs(&own_folders());
+    for own in own.configs {
+        let name = emphasis(&format!("{:width$}", own.name));
+        let kind = own.config.model.kind().key();
+        text.push_str(&format!("{name}  yours, {kind}: {}\n", own.path.display()));
+    }
+    note(&own.problems);
     text
 }
 

@@ -39,15 +39,9 @@ impl Draft {
 
     /// A draft of any configuration.
     pub fn from_config(config: &RunConfig) -> Draft {
-        let mut base = Entries::of(config, Place::Form);
-        // Only what differs from the defaults is held, so that a change of kind brings that kind's defaults.
-        let all = base.clone();
-        base.0.retain(|key, entry| {
-            let default = field(key).map(|field| field.default_with(&|key| all.effective(key)));
-            entry.value != default
-        });
         let mut draft = Draft {
-            base,
+            // Only what differs from the defaults is held, so that a change of kind brings that kind's defaults.
+            base: Entries::of(config, Place::Form).differences(),
             edits: BTreeMap::new(),
             current: Entries::default(),
             problems: Vec::new(),

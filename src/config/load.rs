@@ -6,6 +6,7 @@ use toml_edit::{Document, Item, TableLike};
 
 use super::error::{ConfigErrors, Place, Problem};
 use super::fields::{did_you_mean, field, fields, sections};
+use super::own::own_file;
 use super::presets::{preset, presets};
 use super::resolve::{Entries, Entry, Typing, read, read_text};
 use super::rules::Clash;
@@ -28,7 +29,8 @@ pub enum Source {
 
 impl Source {
     /// What a CONFIG argument means: a file where one exists (or a run's folder, for its config.toml), else a
-    /// preset, by name or by its path in the source tree (`configs/gpt.toml`).
+    /// preset, by name or by its path in the source tree (`configs/gpt.toml`), or the name of a file in one of the
+    /// folders of [`own_folders`](super::own_folders).
     pub fn from_argument(argument: &str) -> Source {
         let path = PathBuf::from(argument);
         if path.is_dir() && path.join("config.toml").is_file() {
@@ -39,8 +41,15 @@ impl Source {
         }
         let name = argument.strip_prefix("configs/").unwrap_or(argument);
         let name = name.strip_suffix(".toml").unwrap_or(name);
-        match preset(name) {
-            Some(_) => Source::Preset(name.to_owned()),
+        if preset(name).is_some() {
+            return Source::Preset(name.to_owned());
+        }
+        let kept = match argument.contains(['/', '\\']) {
+            true => None,
+            false => own_file(name),
+        };
+        match kept {
+            Some(kept) => Source::File(kept),
             // A path that names nothing is reported as a file, a bare word as a preset.
             None if argument.contains(['/', '\\', '.']) => Source::File(path),
             None => Source::Preset(argument.to_owned()),
@@ -109,31 +118,43 @@ impl RunConfig {
     /// The complete configuration as TOML, in the order of the table; keys that have no meaning in it (for
     /// example `schedule.gamma` with a cosine) are left out. [`RunConfig::from_toml`] reads it back exactly.
     pub fn to_toml(&self) -> String {
-        let entries = Entries::of(self, Place::Default);
-        let mut text = String::new();
-        for section in sections() {
-            let keys: Vec<_> = fields()
-                .iter()
-                .filter(|field| field.section() == section)
-                .filter_map(|field| Some((field.name(), entries.0.get(field.key)?.value.as_ref()?)))
-                .collect();
-            if keys.is_empty() {
-                continue;
-            }
-            if !section.is_empty() {
-                text.push_str(&format!("\n[{section}]\n"));
-            }
-            for (name, value) in keys {
-                text.push_str(&format!("{name} = {value}\n"));
-            }
-        }
-        text
+        toml_of(&Entries::of(self, Place::Default))
+    }
+
+    /// As [`RunConfig::to_toml`], only what differs from the documented defaults: how a person would write it.
+    pub fn to_toml_differences(&self) -> String {
+        toml_of(&Entries::of(self, Place::Default).differences())
     }
 
     /// The documented defaults: a small GPT on the generated stories.
     pub fn defaults() -> RunConfig {
         Entries::default().build()
     }
+}
+
+/// TOML in the order of the table.
+fn toml_of(entries: &Entries) -> String {
+    let mut text = String::new();
+    for section in sections() {
+        let keys: Vec<_> = fields()
+            .iter()
+            .filter(|field| field.section() == section)
+            .filter_map(|field| Some((field.name(), entries.0.get(field.key)?.value.as_ref()?)))
+            .collect();
+        if keys.is_empty() {
+            continue;
+        }
+        if !section.is_empty() {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(&format!("[{section}]\n"));
+        }
+        for (name, value) in keys {
+            text.push_str(&format!("{name} = {value}\n"));
+        }
+    }
+    text
 }
 
 fn read_source(source: Source) -> Result<(String, String), ConfigErrors> {

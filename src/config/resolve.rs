@@ -35,6 +35,16 @@ impl Entries {
         }
     }
 
+    /// What is not what would hold without it.
+    pub fn differences(mut self) -> Self {
+        let all = self.clone();
+        self.0.retain(|key, entry| {
+            let default = field(key).map(|field| field.default_with(&|key| all.effective(key)));
+            entry.value != default
+        });
+        self
+    }
+
     fn is_broken(&self, key: &str) -> bool {
         self.0.get(key).is_some_and(|entry| entry.value.is_none())
     }

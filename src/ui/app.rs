@@ -21,7 +21,7 @@ use crossterm::event::{
 };
 use ratatui::layout::{Position, Rect};
 
-use crate::config::RunConfig;
+use crate::config::{OwnConfigs, RunConfig};
 use crate::control::RoleNow;
 use crate::protocol::{
     Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
@@ -67,6 +67,10 @@ pub enum Message {
     },
     /// What the screen of runs asked for was done.
     Runs(RunsAnswer),
+    /// The configurations that the user keeps.
+    ConfigsLoaded(OwnConfigs),
+    /// The answer to [`Effect::KeepConfig`]: the name and what there is now; or why it was not written.
+    ConfigKept(Result<(String, OwnConfigs), String>),
     RunOpened {
         dir: PathBuf,
         config: Result<Box<RunConfig>, String>,
@@ -129,6 +133,13 @@ pub enum Effect {
     LoadRuns,
     /// Do this for the screen of runs off this thread.
     Runs(RunsTask),
+    /// Read the configurations that the user keeps, off this thread.
+    LoadConfigs,
+    /// Write a configuration to a file of the user's, off this thread.
+    KeepConfig {
+        name: String,
+        config: Box<RunConfig>,
+    },
     /// Read what a run wrote so far off this thread.
     LoadHistory {
         run: RunId,
@@ -203,6 +214,8 @@ pub struct App {
     size: Rect,
     screen: Screen,
     home: HomeScreen,
+    /// What was wrong with files of the user's when they were read last.
+    config_problems: Vec<String>,
     train: Option<TrainScreen>,
     runs: RunsScreen,
     /// The timer that reads the runs folder again is set.
@@ -259,6 +272,7 @@ impl App {
             size: Rect::new(0, 0, setup.width, setup.height),
             screen: Screen::Home,
             home: HomeScreen::new(),
+            config_problems: Vec::new(),
             train: None,
             runs: RunsScreen::default(),
             runs_timer: false,
@@ -278,7 +292,7 @@ impl App {
             halve_after_rewind: false,
             engine_gone: false,
         };
-        let mut effects = vec![Effect::LoadRuns];
+        let mut effects = vec![Effect::LoadRuns, Effect::LoadConfigs];
         for problem in setup.problems.into_iter().chain(key_problems) {
             app.notify(NoticeLevel::Warning, problem, &mut effects);
         }
@@ -336,6 +350,16 @@ impl App {
                 let mut requests = Vec::new();
                 self.runs.on_answer(answer, &mut requests);
                 self.carry_out_runs(requests, &mut effects);
+            }
+            Message::ConfigsLoaded(own) => self.take_configs(own, None, &mut effects),
+            Message::ConfigKept(Ok((name, own))) => {
+                let text = format!("kept: `fireside train {name}` trains it too");
+                self.notify(NoticeLevel::Info, text, &mut effects);
+                self.take_configs(own, Some(&name), &mut effects);
+            }
+            Message::ConfigKept(Err(problem)) => {
+                let text = format!("the config was not kept: {problem}");
+                self.notify(NoticeLevel::Error, text, &mut effects);
             }
             Message::RunOpened { dir, config } => self.opened(dir, config, &mut effects),
             Message::HistoryLoaded { run, history } => match history {
@@ -481,7 +505,10 @@ impl App {
                 let text = if self.mouse { "mouse on" } else { "mouse off" };
                 self.notify(NoticeLevel::Info, text.to_string(), effects);
             }
-            Action::GoHome => self.screen = Screen::Home,
+            Action::GoHome => {
+                self.screen = Screen::Home;
+                effects.push(Effect::LoadConfigs);
+            }
             Action::GoRuns => {
                 self.screen = Screen::Runs;
                 effects.push(Effect::LoadRuns);
@@ -585,10 +612,31 @@ impl App {
                 }
                 Request::Start(config, origin) => self.ask_start(*config, origin, effects),
                 Request::FindRate(config) => self.find_rate(*config, effects),
+                Request::Keep { config, from } => {
+                    self.overlay = Some(Overlay::Dialog(Dialog::keep_config(*config, &from)));
+                }
                 Request::Resume(run) => self.resume(&run, effects),
                 Request::Notice(level, text) => self.notify(level, text, effects),
             }
         }
+    }
+
+    fn take_configs(&mut self, own: OwnConfigs, shown: Option<&str>, effects: &mut Vec<Effect>) {
+        let OwnConfigs { configs, problems } = own;
+        if problems != self.config_problems {
+            if let Some(first) = problems.first() {
+                let more = match problems.len() - 1 {
+                    0 => String::new(),
+                    n => format!("; and {n} more"),
+                };
+                let text = format!("not among your configs: {first}{more}");
+                self.notify(NoticeLevel::Warning, text, effects);
+            }
+            self.config_problems = problems;
+        }
+        let mut requests = Vec::new();
+        self.home.set_own(configs, shown, &mut requests);
+        self.carry_out(requests, effects);
     }
 
     /// Carries out what the screen of runs asked for.

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crossterm::event::Event as Input;
 
-use crate::config::{self, Source};
+use crate::config::{self, OwnConfigs, RunConfig, Source};
 use crate::protocol::{Command, CommandSender, Engine, Event};
 use crate::run;
 
@@ -226,6 +226,14 @@ impl Loop {
                     let desk = self.desk.clone();
                     self.aside(move || Message::Runs(desk.work(task)))?;
                 }
+                Effect::LoadConfigs => {
+                    self.aside(|| {
+                        Message::ConfigsLoaded(config::own_configs(&config::own_folders()))
+                    })?;
+                }
+                Effect::KeepConfig { name, config } => {
+                    self.aside(move || Message::ConfigKept(keep_config(&name, &config)))?;
+                }
                 Effect::LoadHistory { run, dir } => self.aside(move || Message::HistoryLoaded {
                     run,
                     history: run::read_history(&dir)
@@ -295,6 +303,17 @@ impl Loop {
         }
         Ok(())
     }
+}
+
+/// Writes a configuration into the user's folder; what there is after that.
+fn keep_config(name: &str, config: &RunConfig) -> Result<(String, OwnConfigs), String> {
+    let folders = config::own_folders();
+    let folder = folders.last().ok_or("there is no folder for it")?;
+    let path = config::save_own(folder, name, config)?;
+    let own = config::own_configs(&folders);
+    let kept = own.configs.iter().find(|own| own.path == path);
+    let name = kept.map_or_else(|| path.display().to_string(), |own| own.name.clone());
+    Ok((name, own))
 }
 
 fn read_checkpoints(dir: &std::path::Path) -> Vec<Found> {

@@ -1,6 +1,7 @@
 //! The questions the application asks, and what the answers do.
 
 use super::*;
+use crate::config::own_name;
 use crate::protocol::{Edit, EditRecord};
 use crate::ui::screens::train::put_back;
 use crate::ui::widgets::chart::short;
@@ -30,6 +31,7 @@ enum About {
     },
     /// The loss went wrong; a checkpoint before that.
     Spike(Option<String>),
+    KeepConfig(Box<RunConfig>),
 }
 
 fn choice(letter: char, label: &str, detail: impl Into<String>) -> Choice {
@@ -261,6 +263,20 @@ impl Dialog {
         }
     }
 
+    /// Under which name the config is to be kept; `from` is the one it was made of.
+    pub fn keep_config(config: RunConfig, from: &str) -> Self {
+        let suggested = match (own_name(&config.name), own_name(from)) {
+            (Ok(name), _) => name.to_string(),
+            (Err(_), Ok(from)) => format!("{from}-2"),
+            (Err(_), Err(_)) => format!("my-{from}"),
+        };
+        let message = "A name for it. The file states what differs from the defaults; the config stands in the ladder from then on.";
+        Self {
+            modal: Modal::field("Keep this config", message.to_string(), &suggested),
+            about: About::KeepConfig(Box::new(config)),
+        }
+    }
+
     /// Marks another choice; with it comes the field that belongs to it.
     fn choose(&mut self, by: isize) {
         let before = self.modal.selected;
@@ -379,6 +395,20 @@ impl App {
                     Err(problem) => {
                         dialog.modal.problem = Some(problem);
                         dialog.about = About::RunUntil(texts);
+                        self.overlay = Some(Overlay::Dialog(dialog));
+                    }
+                }
+            }
+            (About::KeepConfig(config), _) => {
+                let input = dialog.modal.input.as_ref();
+                match own_name(input.map_or("", |input| input.text())) {
+                    Ok(name) => {
+                        let name = name.to_string();
+                        effects.push(Effect::KeepConfig { name, config });
+                    }
+                    Err(problem) => {
+                        dialog.modal.problem = Some(problem);
+                        dialog.about = About::KeepConfig(config);
                         self.overlay = Some(Overlay::Dialog(dialog));
                     }
                 }

@@ -1,6 +1,7 @@
 //! Journeys: scripted keys and events through `update`, asserting what is sent and what is on screen.
 
 mod attached;
+mod configs;
 mod range;
 mod runs;
 mod steering;

@@ -65,6 +65,8 @@ actions! {
     JumpCorpus "corpus",
     JumpDevice "device",
     FindRate "find-rate",
+    /// Write the config shown to a file of the user's.
+    KeepConfig "keep-config",
     // A run in progress.
     TogglePause "pause",
     StepOnce "step-once",

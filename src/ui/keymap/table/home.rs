@@ -18,14 +18,14 @@ pub const TABLE: &[Row] = &[
         C::Ladder,
         &["right", "l"],
         A::Right,
-        "next preset of this rung",
-        "preset",
+        "next config of this rung",
+        "config",
     ),
     row(
         C::Ladder,
         &["left", "h"],
         A::Left,
-        "previous preset of this rung",
+        "previous config of this rung",
     ),
     row(C::Ladder, &["g g", "home"], A::Top, "first line"),
     row(C::Ladder, &["G", "end"], A::Bottom, "last line"),
@@ -72,14 +72,14 @@ pub const TABLE: &[Row] = &[
         C::Form,
         &["x", "delete"],
         A::ResetField,
-        "reset the field to the preset's value",
+        "reset the field to the value of the preset or file",
         "reset",
     ),
     row(
         C::Form,
         &["X"],
         A::ResetAll,
-        "reset all fields to the preset's values",
+        "reset all fields to the values of the preset or file",
     ),
     // The preview.
     hinted(
@@ -120,6 +120,12 @@ pub const TABLE: &[Row] = &[
         A::FindRate,
         "find a learning rate for this config by a short test",
         "find rate",
+    ),
+    row(
+        C::Home,
+        &["w"],
+        A::KeepConfig,
+        "keep the config shown as a file of your own",
     ),
     hinted(C::Home, &["r"], A::GoRuns, "list the runs on disk", "runs"),
     row(

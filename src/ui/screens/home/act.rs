@@ -18,7 +18,7 @@ impl HomeScreen {
         }
     }
 
-    pub(super) fn choose_preset(&mut self, at: usize, requests: &mut Vec<Request>) {
+    pub(super) fn choose_config(&mut self, at: usize, requests: &mut Vec<Request>) {
         if let Entry::Rung(rung) = self.cursor
             && self.chosen[rung] != at
         {
@@ -43,9 +43,9 @@ impl HomeScreen {
             Action::Bottom => all - 1,
             Action::Left | Action::Right => {
                 if let Entry::Rung(rung) = self.cursor {
-                    let n = ladder::presets_of(self.kind()).len().max(1);
+                    let n = ladder::choices(self.kind(), &self.own).len().max(1);
                     let by = if action == Action::Right { 1 } else { n - 1 };
-                    self.choose_preset((self.chosen[rung] + by) % n, requests);
+                    self.choose_config((self.chosen[rung] + by) % n, requests);
                 }
                 return Handled::Yes;
             }
@@ -117,8 +117,8 @@ impl HomeScreen {
                 requests.push(self.changed());
             }
             Action::ResetAll => {
-                if let Some(name) = self.preset_name() {
-                    self.drafts.remove(name);
+                if let Some(name) = self.config_name().map(str::to_string) {
+                    self.drafts.remove(&name);
                 }
                 self.prepare_draft();
                 requests.push(self.changed());

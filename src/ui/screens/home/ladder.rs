@@ -1,4 +1,5 @@
-//! The ladder: runs that can be taken up again, the five rungs, and the presets of the rung with the cursor.
+//! The ladder: runs that can be taken up again, the five rungs, and the configurations of the rung with the cursor: its
+//! presets, and those that the user keeps.
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
@@ -6,7 +7,7 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::config::{ModelKind, Preset, presets};
+use crate::config::{ModelKind, OwnConfig, Preset, presets};
 use crate::run::{RunStatus, RunSummary};
 use crate::ui::format;
 use crate::ui::layout::{fit, scroll_offset, wrap, write_line};
@@ -14,6 +15,8 @@ use crate::ui::theme::Theme;
 
 /// How many resumable runs stand above the ladder; the list of runs has them all.
 pub const SHOWN_RUNS: usize = 3;
+/// How many configurations of a rung stand below it at a time.
+const SHOWN_CHOICES: usize = 8;
 
 /// What the cursor is on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,16 +31,17 @@ pub enum Entry {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
     Entry(Entry),
-    /// Index in the presets of the rung with the cursor.
-    Preset(usize),
+    /// Index in the configurations of the rung with the cursor.
+    Config(usize),
 }
 
 /// The ladder ready to be drawn.
 #[derive(Debug)]
 pub struct Ladder<'a> {
     pub runs: &'a [RunSummary],
+    pub own: &'a [OwnConfig],
     pub cursor: Entry,
-    /// Index in the presets of each rung.
+    /// Index in the configurations of each rung.
     pub chosen: [usize; 5],
     pub focused: bool,
 }
@@ -47,11 +51,29 @@ struct Row {
     target: Option<Target>,
 }
 
-/// The presets of a rung, its default first.
-pub fn presets_of(kind: ModelKind) -> Vec<&'static Preset> {
-    let mut of: Vec<&'static Preset> = presets().iter().filter(|p| p.kind == kind).collect();
-    of.sort_by_key(|p| p.name != kind.key());
-    of
+/// A configuration that can be chosen.
+#[derive(Debug, Clone, Copy)]
+pub enum Choice<'a> {
+    Preset(&'static Preset),
+    Own(&'a OwnConfig),
+}
+
+impl<'a> Choice<'a> {
+    pub fn name(self) -> &'a str {
+        match self {
+            Choice::Preset(preset) => preset.name,
+            Choice::Own(own) => &own.name,
+        }
+    }
+}
+
+/// The configurations of a rung: its default, its other presets, then the user's own.
+pub fn choices<'a>(kind: ModelKind, own: &'a [OwnConfig]) -> Vec<Choice<'a>> {
+    let mut presets: Vec<&'static Preset> = presets().iter().filter(|p| p.kind == kind).collect();
+    presets.sort_by_key(|p| p.name != kind.key());
+    let own = own.iter().filter(|own| own.config.model.kind() == kind);
+    let presets = presets.into_iter().map(Choice::Preset);
+    presets.chain(own.map(Choice::Own)).collect()
 }
 
 pub fn name(kind: ModelKind) -> &'static str {
@@ -130,7 +152,7 @@ impl Ladder<'_> {
                 target: Some(Target::Entry(entry)),
             });
             if here {
-                self.preset_rows(theme, at, kind, width, &mut rows);
+                self.choice_rows(theme, at, kind, width, &mut rows);
             }
             if roomy {
                 for line in wrap(teaches(kind), width.saturating_sub(5)) {
@@ -195,7 +217,7 @@ impl Ladder<'_> {
         }
     }
 
-    fn preset_rows(
+    fn choice_rows(
         &self,
         theme: &Theme,
         at: usize,
@@ -203,21 +225,37 @@ impl Ladder<'_> {
         width: usize,
         rows: &mut Vec<Row>,
     ) {
-        for (index, preset) in presets_of(kind).into_iter().enumerate() {
-            let chosen = index == self.chosen[at];
-            let (mark, style) = if chosen {
+        let (mut list, chosen) = (choices(kind, self.own), self.chosen[at]);
+        // A long list stands in a window, so that the rungs below it stay in sight.
+        let first = scroll_offset(chosen, list.len(), SHOWN_CHOICES);
+        let below = list.len().saturating_sub(first + SHOWN_CHOICES);
+        list.truncate(first + SHOWN_CHOICES);
+        for (index, choice) in list.into_iter().enumerate().skip(first) {
+            let (mark, style) = if index == chosen {
                 (theme.symbols.bullet, theme.strong)
             } else {
                 (theme.symbols.empty_bullet, theme.dim)
             };
-            let text = fit(
-                &format!("    {mark} {}", preset.name),
-                width,
-                theme.symbols.ellipsis,
-            );
+            let yours = match choice {
+                Choice::Preset(_) => "",
+                Choice::Own(_) => " yours",
+            };
+            let room = width.saturating_sub(yours.len());
+            let name = format!("    {mark} {}", choice.name());
+            let name = fit(&name, room, theme.symbols.ellipsis);
             rows.push(Row {
-                line: Line::styled(text, style),
-                target: Some(Target::Preset(index)),
+                line: Line::from(vec![
+                    Span::styled(name, style),
+                    Span::styled(yours, theme.info),
+                ]),
+                target: Some(Target::Config(index)),
+            });
+        }
+        if below > 0 {
+            let more = format!("      {below} more");
+            rows.push(Row {
+                line: Line::styled(more, theme.dim),
+                target: None,
             });
         }
     }

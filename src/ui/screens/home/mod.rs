@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use crossterm::event::KeyEvent;
 use ratatui::layout::Rect;
 
-use crate::config::{Draft, ModelKind, RunConfig};
+use crate::config::{Draft, ModelKind, OwnConfig, RunConfig};
 use crate::protocol::{NoticeLevel, Origin, Preview};
 use crate::run::{RunStatus, RunSummary};
 use crate::ui::help::PaneHelp;
@@ -53,6 +53,11 @@ pub enum Request {
     Resume(Box<RunSummary>),
     /// Look for a learning rate for this config.
     FindRate(Box<RunConfig>),
+    /// Ask for a name and keep this config under it; `from` is the one it was made of.
+    Keep {
+        config: Box<RunConfig>,
+        from: String,
+    },
     Notice(NoticeLevel, String),
 }
 
@@ -75,10 +80,12 @@ pub struct HomeScreen {
     runs: Vec<RunSummary>,
     /// Seconds since 1970 when the runs were read.
     runs_read: u64,
+    /// The configurations that the user keeps.
+    own: Vec<OwnConfig>,
     cursor: Entry,
     chosen: [usize; 5],
-    /// By preset name, so that edits are still there when the cursor comes back.
-    drafts: BTreeMap<&'static str, Draft>,
+    /// By the config's name, so that edits are still there when the cursor comes back.
+    drafts: BTreeMap<String, Draft>,
     field: &'static str,
     filter: String,
     typing: Option<Typing>,
@@ -99,6 +106,7 @@ impl HomeScreen {
             zoomed: false,
             runs: Vec::new(),
             runs_read: 0,
+            own: Vec::new(),
             cursor: Entry::Rung(ModelKind::ALL.len() - 1),
             chosen: [0; 5],
             drafts: BTreeMap::new(),
@@ -135,7 +143,8 @@ impl HomeScreen {
             HomePane::Ladder => PaneHelp {
                 title: "Ladder",
                 text: "Five models, each one step nearer to today's. Up and down choose the rung, left and right one \
-                       of its presets: the default is small enough for a laptop, -full is the size of the tutorial. \
+                       of its configs: the default is small enough for a laptop, -full is the size of the tutorial, \
+                       `yours` are your own files in ./configs and among your settings, where `w` keeps the one shown. \
                        Runs that were stopped stand above and go on from their newest checkpoint.",
             },
             HomePane::Form => PaneHelp {
@@ -171,6 +180,38 @@ impl HomeScreen {
         {
             self.cursor = Entry::Rung(ModelKind::ALL.len() - 1);
         }
+    }
+
+    /// The configurations that the user keeps, as they are on disk now. What is chosen stays chosen, and what was changed in the
+    /// form stays changed unless its file did; `shown` is chosen where it is among them.
+    pub fn set_own(
+        &mut self,
+        own: Vec<OwnConfig>,
+        shown: Option<&str>,
+        requests: &mut Vec<Request>,
+    ) {
+        if own == self.own && shown.is_none() {
+            return;
+        }
+        let before = std::mem::replace(&mut self.own, own);
+        for old in &before {
+            if !self.own.contains(old) {
+                self.drafts.remove(&old.name);
+            }
+        }
+        for (rung, kind) in ModelKind::ALL.into_iter().enumerate() {
+            let was = ladder::choices(kind, &before);
+            let was = was.get(self.chosen[rung]).map(|choice| choice.name());
+            let now = ladder::choices(kind, &self.own);
+            let place = |name: &str| now.iter().position(|choice| choice.name() == name);
+            self.chosen[rung] = was.and_then(place).unwrap_or(0);
+            if let Some(at) = shown.and_then(place) {
+                self.chosen[rung] = at;
+                self.cursor = Entry::Rung(rung);
+            }
+        }
+        self.prepare_draft();
+        requests.push(self.changed());
     }
 
     /// The config to ask a preview for, if `request` is still the newest and the config has no problem.
@@ -214,6 +255,15 @@ impl HomeScreen {
                 self.leave_the_runs(requests);
                 if let Some(config) = self.usable(requests) {
                     requests.push(Request::FindRate(Box::new(config)));
+                }
+            }
+            Action::KeepConfig => {
+                self.leave_the_runs(requests);
+                if let Some(config) = self.usable(requests) {
+                    requests.push(Request::Keep {
+                        config: Box::new(config),
+                        from: self.config_name().unwrap_or_default().to_string(),
+                    });
                 }
             }
             Action::Filter => {
@@ -351,7 +401,7 @@ impl HomeScreen {
         match (pane, line) {
             (HomePane::Ladder, Some(line)) => match self.ladder().target_at(theme, line, inner) {
                 Some(Target::Entry(entry)) => self.go_to(entry, requests),
-                Some(Target::Preset(at)) => self.choose_preset(at, requests),
+                Some(Target::Config(at)) => self.choose_config(at, requests),
                 None => {}
             },
             (HomePane::Form, Some(line)) if matches!(self.cursor, Entry::Rung(_)) => {
@@ -396,33 +446,35 @@ impl HomeScreen {
         }
     }
 
-    fn preset_name(&self) -> Option<&'static str> {
+    fn config_name(&self) -> Option<&str> {
         let kind = self.kind();
         let rung = ModelKind::ALL.iter().position(|k| *k == kind)?;
-        ladder::presets_of(kind)
-            .get(self.chosen[rung])
-            .map(|preset| preset.name)
+        let choice = ladder::choices(kind, &self.own);
+        choice.get(self.chosen[rung]).map(|choice| choice.name())
     }
 
     fn prepare_draft(&mut self) {
-        let Some(name) = self.preset_name() else {
+        let Some(name) = self.config_name().map(str::to_string) else {
             return;
         };
-        if !self.drafts.contains_key(name)
-            && let Ok(draft) = Draft::from_preset(name)
-        {
-            self.drafts.insert(name, draft);
+        if !self.drafts.contains_key(&name) {
+            let own = self.own.iter().find(|own| own.name == name);
+            let draft = match own {
+                Some(own) => Some(Draft::from_config(&own.config)),
+                None => Draft::from_preset(&name).ok(),
+            };
+            self.drafts.extend(draft.map(|draft| (name, draft)));
         }
         self.keep_field_visible();
     }
 
     fn draft(&self) -> Option<&Draft> {
-        self.drafts.get(self.preset_name()?)
+        self.drafts.get(self.config_name()?)
     }
 
     fn draft_mut(&mut self) -> Option<&mut Draft> {
-        let name = self.preset_name()?;
-        self.drafts.get_mut(name)
+        let name = self.config_name()?.to_string();
+        self.drafts.get_mut(&name)
     }
 
     fn keep_field_visible(&mut self) {

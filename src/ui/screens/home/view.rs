@@ -88,6 +88,7 @@ impl HomeScreen {
     pub(super) fn ladder(&self) -> Ladder<'_> {
         Ladder {
             runs: &self.runs,
+            own: &self.own,
             cursor: self.cursor,
             chosen: self.chosen,
             focused: self.focus == HomePane::Ladder,
@@ -201,7 +202,7 @@ impl HomeScreen {
         let changed = all.map_or(0, |(fields, draft)| {
             fields.iter().filter(|f| draft.changed(f.key)).count()
         });
-        let name = self.preset_name().unwrap_or("none");
+        let name = self.config_name().unwrap_or("none");
         let title = match changed {
             0 => format!("Config: {name}"),
             n => format!("Config: {name}, {n} changed"),
