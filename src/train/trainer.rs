@@ -1,32 +1,29 @@
-//! [`Trainer`]: a model, its optimizer and its place in the data.
+//! [`Trainer`]: a model, its optimizer and its place in the data; how it is made, changed, saved and put back.
+//!
+//! - `step`: one optimizer step, and its health.
+//! - `evaluation`: the losses of both parts of the corpus.
+
+mod evaluation;
+mod step;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::time::{Duration, Instant};
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Device;
 
 use super::batch::BatchSource;
-use super::evaluate::{Evaluation, Window, bits_per_byte, mean_loss, perplexity, windows};
-use super::health::layer_health;
 use super::pool::Pool;
 use super::{Progress, SEED_SCHEME, Snapshot, TrainError};
 use crate::config::{BatchingKind, RunConfig};
 use crate::data::Dataset;
 use crate::device::{DeviceFailure, guarded};
-use crate::model::random::mix;
-use crate::model::{
-    CarriedState, LanguageModel, layer_group, load_named_tensors, named_tensors, seed_dropout,
-};
-use crate::optim::{
-    GradientNorms, Optimizer, ParameterGradients, Update, clip_coefficient, first_weight_not_finite,
-};
-use crate::protocol::{EvalReport, LayerHealth, SchedulePoint, StepReport};
+use crate::model::{CarriedState, LanguageModel, load_named_tensors, named_tensors};
+use crate::optim::Optimizer;
+use crate::protocol::{LayerHealth, SchedulePoint};
 use crate::schedule::{self, PlateauState};
 
-/// Tells the seeds of dropout from the seeds of windows.
-const DROPOUT: u64 = 0x4452_4f50;
+pub use evaluation::Counts;
+use step::RefusedStep;
 
 /// What a trainer is made of.
 #[derive(Debug, Clone)]
@@ -59,24 +56,6 @@ pub struct Trainer {
     refused: Option<RefusedStep>,
 }
 
-/// A step that was not applied.
-#[derive(Debug, Clone, Copy)]
-struct RefusedStep {
-    loss: f64,
-    grad_norm: f64,
-    position: super::Position,
-    forward: Duration,
-    backward: Duration,
-}
-
-/// Whether an evaluation is one of those that the configuration asks for. Only those steer the run; any other leaves the
-/// trainer as it is, so that a run is the same whatever somebody looked at in between.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Counts {
-    Yes,
-    No,
-}
-
 /// What another configuration did to what a trainer had gathered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reconfigured {
@@ -84,20 +63,6 @@ pub struct Reconfigured {
     pub moments_kept: bool,
     /// The streams began anew, from empty states, because there are more or fewer of them.
     pub streams_restarted: bool,
-}
-
-/// What the forward and backward passes of one step came to.
-struct Passes {
-    gradients: ParameterGradients,
-    /// Mean loss of the step.
-    loss: f64,
-    norms: GradientNorms,
-    /// Multiplies the summed gradients to make their mean.
-    mean: f64,
-    position: super::Position,
-    carried: Option<CarriedState>,
-    forward: Duration,
-    backward: Duration,
 }
 
 impl Trainer {
@@ -277,327 +242,9 @@ impl Trainer {
         points
     }
 
-    /// Makes one optimizer step. On a device that works on its own, the times for forward and backward are those of
-    /// queueing the work; waiting for it counts as backward, as the one read per step (loss and norms) lies there.
-    ///
-    /// # Errors
-    /// [`TrainError::Diverged`] when the loss or a gradient is not a number: the trainer is then as it was before the
-    /// step. [`TrainError::Device`] when the device failed: what was saved before is what is left, as a GPU may fail
-    /// half way through the update.
-    pub fn step(&mut self) -> Result<StepReport, TrainError> {
-        let device = self.device.clone();
-        let pool = self.pool.clone();
-        guarded(&device, || pool.run(|| self.apply_step()))
-    }
-
-    fn apply_step(&mut self) -> Result<StepReport, TrainError> {
-        let started = Instant::now();
-        let passes = self.passes()?;
-        if !passes.loss.is_finite() || !passes.norms.global.is_finite() {
-            self.refused = Some(RefusedStep {
-                loss: passes.loss,
-                grad_norm: passes.norms.global,
-                position: passes.position,
-                forward: passes.forward,
-                backward: passes.backward,
-            });
-            return Err(self.divergence(&passes));
-        }
-        self.refused = None;
-        let optimizer_started = Instant::now();
-        let learning_rate = self.learning_rate();
-        let clip = clip_coefficient(passes.norms.global, self.config.optimizer.grad_clip);
-        let update = Update {
-            learning_rate,
-            gradient_scale: passes.mean * clip,
-            measure: std::mem::take(&mut self.measure),
-        };
-        let model = self
-            .model
-            .take()
-            .expect("the model is absent only inside a step");
-        let (model, step_norms) = self.optimizer.step(model, passes.gradients, update);
-        self.model = Some(model);
-        let optimizer = optimizer_started.elapsed();
-
-        self.carried = passes.carried;
-        let progress = &mut self.progress;
-        progress.position = passes.position;
-        progress.step += 1;
-        if update.measure {
-            self.health = Some((progress.step, layer_health(&passes.norms, &step_norms)));
-        }
-        let elapsed = started.elapsed().as_secs_f64();
-        let tokens = self.tokens_per_step();
-        let progress = &mut self.progress;
-        progress.tokens += tokens;
-        progress.seconds += elapsed;
-        Ok(StepReport {
-            step: progress.step,
-            epoch: progress.tokens as f64 / self.dataset.train.len() as f64,
-            tokens: progress.tokens,
-            loss: passes.loss,
-            learning_rate,
-            grad_norm: passes.norms.global,
-            tokens_per_second: tokens as f64 / elapsed,
-            ms: elapsed * 1e3,
-            forward_ms: passes.forward.as_secs_f64() * 1e3,
-            backward_ms: passes.backward.as_secs_f64() * 1e3,
-            optimizer_ms: optimizer.as_secs_f64() * 1e3,
-            seconds: progress.seconds,
-        })
-    }
-
-    /// Leaves out the step that has just diverged: the weights stay, and the next step sees other text. Carried states begin
-    /// anew, as the window between is missing from them. `None` where no step was refused.
-    pub fn skip_step(&mut self) -> Option<StepReport> {
-        let refused = self.refused.take()?;
-        let learning_rate = self.learning_rate();
-        let tokens = self.tokens_per_step();
-        let elapsed = (refused.forward + refused.backward).as_secs_f64();
-        self.carried = None;
-        let progress = &mut self.progress;
-        progress.position = refused.position;
-        progress.step += 1;
-        progress.tokens += tokens;
-        progress.seconds += elapsed;
-        Some(StepReport {
-            step: progress.step,
-            epoch: progress.tokens as f64 / self.dataset.train.len() as f64,
-            tokens: progress.tokens,
-            loss: refused.loss,
-            learning_rate,
-            grad_norm: refused.grad_norm,
-            tokens_per_second: tokens as f64 / elapsed,
-            ms: elapsed * 1e3,
-            forward_ms: refused.forward.as_secs_f64() * 1e3,
-            backward_ms: refused.backward.as_secs_f64() * 1e3,
-            optimizer_ms: 0.0,
-            seconds: progress.seconds,
-        })
-    }
-
-    /// Forward and backward over every batch of the step. Changes nothing but the device's generator.
-    fn passes(&self) -> Result<Passes, TrainError> {
-        let step = self.progress.step;
-        let count = self.config.train.gradient_accumulation.max(1) as u64;
-        let seed = mix(mix(self.config.train.seed, DROPOUT), step);
-        let carries = self.carries();
-        let device = self.device.clone().autodiff();
-        let mut position = self.progress.position;
-        let mut carried = self.carried.clone();
-        let mut gradients: Option<ParameterGradients> = None;
-        let mut reads: Vec<Tensor<1>> = Vec::new();
-        let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
-        for micro_batch in 0..count {
-            let started = Instant::now();
-            let (batch, next) = self.batches.batch(step, micro_batch, position, &device);
-            position = next;
-            if batch.fresh {
-                carried = None;
-            }
-            seed_dropout(&self.device, mix(seed, micro_batch));
-            let (loss, state) = self.model().smoothed_loss(
-                batch.tokens,
-                batch.targets,
-                carried.take(),
-                self.config.train.label_smoothing,
-            );
-            if carries {
-                carried = Some(state.detach());
-            }
-            reads.push(loss.clone().detach().without_autodiff());
-            let queued = Instant::now();
-            forward += queued - started;
-            let more = ParameterGradients::collect(self.model(), loss.backward());
-            gradients = Some(match gradients {
-                None => more,
-                Some(sum) => sum.accumulate(more),
-            });
-            backward += queued.elapsed();
-        }
-        let waiting = Instant::now();
-        let gradients = gradients.unwrap_or_default();
-        reads.extend(gradients.square_sums());
-        let values = read(Tensor::cat(reads, 0))?;
-        backward += waiting.elapsed();
-        let (losses, square_sums) = values.split_at(count as usize);
-        let mean = 1.0 / count as f64;
-        Ok(Passes {
-            loss: losses.iter().copied().map(f64::from).sum::<f64>() * mean,
-            norms: gradients.norms(square_sums, mean),
-            gradients,
-            mean,
-            position,
-            carried,
-            forward,
-            backward,
-        })
-    }
-
     /// Whether recurrent state goes from window to window.
     fn carries(&self) -> bool {
         self.config.train.batching == BatchingKind::Stream && self.model().supports_carried_state()
-    }
-
-    /// Looks for where the trouble began.
-    fn divergence(&self, passes: &Passes) -> TrainError {
-        let step = self.progress.step + 1;
-        let weight = first_weight_not_finite(self.model());
-        let gradient = passes.gradients.first_not_finite();
-        let what = if passes.loss.is_finite() {
-            "the gradient is not a number".to_string()
-        } else {
-            format!("the loss is {}", passes.loss)
-        };
-        let (parameter, place) = match (weight, gradient) {
-            (Some(name), _) => (
-                Some(name.clone()),
-                format!("the weights of `{name}` are not finite"),
-            ),
-            (None, Some(name)) => (
-                Some(name.to_string()),
-                format!("the gradient of `{name}` is the first that is not finite"),
-            ),
-            (None, None) => (
-                None,
-                "every gradient is finite, but their norm is too large for float32".to_string(),
-            ),
-        };
-        TrainError::Diverged {
-            step,
-            layer: parameter.map(|name| layer_group(&name).to_string()),
-            message: format!("{what}; {place}. The step was not applied"),
-        }
-    }
-
-    /// Measures the health of the next step; costs about two passes over the weights.
-    pub fn measure_health(&mut self) {
-        self.measure = true;
-    }
-
-    /// Norms by layer of the last step that was measured, and which step that was.
-    pub fn health(&self) -> Option<(u64, &[LayerHealth])> {
-        self.health
-            .as_ref()
-            .map(|(step, layers)| (*step, layers.as_slice()))
-    }
-
-    /// Measures both parts of the corpus without dropout, tells the plateau and early stopping, and notes the best.
-    ///
-    /// The training part is read to the same number of windows as the validation part, also with `eval.batches = 0`,
-    /// where the validation part is read whole. `progress` hears of forward passes done and their total.
-    /// `None` when `stop` was raised; nothing has changed then.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub fn evaluate(
-        &mut self,
-        stop: &AtomicBool,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Option<EvalReport>, TrainError> {
-        self.evaluate_as(Counts::Yes, stop, progress)
-    }
-
-    /// As [`Trainer::evaluate`], where it may not count.
-    ///
-    /// # Errors
-    /// The device failed.
-    pub fn evaluate_as(
-        &mut self,
-        counts: Counts,
-        stop: &AtomicBool,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Option<EvalReport>, TrainError> {
-        let device = self.device.clone();
-        guarded(&device, || self.measure_losses(counts, stop, progress))
-    }
-
-    fn measure_losses(
-        &mut self,
-        counts: Counts,
-        stop: &AtomicBool,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Option<EvalReport>, TrainError> {
-        let dataset = self.dataset.clone();
-        let (train_windows, validation_windows) = self.evaluation_windows();
-        let total = (train_windows.len() + validation_windows.len()) as u64;
-        let mut done = 0;
-        let mut advance = || {
-            done += 1;
-            progress(done, total);
-        };
-        let model = self.model().valid();
-        let mut measure = |ids, windows: &[Window]| {
-            mean_loss(
-                &model,
-                ids,
-                windows,
-                &self.device,
-                &self.pool,
-                stop,
-                &mut advance,
-            )
-        };
-        let Some(val_loss) = measure(&dataset.validation, &validation_windows)? else {
-            return Ok(None);
-        };
-        let Some(train_loss) = measure(&dataset.train, &train_windows)? else {
-            return Ok(None);
-        };
-        let best = match counts {
-            Counts::Yes => self.note_evaluation(val_loss),
-            Counts::No => self.is_best(val_loss),
-        };
-        let tokens = dataset.validation.len();
-        Ok(Some(EvalReport {
-            step: self.progress.step,
-            tokens: self.progress.tokens,
-            seconds: self.progress.seconds,
-            train_loss,
-            val_loss,
-            perplexity: perplexity(val_loss),
-            bits_per_byte: bits_per_byte(val_loss, tokens, dataset.validation_bytes),
-            unknown_fraction: dataset.unknown_validation as f64 / tokens as f64,
-            best,
-        }))
-    }
-
-    /// The windows of both parts: training, validation.
-    fn evaluation_windows(&self) -> (Vec<Window>, Vec<Window>) {
-        let whole = Evaluation {
-            batch_size: self.config.train.batch_size,
-            context_length: self.config.model.context_length(),
-            batches: self.config.eval.batches,
-            carry: self.carries(),
-        };
-        let validation = windows(self.dataset.validation.len(), whole);
-        let part = Evaluation {
-            batches: validation.len() as u64,
-            ..whole
-        };
-        (windows(self.dataset.train.len(), part), validation)
-    }
-
-    /// Returns whether this is the best so far.
-    fn note_evaluation(&mut self, val_loss: f64) -> bool {
-        let best = self.is_best(val_loss);
-        let progress = &mut self.progress;
-        progress.plateau.observe(&self.config.schedule, val_loss);
-        progress.val_loss = val_loss.is_finite().then_some(val_loss);
-        if best {
-            progress.best_val_loss = Some(val_loss);
-            progress.best_step = Some(progress.step);
-            progress.evaluations_since_best = 0;
-        } else {
-            progress.evaluations_since_best += 1;
-        }
-        best
-    }
-
-    fn is_best(&self, val_loss: f64) -> bool {
-        let best = self.progress.best_val_loss;
-        best.map_or(val_loss.is_finite(), |best| val_loss < best)
     }
 
     /// Everything that this trainer is, as of its last whole step.
@@ -673,12 +320,4 @@ impl Trainer {
         self.refused = None;
         Ok(())
     }
-}
-
-fn read(tensor: Tensor<1>) -> Result<Vec<f32>, TrainError> {
-    tensor
-        .try_into_data()
-        .map_err(DeviceFailure::from)?
-        .try_into_vec()
-        .map_err(|error| DeviceFailure::new(&error.to_string()).into())
 }
