@@ -4,6 +4,7 @@
 //! - `start`: from a config and a folder to a run that is ready to train.
 //! - `origin`: what a run begins from: nothing, a checkpoint of its own, another run. `replay`: a run that repeats another.
 //! - `session`: one run, step by step. `requests`: the commands it obeys. `sampling`: text token by token.
+//! - `saving`: when it is saved. `publishing`: what is told of it, in its log and as events.
 //! - `edit`: changes while it goes on. `rewind`: back to a checkpoint. `spike`: when a loss has gone wrong.
 //! - `driver`: what is asked of a trainer. `trainer`: how [`crate::train::Trainer`] answers.
 //! - `range_test`: a model that is trained with a rising rate and thrown away.
@@ -18,12 +19,14 @@ mod machine;
 mod memory;
 mod origin;
 mod outbox;
+mod publishing;
 mod range_test;
 mod replay;
 mod requests;
 mod rewind;
 mod sampling;
 mod saver;
+mod saving;
 mod session;
 mod spike;
 mod start;

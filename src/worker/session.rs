@@ -11,14 +11,14 @@ use super::Context;
 use super::driver::{DriveError, Driver};
 use super::replay::Replay;
 use super::requests::Request;
-use super::saver::{Job, Outcome, Saver};
+use super::saver::Saver;
 use super::spike::SpikeWatch;
 use crate::config::RunConfig;
 use crate::protocol::{
-    CheckpointReason, Command, EvalReport, EventKind, FinishReason, FinishReport, Notice,
-    NoticeLevel, Phase, StepReport, Until,
+    CheckpointReason, Command, EvalReport, EventKind, FinishReason, FinishReport, NoticeLevel,
+    Phase, StepReport, Until,
 };
-use crate::run::checkpoint::{self, CheckpointEntry, CheckpointMeta};
+use crate::run::checkpoint::{self, CheckpointEntry};
 use crate::run::{EditRecord, Record, RunDir};
 use crate::tokenizer::Tokenizer;
 use crate::train::Counts;
@@ -351,150 +351,12 @@ impl Session<'_> {
         self.context.outbox.emit(EventKind::Schedule(schedule));
     }
 
-    /// Takes a snapshot and hands it to the saver. A state that is on disk already is not written twice: a save
-    /// by the user then marks what is there.
-    pub(super) fn save(&mut self, reason: CheckpointReason, best: bool) {
-        if self.diverged.is_some() {
-            self.notice(
-                NoticeLevel::Warning,
-                "not saved: the loss is no longer a number; the last good checkpoint is kept",
-            );
-            return;
-        }
-        if !self.dirty {
-            self.saver.wait();
-            self.report_saves();
-            let here = match &self.went_back_to {
-                Some(entry) => Some(entry.clone()),
-                None => checkpoint::newest(self.dir.path()),
-            };
-            if let Some(entry) = here.filter(|entry| entry.step == self.step) {
-                if reason == CheckpointReason::User {
-                    match checkpoint::keep(&entry) {
-                        Ok(()) => self.notice(
-                            NoticeLevel::Info,
-                            format!("the checkpoint of step {} will be kept", entry.step),
-                        ),
-                        Err(error) => self.notice(NoticeLevel::Error, error.to_string()),
-                    }
-                }
-                return;
-            }
-        }
-        if let Err(error) = self.submit(reason, best) {
-            // What cannot be read off its device cannot be trained on either.
-            self.trouble(error);
-        }
-    }
-
-    /// Takes a snapshot and hands it to the saver.
-    pub(super) fn submit(
-        &mut self,
-        reason: CheckpointReason,
-        best: bool,
-    ) -> Result<(), DriveError> {
-        // The log must not be behind the checkpoint.
-        self.flush_log();
-        self.state.edits = self.edits.clone();
-        self.state.config = Some(self.config.clone());
-        let mut checkpoint = self.driver.snapshot()?;
-        let state = serde_json::to_value(&self.state)
-            .map_err(|error| DriveError::Failed(error.to_string()))?;
-        checkpoint.state = serde_json::json!({ "trainer": checkpoint.state, "session": state });
-        self.dirty = false;
-        self.trained = false;
-        self.went_back_to = None;
-        self.saver.submit(Job {
-            config: self.config.to_toml(),
-            meta: CheckpointMeta {
-                step: self.step,
-                reason,
-                best: best || self.state.best_step == Some(self.step),
-                val_loss: (self.state.last_val_step == self.step)
-                    .then_some(self.state.last_val_loss)
-                    .flatten(),
-            },
-            checkpoint,
-            keep: self.config.checkpoint.keep,
-        });
-        Ok(())
-    }
-
-    fn save_failed(&mut self, step: u64, message: &str) {
-        // What is not on disk must be written again.
-        self.dirty = true;
-        self.mode = Mode::Paused;
-        self.notice(
-            NoticeLevel::Error,
-            format!(
-                "the checkpoint of step {step} was not written, and training is paused: {message}"
-            ),
-        );
-    }
-
-    /// What the saver has to say.
-    pub(super) fn report_saves(&mut self) {
-        for outcome in self.saver.outcomes() {
-            match outcome {
-                Outcome::Saved {
-                    info,
-                    prune_problem,
-                } => {
-                    self.publish(Record::Checkpoint(info));
-                    if let Some(problem) = prune_problem {
-                        self.notice(NoticeLevel::Warning, problem);
-                    }
-                }
-                Outcome::Superseded { step } => self.notice(
-                    NoticeLevel::Info,
-                    format!("the checkpoint of step {step} was left out: the disk is behind, a newer one follows"),
-                ),
-                Outcome::Failed { step, message } => self.save_failed(step, &message),
-            }
-        }
-    }
-
-    /// What other processes did.
-    pub(super) fn report_remote(&mut self) {
-        while let Some(remote) = self.context.control.as_ref().and_then(|c| c.heard()) {
-            let message = remote.to_string();
-            tracing::info!("{message}");
-            self.dir.append(&Record::Notice {
-                level: NoticeLevel::Info,
-                message,
-            });
-            self.context.outbox.emit(EventKind::Remote(remote));
-        }
-    }
-
     /// What has to be done now and then.
     fn look_after(&mut self) {
         self.report_saves();
         self.report_remote();
         if self.last_log.elapsed() >= LOG_INTERVAL {
             self.flush_log();
-        }
-    }
-
-    /// Hands the log to the system. A disk that refuses it pauses the run, once.
-    pub(super) fn flush_log(&mut self) {
-        self.last_log = Instant::now();
-        // What is in the logs has been published: that is what a watcher relies on that comes now.
-        self.context.outbox.flush();
-        match self.dir.flush() {
-            Ok(()) => {
-                self.log_failing = false;
-                self.context.outbox.logged(self.dir.logged());
-            }
-            Err(error) if !self.log_failing => {
-                self.log_failing = true;
-                self.mode = Mode::Paused;
-                self.notice(
-                    NoticeLevel::Error,
-                    format!("training is paused: {error}; the lines are kept in memory until it can be written"),
-                );
-            }
-            Err(_) => {}
         }
     }
 
@@ -511,54 +373,6 @@ impl Session<'_> {
 
     pub(super) fn ending(&self) -> bool {
         self.end.is_some() || self.context.stop.load(Ordering::Relaxed)
-    }
-
-    /// Publishes a phase that is not the present one.
-    pub(super) fn show(&mut self, phase: Phase) {
-        if self.shown.as_ref() != Some(&phase) {
-            self.shown = Some(phase.clone());
-            self.context.outbox.emit(EventKind::Phase(phase));
-        }
-    }
-
-    pub(super) fn notice(&mut self, level: NoticeLevel, message: impl Into<String>) {
-        let message = message.into();
-        self.publish(Record::Notice { level, message });
-    }
-
-    /// A fact of the run: into its log and out as an event.
-    pub(super) fn publish(&mut self, record: Record) {
-        self.dir.append(&record);
-        let event = match record {
-            Record::Eval(report) => EventKind::Evaluated(report),
-            Record::Sample(sample) => EventKind::SampleDone(sample),
-            Record::Checkpoint(info) => EventKind::Checkpointed(info),
-            Record::Edit(edit) => EventKind::Edited(edit),
-            Record::Rewound(rewound) => EventKind::Rewound(rewound),
-            Record::Spike(spike) => EventKind::Spiked(spike),
-            Record::Notice { level, message } => {
-                tracing::info!(?level, "{message}");
-                EventKind::Notice(Notice { level, message })
-            }
-            Record::Diverged {
-                step,
-                layer,
-                message,
-            } => EventKind::Phase(Phase::Diverged {
-                step,
-                layer,
-                message,
-            }),
-            Record::Started(_)
-            | Record::Resumed { .. }
-            | Record::Step(_)
-            | Record::Finished(_)
-            | Record::Failed { .. } => return,
-        };
-        if let EventKind::Phase(phase) = &event {
-            self.shown = Some(phase.clone());
-        }
-        self.context.outbox.emit(event);
     }
 
     /// The last checkpoint, the last word, and everything on disk.
