@@ -13,11 +13,13 @@
 //! The list is read once a second while it is shown, by a thread of its own ([`work`]); so is everything else that takes the
 //! disk. The state here says what it wants as [`RunsRequest`]s.
 
+mod answers;
 mod ask;
 mod detail;
 mod difference;
 mod list;
 mod overlay;
+mod overviews;
 mod samples;
 mod table;
 pub mod work;
@@ -32,7 +34,7 @@ use ratatui::layout::Rect;
 
 use crate::protocol::NoticeLevel;
 use crate::run::filter::{Filter, FilterError};
-use crate::run::{Binned, Key, Overview, RunEntry, RunSummary, SortBy, lineage};
+use crate::run::{Binned, Key, RunEntry, RunSummary, SortBy, lineage};
 use crate::ui::export::OverlayExport;
 use crate::ui::help::PaneHelp;
 use crate::ui::keymap::{Action, Context};
@@ -44,8 +46,9 @@ use crate::ui::widgets::text_input::TextInput;
 use ask::{Answer, Question};
 use difference::DifferenceView;
 use overlay::OverlayView;
+use overviews::Known;
 use samples::SamplesView;
-use work::{RunsAnswer, RunsTask, Said};
+use work::{RunsTask, Said};
 
 /// What the screen wants of the application.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,31 +59,6 @@ pub enum RunsRequest {
     /// Write what the overlay shows; the colours are those of the application's theme.
     Export(Box<OverlayExport>),
     Notice(NoticeLevel, String),
-}
-
-/// An overview that was read, and what its run looked like then.
-#[derive(Debug)]
-struct Known {
-    overview: Result<Arc<Overview>, String>,
-    seen: Seen,
-}
-
-/// When these are the same, nothing was added to a run's log.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Seen {
-    step: u64,
-    updated: u64,
-    val_loss: Option<f64>,
-}
-
-impl Seen {
-    fn of(run: &RunEntry) -> Self {
-        Seen {
-            step: run.summary.step,
-            updated: run.summary.updated,
-            val_loss: run.summary.val_loss,
-        }
-    }
 }
 
 /// What `u` takes back.
@@ -439,175 +417,6 @@ impl RunsScreen {
         };
         self.view = view;
         handled
-    }
-
-    /// Takes in what the disk said.
-    pub fn on_answer(&mut self, answer: RunsAnswer, requests: &mut Vec<RunsRequest>) {
-        let mut say = |level, text: String| requests.push(RunsRequest::Notice(level, text));
-        match answer {
-            RunsAnswer::Deleted { runs, problems } => {
-                if !runs.is_empty() {
-                    let what = match runs.as_slice() {
-                        [run] => run.name.clone(),
-                        runs => format!("{} runs", runs.len()),
-                    };
-                    say(
-                        NoticeLevel::Info,
-                        format!("{what} in the bin; u brings back"),
-                    );
-                    self.undo.push(Undo::Restore(runs));
-                }
-                problems
-                    .into_iter()
-                    .for_each(|problem| say(NoticeLevel::Error, problem));
-            }
-            RunsAnswer::Restored { runs, problems } => {
-                for run in runs {
-                    let name = run
-                        .file_name()
-                        .map(|name| name.to_string_lossy().into_owned());
-                    let name = name.unwrap_or_default();
-                    say(NoticeLevel::Info, format!("{name} is back"));
-                }
-                problems
-                    .into_iter()
-                    .for_each(|problem| say(NoticeLevel::Error, problem));
-            }
-            RunsAnswer::BinEmptied(result) => match result {
-                Ok(count) => {
-                    self.undo.retain(|undo| !matches!(undo, Undo::Restore(_)));
-                    let runs = if count == 1 { "run" } else { "runs" };
-                    say(NoticeLevel::Info, format!("{count} {runs} taken away"));
-                }
-                Err(problem) => say(NoticeLevel::Error, problem),
-            },
-            RunsAnswer::Renamed { from, to } => match to {
-                Ok(to) => {
-                    if let Some(name) = from.file_name().filter(|_| from != to) {
-                        let name = name.to_string_lossy().into_owned();
-                        self.undo.push(Undo::Rename {
-                            dir: to.clone(),
-                            name,
-                        });
-                    }
-                    if let Some(known) = self.overviews.remove(&from) {
-                        self.overviews.insert(to.clone(), known);
-                    }
-                    let marked = self.marked.iter_mut();
-                    let noted = self.undo.iter_mut().flat_map(|undo| match undo {
-                        Undo::Notes(runs) => &mut runs[..],
-                        Undo::Restore(_) | Undo::Rename { .. } => &mut [],
-                    });
-                    let elsewhere = noted.map(|said| &mut said.dir);
-                    for dir in marked.chain(elsewhere).filter(|dir| **dir == from) {
-                        dir.clone_from(&to);
-                    }
-                }
-                Err(problem) => say(NoticeLevel::Error, problem),
-            },
-            RunsAnswer::Noted { before, problems } => {
-                problems
-                    .into_iter()
-                    .for_each(|problem| say(NoticeLevel::Error, problem));
-                if !before.is_empty() {
-                    self.undo.push(Undo::Notes(before));
-                }
-            }
-            RunsAnswer::PutBack { problems } if problems.is_empty() => {
-                let text = "tags and notes are as they were before".to_string();
-                say(NoticeLevel::Info, text);
-            }
-            RunsAnswer::PutBack { problems } => problems
-                .into_iter()
-                .for_each(|problem| say(NoticeLevel::Error, problem)),
-            RunsAnswer::Overviews(found) => {
-                self.reading = false;
-                for (dir, overview) in found {
-                    if let Some(known) = self.overviews.get_mut(&dir) {
-                        known.overview = overview;
-                    }
-                }
-                return;
-            }
-            RunsAnswer::Compared(compared) => {
-                if let View::Difference(view) = &mut self.view {
-                    view.compared = Some(compared);
-                }
-                return;
-            }
-            RunsAnswer::Exported(Ok(words)) => say(NoticeLevel::Info, words),
-            RunsAnswer::Exported(Err(problem)) => {
-                say(
-                    NoticeLevel::Error,
-                    format!("nothing was written: {problem}"),
-                );
-            }
-            RunsAnswer::Samples(samples) => {
-                if let View::Samples(view) = &mut self.view {
-                    view.set_samples(samples);
-                }
-                return;
-            }
-        }
-        requests.push(RunsRequest::Reload);
-    }
-
-    /// Asks for what is shown and not there yet. `body` is the whole area of the screen. Called after every message.
-    pub fn tend(&mut self, body: Rect, requests: &mut Vec<RunsRequest>) {
-        if self.reading {
-            return;
-        }
-        let wanted = self.wanted(body);
-        let stale: Vec<PathBuf> = wanted
-            .iter()
-            .filter(|run| {
-                let known = self.overviews.get(&run.summary.dir);
-                known.is_none_or(|known| known.seen != Seen::of(run))
-            })
-            .map(|run| run.summary.dir.clone())
-            .collect();
-        if stale.is_empty() {
-            return;
-        }
-        // What nobody looks at any more goes.
-        if self.overviews.len() > 64 {
-            let kept: Vec<&PathBuf> = wanted.iter().map(|run| &run.summary.dir).collect();
-            self.overviews.retain(|dir, _| kept.contains(&dir));
-        }
-        for run in wanted {
-            let seen = Seen::of(&run);
-            self.overviews
-                .entry(run.summary.dir.clone())
-                .and_modify(|known| known.seen = seen)
-                .or_insert(Known {
-                    overview: Err(String::new()),
-                    seen,
-                });
-        }
-        self.reading = true;
-        requests.push(RunsRequest::Task(RunsTask::Overviews(stale)));
-    }
-
-    /// The runs whose curves are on the screen.
-    fn wanted(&self, body: Rect) -> Vec<Arc<RunEntry>> {
-        match (&self.view, list::places(body).detail) {
-            (View::Overlay(overlay), _) => {
-                let dirs = overlay.runs.iter();
-                dirs.filter_map(|(dir, _)| self.find(dir).cloned())
-                    .collect()
-            }
-            (View::List, Some(_)) => self.selected_entry().cloned().into_iter().collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// `None` while it is being read.
-    fn overview(&self, dir: &Path) -> Option<&Result<Arc<Overview>, String>> {
-        let known = &self.overviews.get(dir)?.overview;
-        match known {
-            Err(words) if words.is_empty() => None,
-            known => Some(known),
-        }
     }
 
     pub fn render(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
