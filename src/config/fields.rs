@@ -7,7 +7,7 @@ use super::types::ModelKind;
 use super::value::{Constant, Value, format_float};
 
 /// One key of the configuration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Field {
     /// Dotted path, for example `model.n_heads`.
     pub key: &'static str,
@@ -89,7 +89,7 @@ pub(crate) type Compute = fn(&dyn Fn(&str) -> Value) -> Value;
 
 /// Every key, in the order of files and forms.
 pub fn fields() -> &'static [Field] {
-    super::table::FIELDS
+    &super::table::FIELDS
 }
 
 /// The field of a key.
