@@ -14,127 +14,27 @@
 pub mod halving;
 
 mod curve;
+mod plan;
+mod state;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 pub use curve::Curve;
+pub use plan::{Metric, SweepPlan, Trial, TrialOutcome, TrialResult, read_plan};
+pub use state::{SweepState, TrialState, TrialStatus, read};
 
 use super::dir::write_whole;
 use super::lock::{self, Lock};
 use super::log::JsonLog;
-use super::{RunError, RunStatus, naming, summarize};
+use super::{RunError, naming};
+use plan::read_results;
 
 /// Version of the folder's layout.
 pub const FORMAT_VERSION: u32 = 1;
 
 const PLAN: &str = "sweep.json";
 const RESULTS: &str = "results.jsonl";
-
-/// `sweep.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SweepPlan {
-    pub format_version: u32,
-    pub program_version: String,
-    /// Seconds since 1970, UTC.
-    pub created: u64,
-    /// CONFIG, as it was given.
-    pub config: String,
-    pub sets: Vec<String>,
-    /// `--vary`, as they were given.
-    pub vary: Vec<String>,
-    pub grid: bool,
-    pub seed: u64,
-    /// Of a trial that goes to the end.
-    pub steps: u64,
-    /// The rate of successive halving.
-    pub halving: Option<u64>,
-    /// Steps up to which the trials of each rung train.
-    pub rungs: Vec<u64>,
-    pub parallel: usize,
-    pub metric: Metric,
-    pub trials: Vec<Trial>,
-}
-
-/// What trials are compared by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Metric {
-    /// Validation loss, nats per token.
-    ValLoss,
-    /// Where trials differ in their tokens.
-    BitsPerByte,
-}
-
-impl Metric {
-    pub fn label(self) -> &'static str {
-        match self {
-            Metric::ValLoss => "val loss",
-            Metric::BitsPerByte => "bits/byte",
-        }
-    }
-}
-
-/// One combination of values.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trial {
-    /// Key and value, as `--set` takes them, in the order of `vary`.
-    pub values: Vec<(String, String)>,
-}
-
-impl Trial {
-    /// `--set optimizer.learning_rate=0.001 --set model.dropout=0.1`; what a shell would take apart is quoted.
-    pub fn sets(&self) -> String {
-        let set = |(key, value): &(String, String)| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "._-+/:".contains(c);
-            match value.chars().all(plain) {
-                true => format!("--set {key}={value}"),
-                false => format!("--set '{key}={}'", value.replace('\'', r"'\''")),
-            }
-        };
-        let sets: Vec<String> = self.values.iter().map(set).collect();
-        sets.join(" ")
-    }
-
-    /// `learning_rate 0.001, dropout 0.1`.
-    pub fn words(&self) -> String {
-        let word = |(key, value): &(String, String)| {
-            let name = key.rsplit('.').next().unwrap_or(key);
-            format!("{name} {value}")
-        };
-        let words: Vec<String> = self.values.iter().map(word).collect();
-        words.join(", ")
-    }
-}
-
-/// How a trial came through a rung.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum TrialOutcome {
-    Done,
-    /// Its loss is no longer a number.
-    Diverged,
-    Failed,
-}
-
-/// A line of `results.jsonl`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TrialResult {
-    /// Counted from 0; the folder's number is one more.
-    pub trial: usize,
-    /// Counted from 0.
-    pub rung: usize,
-    pub outcome: TrialOutcome,
-    pub step: u64,
-    /// At the rung's end.
-    pub val_loss: Option<f64>,
-    pub bits_per_byte: Option<f64>,
-    /// Why it failed or diverged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub message: Option<String>,
-}
 
 /// `trial-001` for 0.
 pub fn trial_name(trial: usize) -> String {
@@ -177,51 +77,6 @@ pub fn find(root: &Path, name: &str) -> Result<PathBuf, RunError> {
         path: candidates[0].clone(),
         below: candidates[1].clone(),
     })
-}
-
-/// Reads `sweep.json`.
-///
-/// # Errors
-/// [`RunError::Newer`], [`RunError::Damaged`]; I/O errors.
-pub fn read_plan(dir: &Path) -> Result<SweepPlan, RunError> {
-    let path = dir.join(PLAN);
-    let bytes = std::fs::read(&path).map_err(RunError::io("read", &path))?;
-    #[derive(Deserialize)]
-    struct Version {
-        format_version: u32,
-    }
-    if let Ok(Version { format_version }) = serde_json::from_slice(&bytes)
-        && format_version > FORMAT_VERSION
-    {
-        return Err(RunError::Newer {
-            path,
-            found: format_version,
-        });
-    }
-    let plan: SweepPlan = serde_json::from_slice(&bytes).map_err(|error| RunError::Damaged {
-        path: path.clone(),
-        reason: error.to_string(),
-    })?;
-    if plan.trials.is_empty() || plan.rungs.last() != Some(&plan.steps) {
-        let reason = "it has no trials, or its rungs do not end at its steps".to_string();
-        return Err(RunError::Damaged { path, reason });
-    }
-    Ok(plan)
-}
-
-/// Reads `results.jsonl`. A line that is torn, unreadable or of no trial is skipped: that rung is then looked at again.
-fn read_results(dir: &Path, plan: &SweepPlan) -> Result<Vec<TrialResult>, RunError> {
-    let path = dir.join(RESULTS);
-    let text = match std::fs::read(&path) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(RunError::io("read", &path)(error)),
-    };
-    let results = text.lines();
-    Ok(results
-        .filter_map(|line| serde_json::from_str::<TrialResult>(line).ok())
-        .filter(|result| result.trial < plan.trials.len() && result.rung < plan.rungs.len())
-        .collect())
 }
 
 /// A sweep that this process conducts.
@@ -379,120 +234,6 @@ fn config_path(dir: &Path, trial: usize) -> PathBuf {
         .join(format!("{}.toml", trial_name(trial)))
 }
 
-/// Where a trial stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TrialStatus {
-    /// Not started, or between two rungs.
-    Waiting,
-    Running,
-    /// All steps done, or stopped early for want of improvement.
-    Finished,
-    /// Left behind by successive halving.
-    Stopped,
-    Diverged,
-    Failed,
-}
-
-impl TrialStatus {
-    pub fn label(self) -> &'static str {
-        match self {
-            TrialStatus::Waiting => "waiting",
-            TrialStatus::Running => "running",
-            TrialStatus::Finished => "finished",
-            TrialStatus::Stopped => "left behind",
-            TrialStatus::Diverged => "diverged",
-            TrialStatus::Failed => "failed",
-        }
-    }
-}
-
-/// One trial, as its folder and the results have it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TrialState {
-    pub status: TrialStatus,
-    pub step: u64,
-    pub train_loss: Option<f64>,
-    pub val_loss: Option<f64>,
-    pub bits_per_byte: Option<f64>,
-    /// Among the trials that have a result, from 1.
-    pub rank: Option<usize>,
-    pub message: Option<String>,
-}
-
-/// A sweep at a moment, for a screen.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SweepState {
-    pub dir: PathBuf,
-    pub plan: SweepPlan,
-    pub results: Vec<TrialResult>,
-    pub trials: Vec<TrialState>,
-}
-
-/// Reads where a sweep stands; another process may be conducting it.
-///
-/// # Errors
-/// As [`read_plan`].
-pub fn read(dir: &Path) -> Result<SweepState, RunError> {
-    let plan = read_plan(dir)?;
-    let results = read_results(dir, &plan)?;
-    let trials = states(dir, &plan, &results);
-    Ok(SweepState {
-        dir: dir.to_path_buf(),
-        plan,
-        results,
-        trials,
-    })
-}
-
-fn states(dir: &Path, plan: &SweepPlan, results: &[TrialResult]) -> Vec<TrialState> {
-    let ranking = halving::ranking(results, plan.metric);
-    let last_rung = plan.rungs.len() - 1;
-    // Who entered the latest rung whose trials are known.
-    let (rung, entered) = (0..=last_rung)
-        .rev()
-        .find_map(|rung| {
-            let n = plan.trials.len();
-            halving::entering(n, plan.halving, plan.metric, results, rung).map(|e| (rung, e))
-        })
-        .unwrap_or_default();
-    let state = |trial: usize| {
-        let run = summarize(&dir.join(trial_name(trial))).ok();
-        let last = ranking.iter().find(|result| result.trial == trial);
-        let running = run
-            .as_ref()
-            .is_some_and(|run| run.status == RunStatus::Running);
-        let status = match last.map(|result| (result.outcome, result.rung)) {
-            Some((TrialOutcome::Diverged, _)) => TrialStatus::Diverged,
-            Some((TrialOutcome::Failed, _)) => TrialStatus::Failed,
-            Some((TrialOutcome::Done, at)) if at == last_rung => TrialStatus::Finished,
-            Some((TrialOutcome::Done, at)) if at < rung && !entered.contains(&trial) => {
-                TrialStatus::Stopped
-            }
-            _ if running => TrialStatus::Running,
-            _ => TrialStatus::Waiting,
-        };
-        TrialState {
-            status,
-            step: run.as_ref().map_or(0, |run| run.step),
-            train_loss: run.as_ref().and_then(|run| run.train_loss),
-            val_loss: run
-                .as_ref()
-                .and_then(|run| run.val_loss)
-                .or(last.and_then(|result| result.val_loss)),
-            bits_per_byte: run
-                .as_ref()
-                .and_then(|run| run.bits_per_byte)
-                .or(last.and_then(|result| result.bits_per_byte)),
-            rank: ranking
-                .iter()
-                .position(|result| result.trial == trial)
-                .map(|at| at + 1),
-            message: last.and_then(|result| result.message.clone()),
-        }
-    };
-    (0..plan.trials.len()).map(state).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -630,20 +371,5 @@ mod tests {
             read_plan(root.path()),
             Err(RunError::Damaged { .. })
         ));
-    }
-
-    #[test]
-    fn the_line_to_repeat_a_trial_survives_a_shell() {
-        let trial = Trial {
-            values: vec![
-                ("optimizer.learning_rate".into(), "1e-3".into()),
-                ("corpus.path".into(), r#"["a b.txt"]"#.into()),
-            ],
-        };
-        assert_eq!(
-            trial.sets(),
-            r#"--set optimizer.learning_rate=1e-3 --set 'corpus.path=["a b.txt"]'"#
-        );
-        assert_eq!(trial.words(), r#"learning_rate 1e-3, path ["a b.txt"]"#);
     }
 }
