@@ -52,7 +52,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("tokenizer", vec!["config"]),
         ("corpus", vec!["config"]),
         ("device", vec!["config"]),
-        ("model", vec!["config", "kernel", "state"]),
+        ("model", vec!["config", "device", "kernel", "state"]),
         ("data", vec!["config", "corpus", "tokenizer"]),
         (
             "export",

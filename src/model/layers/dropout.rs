@@ -10,6 +10,7 @@ use std::cell::Cell;
 use burn::tensor::{Device, Distribution, Tensor, TensorData};
 use rayon::prelude::*;
 
+use crate::device::runs_on_host;
 use crate::kernel::{self, Mask};
 use crate::model::random::mix;
 
@@ -25,7 +26,7 @@ const CHUNK: usize = 1 << 14;
 /// that follows from the run's seed, the step and the micro-batch, so that a resumed run repeats the uninterrupted one.
 pub fn seed(device: &Device, seed: u64) {
     STREAM.set((seed, 0));
-    if !is_cpu(device) {
+    if !runs_on_host(device) {
         device.seed(seed);
     }
 }
@@ -51,7 +52,7 @@ pub fn dropout<const D: usize>(input: Tensor<D>, rate: f64) -> Tensor<D> {
         return input;
     }
     let device = input.device().inner();
-    if !is_cpu(&device) {
+    if !runs_on_host(&device) {
         let keep = 1.0 - rate;
         let mask = Tensor::random(input.dims(), Distribution::Bernoulli(keep), &device);
         return input * Tensor::from_inner(mask.mul_scalar(1.0 / keep));
@@ -81,20 +82,6 @@ fn factors(mask: Mask, count: usize) -> Vec<f32> {
             }
         });
     values
-}
-
-fn is_cpu(device: &Device) -> bool {
-    #[cfg(feature = "flex")]
-    if *device == Device::flex() {
-        return true;
-    }
-    #[cfg(feature = "ndarray")]
-    #[allow(deprecated)] // upstream means to drop the backend
-    if *device == Device::ndarray() {
-        return true;
-    }
-    let _ = device;
-    false
 }
 
 #[cfg(test)]
