@@ -2,91 +2,39 @@
 //! `fireside train --detach`.
 #![cfg(unix)]
 
+mod process;
 mod terminal;
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Output, Stdio};
+use std::time::Duration;
 
-use fireside::run::{self, RunStatus, RunSummary, checkpoint, read_history};
+use fireside::run::{self, RunStatus, checkpoint, read_history};
+use process::{Place, errors, of, owner, tiny, wait_for};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
-use terminal::{Shown, Terminal};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
+use terminal::Terminal;
 
 /// Trains for as long as it is left alone.
 const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 40000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-[train]
-steps = 100000000
-batch_size = 4
-[eval]
-every = 200
-batches = 2
-[sample]
-every = 200
-length = 20
-[checkpoint]
-every = 100
-keep = 2
+train.steps = 100000000
+eval.every = 200
+eval.batches = 2
+sample.every = 200
+sample.length = 20
+checkpoint.every = 100
+checkpoint.keep = 2
 "#;
 
-struct Place {
-    dir: tempfile::TempDir,
-}
-
 impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("tiny.toml"), TINY).unwrap();
-        Place { dir }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(PROGRAM);
-        command
-            .args(arguments)
-            .current_dir(self.path())
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
     /// Trains without screens, and waits until it is on its way. The end of the guard is the end of the process.
     fn trainer(&self, arguments: &[&str]) -> Trainer {
-        let child = self
-            .command(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let trainer = Trainer { child };
-        wait("a run", || !run::list(&self.path().join("runs")).is_empty());
-        wait("its first steps", || self.summary().step > 20);
+        let trainer = self.spawn_at_home(arguments);
+        wait_for("a run", || !run::list(&self.path("runs")).is_empty());
+        wait_for("its first steps", || self.only_run().step > 20);
         trainer
     }
 
@@ -94,38 +42,36 @@ impl Place {
         self.trainer(&["train", "tiny.toml", "--json"])
     }
 
-    fn summary(&self) -> RunSummary {
-        let runs = run::list(&self.path().join("runs"));
-        assert_eq!(runs.len(), 1, "{runs:?}");
-        runs.into_iter().next().unwrap()
+    fn spawn_at_home(&self, arguments: &[&str]) -> Trainer {
+        let child = self
+            .command_at_home(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Trainer { child }
+    }
+
+    fn run_at_home(&self, arguments: &[&str]) -> Output {
+        self.command_at_home(arguments).output().unwrap()
     }
 
     fn attach(&self) -> Terminal {
-        let terminal = Terminal::start(
-            terminal::command(PROGRAM, &["attach", "last"], self.path()),
-            120,
-            30,
-        );
+        let command = terminal::fireside(&["attach", "last"], self.dir());
+        let terminal = Terminal::start(command, 120, 30);
         terminal.wait_for("● ");
         terminal
     }
 
     /// The messages of the run's notices.
     fn notices(&self) -> Vec<String> {
-        let history = read_history(&self.summary().dir).unwrap();
+        let history = read_history(&self.only_run().dir).unwrap();
         history.notices.into_iter().map(|n| n.message).collect()
     }
 
     #[track_caller]
     fn wait_for_notice(&self, end: &str) {
-        wait(end, || self.notices().iter().any(|n| n.ends_with(end)));
-    }
-
-    #[track_caller]
-    fn assert_saved(&self) {
-        let run = self.summary();
-        let newest = checkpoint::entries(&run.dir).into_iter().next();
-        assert_eq!(newest.map(|entry| entry.step), Some(run.step));
+        wait_for(end, || self.notices().iter().any(|n| n.ends_with(end)));
     }
 }
 
@@ -135,7 +81,7 @@ struct Trainer {
 
 impl Trainer {
     fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
+        process::signal(&self.child, signal);
     }
 
     fn exit(&mut self) -> Option<i32> {
@@ -159,69 +105,37 @@ impl Drop for Stray {
     }
 }
 
-/// The process that holds the lock of a run.
-fn owner(run: &Path) -> Stray {
-    let text = std::fs::read_to_string(run.join("lock")).unwrap();
-    Stray(Pid::from_raw(text.trim().parse().unwrap()).unwrap())
-}
-
-#[track_caller]
-fn wait(what: &str, mut is: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !is() {
-        assert!(began.elapsed().as_secs() < 120, "waiting for {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// The step in the header: `step 1 240/5 000`.
-fn step(shown: &Shown) -> Option<u64> {
-    let text = shown.text();
-    let (_, after) = text.lines().next()?.split_once("step ")?;
-    let (done, _) = after.split_once('/')?;
-    done.replace(' ', "").parse().ok()
-}
-
-#[track_caller]
-fn wait_for_step(terminal: &Terminal, least: u64) {
-    terminal.wait_until(&format!("step {least}"), |shown| step(shown) >= Some(least));
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// The steps among lines of JSON.
 fn steps(lines: &[Value]) -> Vec<u64> {
-    let steps = lines.iter().filter(|line| line["event"] == "step");
+    let steps = of(lines, "step").into_iter();
     steps.map(|line| line["step"].as_u64().unwrap()).collect()
 }
 
 #[test]
 fn screens_attach_steer_and_leave_across_two_processes() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let mut trainer = place.tiny();
-    let dir = place.summary().dir;
+    let dir = place.only_run().dir;
     let mut terminal = place.attach();
     terminal.wait_for("● attached");
-    let seen = place.summary().step;
-    wait_for_step(&terminal, seen + 5);
+    let seen = place.only_run().step;
+    terminal.wait_for_step(seen + 5);
     place.wait_for_notice("has taken the controls");
 
     terminal.press(" ");
     terminal.wait_for("paused ● attached");
     place.wait_for_notice("asks for: pause");
-    let paused = step(&terminal.shown()).unwrap();
+    let paused = terminal.shown().step().unwrap();
     terminal.press(".");
-    terminal.wait_until("one step", |shown| step(shown) == Some(paused + 1));
+    terminal.wait_until("one step", |shown| shown.step() == Some(paused + 1));
     terminal.wait_for("paused ●");
-    assert_eq!(place.summary().step, paused + 1);
+    assert_eq!(place.only_run().step, paused + 1);
     // An edit: acknowledged in the log of the process that trains.
     terminal.press("{\r");
-    wait("the edit", || !read_history(&dir).unwrap().edits.is_empty());
+    wait_for("the edit", || !read_history(&dir).unwrap().edits.is_empty());
     assert_eq!(read_history(&dir).unwrap().edits[0].step, paused + 2);
     terminal.press(" ");
-    wait_for_step(&terminal, paused + 20);
+    terminal.wait_for_step(paused + 20);
 
     terminal.press("q");
     terminal.wait_for("detach, it trains on");
@@ -229,9 +143,9 @@ fn screens_attach_steer_and_leave_across_two_processes() {
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
     place.wait_for_notice("has left the controls");
-    let left = place.summary();
+    let left = place.only_run();
     assert_eq!(left.status, RunStatus::Running);
-    wait("it goes on", || place.summary().step > left.step + 50);
+    wait_for("it goes on", || place.only_run().step > left.step + 50);
 
     let mut terminal = place.attach();
     terminal.wait_for("● attached");
@@ -240,14 +154,14 @@ fn screens_attach_steer_and_leave_across_two_processes() {
     terminal.press("s");
     assert_eq!(terminal.exit(), 0);
     assert_eq!(trainer.exit(), Some(130));
-    assert_eq!(place.summary().status, RunStatus::Stopped);
-    place.assert_saved();
+    assert_eq!(place.only_run().status, RunStatus::Stopped);
+    place.assert_saved(0);
     assert!(!dir.join("control.sock").exists());
 }
 
 #[test]
 fn a_second_controller_watches_until_the_first_has_left() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let _trainer = place.tiny();
     let mut first = place.attach();
     first.wait_for("● attached");
@@ -259,8 +173,8 @@ fn a_second_controller_watches_until_the_first_has_left() {
     ));
     second.press(" ");
     second.wait_for("`pause` was not");
-    let seen = place.summary().step;
-    wait("it goes on", || place.summary().step > seen + 20);
+    let seen = place.only_run().step;
+    wait_for("it goes on", || place.only_run().step > seen + 20);
     first.press("q");
     first.wait_for("detach, it trains on");
     first.press("d");
@@ -273,17 +187,17 @@ fn a_second_controller_watches_until_the_first_has_left() {
     second.press("\x03");
     assert_eq!(second.exit(), 0);
     // It stays paused: somebody wanted that.
-    let paused = place.summary();
+    let paused = place.only_run();
     assert_eq!(paused.status, RunStatus::Running);
 }
 
 #[test]
 fn a_killed_trainer_is_shown_as_such_and_its_run_taken_up() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let mut trainer = place.tiny();
-    wait("a checkpoint", || checkpoint::any(&place.summary().dir));
+    wait_for("a checkpoint", || checkpoint::any(&place.only_run().dir));
     let mut terminal = place.attach();
-    wait_for_step(&terminal, 120);
+    terminal.wait_for_step(120);
     trainer.signal(Signal::KILL);
     let waited = terminal.wait_for("ended without a word at step");
     println!("seen after {} ms", waited.as_millis());
@@ -294,12 +208,12 @@ fn a_killed_trainer_is_shown_as_such_and_its_run_taken_up() {
     });
     trainer.exit();
     // The dead socket is still there, and in nobody's way.
-    let dir = place.summary().dir;
+    let dir = place.only_run().dir;
     assert!(dir.join("control.sock").exists());
     terminal.press("\r");
     terminal.wait_for("training ●");
-    let seen = place.summary().step;
-    wait("it goes on", || place.summary().step > seen + 20);
+    let seen = place.only_run().step;
+    wait_for("it goes on", || place.only_run().step > seen + 20);
     // And the new owner's takes its place.
     let (_stream, mut reader) = connect(&dir, "watch");
     let mut line = String::new();
@@ -311,15 +225,15 @@ fn a_killed_trainer_is_shown_as_such_and_its_run_taken_up() {
     terminal.wait_for("save and quit");
     terminal.press("s");
     assert_eq!(terminal.exit(), 0);
-    place.assert_saved();
+    place.assert_saved(0);
 }
 
 #[test]
 fn lines_go_on_where_the_log_is_and_leaving_leaves_it() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let mut trainer = place.tiny();
     let mut follower = place
-        .command(&["attach", "last", "--json"])
+        .command_at_home(&["attach", "last", "--json"])
         .spawn()
         .unwrap();
     let mut reader = BufReader::new(follower.stdout.take().unwrap());
@@ -336,7 +250,7 @@ fn lines_go_on_where_the_log_is_and_leaving_leaves_it() {
         assert!(read(&mut lines), "it ended");
     }
     assert_eq!(lines[0]["event"], "started");
-    rustix::process::kill_process(Pid::from_child(&follower), Signal::INT).unwrap();
+    process::signal(&follower, Signal::INT);
     while read(&mut lines) {}
     let output = follower.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
@@ -345,12 +259,12 @@ fn lines_go_on_where_the_log_is_and_leaving_leaves_it() {
     for pair in numbers.windows(2) {
         assert_eq!(pair[1], pair[0] + 1, "no gap, nothing twice");
     }
-    let seen = place.summary().step;
-    wait("it goes on", || place.summary().step > seen + 20);
+    let seen = place.only_run().step;
+    wait_for("it goes on", || place.only_run().step > seen + 20);
 
     // To the end this time.
     let follower = place
-        .command(&["attach", "last", "--json"])
+        .command_at_home(&["attach", "last", "--json"])
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -363,7 +277,7 @@ fn lines_go_on_where_the_log_is_and_leaving_leaves_it() {
     let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(last["event"], "finished", "{last}");
 
-    let output = place.run(&["attach", "last", "--headless"]);
+    let output = place.run_at_home(&["attach", "last", "--headless"]);
     assert_eq!(output.status.code(), Some(1));
     let text = errors(&output);
     assert!(text.contains("no process trains"), "{text}");
@@ -372,10 +286,10 @@ fn lines_go_on_where_the_log_is_and_leaving_leaves_it() {
 
 #[test]
 fn a_follower_of_a_killed_trainer_says_so() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let trainer = place.tiny();
     let mut follower = place
-        .command(&["attach", "last", "--json"])
+        .command_at_home(&["attach", "last", "--json"])
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -400,9 +314,9 @@ fn connect(run: &Path, role: &str) -> (UnixStream, BufReader<UnixStream>) {
 
 #[test]
 fn nothing_that_comes_through_the_socket_harms_the_run() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let mut trainer = place.tiny();
-    let dir = place.summary().dir;
+    let dir = place.only_run().dir;
     let mode = std::fs::metadata(dir.join("control.sock")).unwrap();
     assert_eq!(mode.permissions().mode() & 0o7777, 0o600);
 
@@ -421,7 +335,7 @@ fn nothing_that_comes_through_the_socket_harms_the_run() {
     (&stream)
         .write_all(b"{\"command\":\"set\",\"edit\":{\"key\":\"learning-rate-multiplier\",\"value\":1e9}}\n")
         .unwrap();
-    wait("a refusal", || {
+    wait_for("a refusal", || {
         place
             .notices()
             .iter()
@@ -438,40 +352,27 @@ fn nothing_that_comes_through_the_socket_harms_the_run() {
         );
     }
     assert!(bye.contains("not a command"), "{bye}");
-    let seen = place.summary().step;
-    wait("it goes on", || place.summary().step > seen + 200);
+    let seen = place.only_run().step;
+    wait_for("it goes on", || place.only_run().step > seen + 200);
     trainer.signal(Signal::TERM);
     assert_eq!(trainer.exit(), Some(130));
-    place.assert_saved();
+    place.assert_saved(0);
     assert!(read_history(&dir).unwrap().edits.is_empty());
 }
 
 #[cfg(target_os = "linux")]
 #[test]
 fn a_run_in_a_deep_folder_is_reached() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let deep = format!("{}/{}", "deep".repeat(30), "deeper".repeat(20));
-    let dir: PathBuf = place.path().join(&deep).join("run");
-    let mut child = Trainer {
-        child: place
-            .command(&[
-                "train",
-                "tiny.toml",
-                "--json",
-                "--run",
-                dir.to_str().unwrap(),
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap(),
-    };
-    wait("the socket", || dir.join("control.sock").exists());
-    wait("steps", || {
+    let dir: PathBuf = place.path(&deep).join("run");
+    let mut child = place.spawn_at_home(&process::to_train(dir.to_str().unwrap(), &[]));
+    wait_for("the socket", || dir.join("control.sock").exists());
+    wait_for("steps", || {
         read_history(&dir).is_ok_and(|history| history.steps.len() > 20)
     });
     let mut follower = place
-        .command(&["attach", dir.to_str().unwrap(), "--json"])
+        .command_at_home(&["attach", dir.to_str().unwrap(), "--json"])
         .spawn()
         .unwrap();
     let mut line = String::new();
@@ -486,12 +387,12 @@ fn a_run_in_a_deep_folder_is_reached() {
 
 #[test]
 fn a_detached_run_trains_in_a_session_of_its_own() {
-    let place = Place::new();
-    let output = place.run(&["train", "tiny.toml", "--detach"]);
+    let place = Place::new(&tiny(TINY));
+    let output = place.run_at_home(&["train", "tiny.toml", "--detach"]);
     assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let run = place.summary();
-    let stray = owner(&run.dir);
+    let run = place.only_run();
+    let stray = Stray(owner(&run.dir).unwrap());
     let pid = stray.0;
     assert!(
         text.contains(&format!("process {}", pid.as_raw_nonzero())),
@@ -504,15 +405,15 @@ fn a_detached_run_trains_in_a_session_of_its_own() {
     assert!(text.contains(run.dir.to_str().unwrap()), "{text}");
     assert_eq!(rustix::process::getsid(Some(pid)).unwrap(), pid);
     let mut terminal = place.attach();
-    let seen = place.summary().step;
-    wait_for_step(&terminal, seen + 20);
+    let seen = place.only_run().step;
+    terminal.wait_for_step(seen + 20);
     terminal.press("q");
     terminal.wait_for("detach, it trains on");
     terminal.press("d");
     assert_eq!(terminal.exit(), 0);
     rustix::process::kill_process(pid, Signal::TERM).unwrap();
-    wait("its end", || place.summary().status != RunStatus::Running);
-    place.assert_saved();
+    wait_for("its end", || place.only_run().status != RunStatus::Running);
+    place.assert_saved(0);
     let log = std::fs::read_to_string(run.dir.join("run.log")).unwrap();
     assert!(log.contains("step  "), "{log}");
     assert!(log.contains("stopping: the run is saved first"), "{log}");
@@ -520,8 +421,8 @@ fn a_detached_run_trains_in_a_session_of_its_own() {
 
 #[test]
 fn a_detached_run_that_does_not_start_says_why() {
-    let place = Place::new();
-    let output = place.run(&[
+    let place = Place::new(&tiny(TINY));
+    let output = place.run_at_home(&[
         "train",
         "tiny.toml",
         "--detach",
@@ -532,7 +433,7 @@ fn a_detached_run_that_does_not_start_says_why() {
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("none.txt"), "{text}");
     assert_eq!(text.matches("error:").count(), 1, "{text}");
-    let output = place.run(&[
+    let output = place.run_at_home(&[
         "train",
         "tiny.toml",
         "--detach",
@@ -540,7 +441,7 @@ fn a_detached_run_that_does_not_start_says_why() {
         "train.batch_size=0",
     ]);
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
-    let output = place.run(&[
+    let output = place.run_at_home(&[
         "train",
         "tiny.toml",
         "--detach",
@@ -549,5 +450,5 @@ fn a_detached_run_that_does_not_start_says_why() {
     ]);
     assert_eq!(output.status.code(), Some(2), "{}", errors(&output));
     assert!(errors(&output).contains("no standard input"));
-    assert!(run::list(&place.path().join("runs")).is_empty());
+    assert!(run::list(&place.path("runs")).is_empty());
 }

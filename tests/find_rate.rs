@@ -2,26 +2,13 @@
 
 mod process;
 
-use process::{Place, code, errors};
+use process::{Place, code, errors, of, tiny};
 
-const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 40000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-n_layers = 1
-[train]
-batch_size = 8
-"#;
+const TINY: &str = "model.n_layers = 1\ntrain.batch_size = 8";
 
 #[test]
 fn a_rate_is_found_and_no_run_is_left() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let lines = place.succeed(&[
         "find-rate",
         "tiny.toml",
@@ -31,10 +18,7 @@ fn a_rate_is_found_and_no_run_is_left() {
         "80",
         "--json",
     ]);
-    let points: Vec<_> = lines
-        .iter()
-        .filter(|line| line["event"] == "rate-point")
-        .collect();
+    let points = of(&lines, "rate-point");
     let last = lines.last().unwrap();
     assert_eq!(last["event"], "rate-found");
     assert_eq!(last["steps"].as_u64().unwrap() as usize, points.len());
@@ -67,7 +51,7 @@ fn a_rate_is_found_and_no_run_is_left() {
 
 #[test]
 fn bad_input_is_told_all_at_once() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let output = place.run(&[
         "find-rate",
         "tiny.toml",
@@ -108,7 +92,7 @@ fn bad_input_is_told_all_at_once() {
 #[cfg(unix)]
 #[test]
 fn a_signal_ends_it_early_with_what_it_has() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let mut child = place
         .command(&["find-rate", "tiny.toml", "--steps", "10000", "--json"])
         .spawn()

@@ -1,45 +1,29 @@
 //! Finding good values on a pseudo-terminal, with real training: a range test from Home, a sweep that is stopped and goes on.
 #![cfg(unix)]
 
+mod process;
 mod terminal;
 
-use std::path::Path;
-
+use process::{Place, tiny};
 use terminal::Terminal;
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
 
 const TINY: &str = r#"
 name = "tiny"
-device = "flex"
-[corpus]
-bytes = 40000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-[train]
-batch_size = 4
-[eval]
-every = 1000
-batches = 2
-[sample]
-every = 0
-[checkpoint]
-every = 0
-keep = 3
+eval.every = 1000
+eval.batches = 2
+sample.every = 0
+checkpoint.every = 0
+checkpoint.keep = 3
 "#;
 
-fn start(arguments: &[&str], dir: &Path) -> Terminal {
-    Terminal::start(terminal::command(PROGRAM, arguments, dir), 140, 44)
+fn start(arguments: &[&str], place: &Place) -> Terminal {
+    Terminal::start(terminal::fireside(arguments, place.dir()), 140, 44)
 }
 
 #[test]
 fn a_range_test_finds_a_rate_which_one_key_takes() {
-    let place = tempfile::tempdir().unwrap();
-    let mut terminal = start(&[], place.path());
+    let place = Place::empty();
+    let mut terminal = start(&[], &place);
     terminal.wait_for("1 Ladder");
     // The smallest model of the smallest rung.
     terminal.press("gg");
@@ -70,7 +54,7 @@ fn a_range_test_finds_a_rate_which_one_key_takes() {
     terminal.wait_for("optimizer.learning_rate is now");
     terminal.wait_for("5 changed");
     // No run was made by it; the next one has the rate.
-    let runs = place.path().join("runs");
+    let runs = place.path("runs");
     assert!(fireside::run::list(&runs).is_empty());
     terminal.press("\r");
     terminal.wait_for("training ●");
@@ -79,10 +63,8 @@ fn a_range_test_finds_a_rate_which_one_key_takes() {
     terminal.press("s");
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
-    let [run] = &fireside::run::list(&runs)[..] else {
-        panic!("one run is expected in {}", runs.display());
-    };
-    let config = std::fs::read_to_string(run.dir.join("config.toml")).unwrap();
+    let config = place.only_run().dir.join("config.toml");
+    let config = std::fs::read_to_string(config).unwrap();
     let wanted: f64 = rate.parse().unwrap();
     let written = config
         .lines()
@@ -93,8 +75,7 @@ fn a_range_test_finds_a_rate_which_one_key_takes() {
 
 #[test]
 fn a_sweep_is_watched_stopped_and_goes_on() {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
+    let place = Place::new(&tiny(TINY));
     let sweep = [
         "sweep",
         "tiny.toml",
@@ -109,7 +90,7 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
         "--parallel",
         "2",
     ];
-    let mut terminal = start(&sweep, place.path());
+    let mut terminal = start(&sweep, &place);
     terminal.wait_for("Trials");
     terminal.wait_for("trial-004");
     terminal.wait_for("rung 1/3");
@@ -127,11 +108,11 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
     terminal.press("\r");
     assert_eq!(terminal.exit(), 130);
     terminal.assert_restored();
-    let dir = place.path().join("runs/sweep-tiny-001");
+    let dir = place.path("runs/sweep-tiny-001");
     let done = std::fs::read_to_string(dir.join("results.jsonl")).unwrap_or_default();
 
     let resumed = ["sweep", "--resume", "runs/sweep-tiny-001"];
-    let mut terminal = start(&resumed, place.path());
+    let mut terminal = start(&resumed, &place);
     terminal.wait_for("finished");
     terminal.press("q");
     assert_eq!(terminal.exit(), 0);
@@ -142,7 +123,7 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
     assert_eq!(results.lines().count(), 7, "{results}");
 
     // What is over stays on the screen until the window is closed.
-    let mut terminal = start(&resumed, place.path());
+    let mut terminal = start(&resumed, &place);
     terminal.wait_for("finished");
     terminal.signal(rustix::process::Signal::HUP);
     assert_eq!(terminal.exit(), 0);

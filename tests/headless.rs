@@ -1,113 +1,28 @@
 //! `fireside train` as a process: what scripts see, and what survives signals, kills and damage.
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+mod process;
 
+use std::path::Path;
+
+use fireside::run::{RunStatus, checkpoint, read_history, summarize};
+use process::*;
+use rustix::process::Signal;
 use serde_json::Value;
 
 const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 40000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-n_layers = 2
-dropout = 0.2
-[optimizer]
-learning_rate = 0.01
-[train]
-steps = 60
-batch_size = 4
-[eval]
-every = 20
-batches = 2
-[sample]
-every = 30
-length = 12
-prompts = ["Once"]
-[checkpoint]
-every = 20
-keep = 2
-[schedule]
-kind = "constant"
+model.n_layers = 2
+model.dropout = 0.2
+optimizer.learning_rate = 0.01
+train.steps = 60
+eval.every = 20
+eval.batches = 2
+sample.every = 30
+sample.length = 12
+sample.prompts = ["Once"]
+checkpoint.every = 20
+checkpoint.keep = 2
+schedule.kind = "constant"
 "#;
-
-struct Place {
-    dir: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("tiny.toml"), TINY).unwrap();
-        Place { dir }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env_remove("FIRESIDE_RUNS")
-            .env("XDG_STATE_HOME", self.path("state"))
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .env("XDG_DATA_HOME", self.path("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).output().unwrap()
-    }
-
-    fn spawn(&self, arguments: &[&str]) -> Child {
-        self.command(arguments)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap()
-    }
-
-    /// `train tiny.toml --json --run RUN`, plus more.
-    fn train(&self, run: &str, more: &[&str]) -> Output {
-        let mut arguments = vec!["train", "tiny.toml", "--json", "--run", run];
-        arguments.extend(more);
-        self.run(&arguments)
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap_or(-1)
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-fn lines(output: &Output) -> Vec<Value> {
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
-        .collect()
-}
-
-fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    events
-        .iter()
-        .filter(|event| event["event"] == kind)
-        .collect()
-}
 
 fn log(run: &Path) -> Vec<Value> {
     std::fs::read_to_string(run.join("metrics.jsonl"))
@@ -119,7 +34,7 @@ fn log(run: &Path) -> Vec<Value> {
 
 /// (step, loss) of the run as a reader of its history sees it.
 fn losses(run: &Path) -> Vec<(u64, f64)> {
-    fireside::run::read_history(run)
+    read_history(run)
         .unwrap()
         .steps
         .iter()
@@ -127,33 +42,9 @@ fn losses(run: &Path) -> Vec<(u64, f64)> {
         .collect()
 }
 
-fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !holds() {
-        // Machines under load are slow.
-        assert!(
-            began.elapsed() < Duration::from_secs(180),
-            "waiting for {what}"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
-
-fn wait_for_step(run: &Path, step: u64) {
-    wait_for("a step", || {
-        std::fs::read_to_string(run.join("metrics.jsonl"))
-            .is_ok_and(|text| text.contains(&format!(r#"{{"event":"step","step":{step},"#)))
-    });
-}
-
-fn interrupt(child: &Child) {
-    let pid = rustix::process::Pid::from_child(child);
-    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-}
-
 #[test]
 fn json_lines_are_the_contract() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let output = place.train("r", &[]);
     assert_eq!(code(&output), 0, "{}", errors(&output));
     let events = lines(&output);
@@ -204,7 +95,7 @@ fn json_lines_are_the_contract() {
     // The list knows it, sampling and evaluation read it.
     let list = place
         .command(&["runs", "--json"])
-        .env("FIRESIDE_RUNS", place.dir.path())
+        .env("FIRESIDE_RUNS", place.dir())
         .output()
         .unwrap();
     assert_eq!(lines(&list)[0]["status"], "finished");
@@ -233,7 +124,7 @@ fn json_lines_are_the_contract() {
 
 #[test]
 fn resumed_equals_uninterrupted() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     assert_eq!(code(&place.train("whole", &[])), 0);
     assert_eq!(code(&place.train("parts", &["--steps", "30"])), 0);
     let rest = place.run(&["train", "--resume", "parts", "--json", "--steps", "60"]);
@@ -241,7 +132,7 @@ fn resumed_equals_uninterrupted() {
     assert_eq!(lines(&rest)[0]["start_step"], 30);
     assert_eq!(losses(&place.path("whole")), losses(&place.path("parts")));
     let texts = |run: &str| -> Vec<String> {
-        fireside::run::read_history(&place.path(run))
+        read_history(&place.path(run))
             .unwrap()
             .samples
             .into_iter()
@@ -253,33 +144,22 @@ fn resumed_equals_uninterrupted() {
 
 #[test]
 fn ctrl_c_saves_and_kill_loses_little() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let run = place.path("r");
     // Endless, so that neither piece is done before its signal comes.
-    let mut child = place.spawn(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "r",
-        "--steps",
-        "1000000",
-    ]);
+    let mut child = place.spawn(&to_train("r", &["--steps", "1000000"]));
     wait_for_step(&run, 30);
-    interrupt(&child);
+    signal(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
     let stopped = losses(&run).last().unwrap().0;
     assert!(stopped >= 30, "{stopped}");
-    assert_eq!(
-        fireside::run::summarize(&run).unwrap().status,
-        fireside::run::RunStatus::Stopped
-    );
+    assert_eq!(summarize(&run).unwrap().status, RunStatus::Stopped);
     let mut child = place.spawn(&["train", "--resume", "r", "--json"]);
     wait_for_step(&run, stopped + 50);
     child.kill().unwrap();
     child.wait().unwrap();
-    let summary = fireside::run::summarize(&run).unwrap();
-    assert_eq!(summary.status, fireside::run::RunStatus::Interrupted);
+    let summary = summarize(&run).unwrap();
+    assert_eq!(summary.status, RunStatus::Interrupted);
     assert!(summary.resumable);
     // A torn last line, as a kill in the middle of a write leaves it.
     let mut text = std::fs::read(run.join("metrics.jsonl")).unwrap();
@@ -298,39 +178,31 @@ fn ctrl_c_saves_and_kill_loses_little() {
 
 #[test]
 fn a_damaged_checkpoint_is_passed_over() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     assert_eq!(code(&place.train("r", &[])), 0);
     let run = place.path("r");
     let newest = run.join("checkpoints/step-00000060/model.safetensors");
     // A tiny run outpaces the disk, and a checkpoint may have been left out for a newer one.
-    let before = fireside::run::checkpoint::entries(&run)[1].step;
+    let before = checkpoint::entries(&run)[1].step;
     std::fs::write(&newest, b"short").unwrap();
     let rest = place.run(&["train", "--resume", "r", "--json"]);
     assert_eq!(code(&rest), 0, "{}", errors(&rest));
     let events = lines(&rest);
-    let notices = of(&events, "notice");
+    let said = notices(&events);
     assert!(
-        notices.iter().any(|notice| notice["message"]
-            .as_str()
-            .unwrap()
-            .contains("step-00000060 was skipped")),
-        "{notices:?}"
+        said.iter()
+            .any(|words| words.contains("step-00000060 was skipped")),
+        "{said:?}"
     );
     assert_eq!(of(&events, "started")[0]["start_step"], before);
     assert!(newest.exists());
     assert_eq!(losses(&run).len(), 60);
-    assert_eq!(
-        log(&run)
-            .iter()
-            .filter(|event| event["event"] == "resumed")
-            .count(),
-        1
-    );
+    assert_eq!(of(&log(&run), "resumed").len(), 1);
 }
 
 #[test]
 fn one_run_has_one_process() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let run = place.path("r");
     let mut child = place.spawn(&[
         "train",
@@ -342,11 +214,8 @@ fn one_run_has_one_process() {
         "100000",
     ]);
     // Whichever is there: only the newest are kept.
-    wait_for("a checkpoint", || fireside::run::checkpoint::any(&run));
-    assert_eq!(
-        fireside::run::summarize(&run).unwrap().status,
-        fireside::run::RunStatus::Running
-    );
+    wait_for("a checkpoint", || checkpoint::any(&run));
+    assert_eq!(summarize(&run).unwrap().status, RunStatus::Running);
     let second = place.run(&["train", "--resume", "r", "--headless"]);
     assert_eq!(code(&second), 1);
     let message = errors(&second);
@@ -354,38 +223,26 @@ fn one_run_has_one_process() {
         message.contains("in use by another process") && message.contains(&child.id().to_string()),
         "{message}"
     );
-    interrupt(&child);
+    signal(&child, Signal::INT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
 }
 
 #[test]
 fn a_closed_output_saves() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let mut child = place
-        .command(&[
-            "train",
-            "tiny.toml",
-            "--json",
-            "--run",
-            "r",
-            "--steps",
-            "100000",
-        ])
+        .command(&to_train("r", &["--steps", "100000"]))
         .spawn()
         .unwrap();
     wait_for_step(&place.path("r"), 10);
     drop(child.stdout.take());
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(
-        fireside::run::summarize(&place.path("r"))
-            .unwrap()
-            .resumable
-    );
+    assert!(summarize(&place.path("r")).unwrap().resumable);
 }
 
 #[test]
 fn what_is_wrong_is_said() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let taken = place.path("taken");
     std::fs::create_dir(&taken).unwrap();
     std::fs::write(taken.join("file"), "mine").unwrap();
@@ -452,7 +309,7 @@ fn what_is_wrong_is_said() {
 
 #[test]
 fn a_folder_that_cannot_be_written_is_named() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     // A file where the runs folder should be: also refuses a user who may write anywhere.
     std::fs::write(place.path("runs"), "").unwrap();
     let output = place.run(&["train", "tiny.toml", "--headless"]);
@@ -462,20 +319,13 @@ fn a_folder_that_cannot_be_written_is_named() {
 
 #[test]
 fn a_checkpoint_that_cannot_be_written_stops_a_run_without_a_screen() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let run = place.path("r");
     let mut child = place
-        .command(&[
-            "train",
-            "tiny.toml",
-            "--json",
-            "--run",
+        .command(&to_train(
             "r",
-            "--steps",
-            "100000",
-            "--set",
-            "checkpoint.every=1000",
-        ])
+            &["--steps", "100000", "--set", "checkpoint.every=1000"],
+        ))
         .spawn()
         .unwrap();
     wait_for("the first checkpoint", || run.join("checkpoints").exists());

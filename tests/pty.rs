@@ -2,103 +2,40 @@
 //! the terminal and the run when it ends in other ways.
 #![cfg(unix)]
 
+mod process;
 mod terminal;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 
-use fireside::run::{self, RunSummary};
+use fireside::run::RunStatus;
 use portable_pty::CommandBuilder;
-use rustix::process::Signal;
+use process::{PROGRAM, Place, owner, tiny, wait_for};
+use rustix::process::{Pid, Signal};
 use terminal::{Shown, Terminal};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
 
 /// Trains for as long as it is left alone, with evaluations, samples and checkpoints on the way.
 const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 40000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-[train]
-steps = 1000000
-batch_size = 4
-[eval]
-every = 100
-batches = 2
-[sample]
-every = 100
-length = 20
-[checkpoint]
-every = 100
-keep = 2
+train.steps = 1000000
+eval.every = 100
+eval.batches = 2
+sample.every = 100
+sample.length = 20
+checkpoint.every = 100
+checkpoint.keep = 2
 "#;
 
-struct Place {
-    dir: tempfile::TempDir,
-}
-
 impl Place {
-    fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("tiny.toml"), TINY).unwrap();
-        Place { dir }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    fn runs(&self) -> PathBuf {
-        self.path().join("runs")
-    }
-
-    fn command(&self, arguments: &[&str]) -> CommandBuilder {
-        terminal::command(PROGRAM, arguments, self.path())
+    fn screens(&self, arguments: &[&str]) -> CommandBuilder {
+        terminal::fireside(arguments, self.dir())
     }
 
     /// Trains the tiny config on the screens, and waits until it is well on its way.
-    fn train(&self) -> Terminal {
-        let terminal = Terminal::start(self.command(&["train", "tiny.toml"]), 100, 30);
-        wait_for_step(&terminal, 20);
+    fn training(&self) -> Terminal {
+        let terminal = Terminal::start(self.screens(&["train", "tiny.toml"]), 100, 30);
+        terminal.wait_for_step(20);
         terminal
     }
-
-    fn only_run(&self) -> RunSummary {
-        let runs = run::list(&self.runs());
-        assert_eq!(runs.len(), 1, "{runs:?}");
-        runs.into_iter().next().unwrap()
-    }
-
-    /// The run ended in good order and can go on from where it was seen.
-    #[track_caller]
-    fn assert_saved(&self, at_least: u64) {
-        let run = self.only_run();
-        assert!(run.resumable, "{run:?}");
-        assert!(run.step >= at_least, "step {} of {at_least}", run.step);
-        let newest = run::checkpoint::entries(&run.dir).into_iter().next();
-        let saved = newest.map(|entry| entry.step);
-        assert_eq!(saved, Some(run.step), "the newest step is on disk");
-    }
-}
-
-/// The step in the header: `step 1 240/5 000`.
-fn step(shown: &Shown) -> Option<u64> {
-    let text = shown.text();
-    let (_, after) = text.lines().next()?.split_once("step ")?;
-    let (done, _) = after.split_once('/')?;
-    done.replace(' ', "").parse().ok()
-}
-
-#[track_caller]
-fn wait_for_step(terminal: &Terminal, least: u64) -> u64 {
-    terminal.wait_until(&format!("step {least}"), |shown| step(shown) >= Some(least));
-    step(&terminal.shown()).unwrap()
 }
 
 /// The footer stands in the last row, and nothing is wider than the terminal.
@@ -125,8 +62,8 @@ fn set(terminal: &mut Terminal, key: &str, value: &str) {
 
 #[test]
 fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
-    let place = Place::new();
-    let mut terminal = Terminal::start(place.command(&[]), 100, 30);
+    let place = Place::new(&tiny(TINY));
+    let mut terminal = Terminal::start(place.screens(&[]), 100, 30);
     terminal.wait_for("5 GPT");
     terminal.press("gg");
     terminal.wait_for("▸ 1 char RNN");
@@ -143,17 +80,17 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
     }
     terminal.press("\r");
     terminal.wait_for("training ●");
-    wait_for_step(&terminal, 20);
+    terminal.wait_for_step(20);
 
     terminal.press(" ");
     terminal.wait_for("paused ●");
-    let paused = step(&terminal.shown()).unwrap();
+    let paused = terminal.shown().step().unwrap();
     terminal.press(".");
-    terminal.wait_until("one step", |shown| step(shown) > Some(paused));
+    terminal.wait_until("one step", |shown| shown.step() > Some(paused));
     terminal.wait_for("paused ●");
-    assert_eq!(step(&terminal.shown()), Some(paused + 1));
+    assert_eq!(terminal.shown().step(), Some(paused + 1));
     terminal.press(" ");
-    let seen = wait_for_step(&terminal, paused + 20);
+    let seen = terminal.wait_for_step(paused + 20);
 
     for (columns, rows) in [(80, 24), (200, 60), (100, 30)] {
         terminal.resize(columns, rows);
@@ -179,12 +116,12 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
 
     // Home offers it first, and Enter goes on with it.
     let saved = place.only_run();
-    let mut terminal = Terminal::start(place.command(&[]), 100, 30);
+    let mut terminal = Terminal::start(place.screens(&[]), 100, 30);
     terminal.wait_for("Go on with a run");
     terminal.press("gg");
     terminal.wait_for(&format!("▸ {}", saved.name));
     terminal.press("\r");
-    wait_for_step(&terminal, saved.step + 5);
+    terminal.wait_for_step(saved.step + 5);
     terminal.press("\x03");
     terminal.wait_for("save and quit");
     terminal.press("\x03");
@@ -195,9 +132,9 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
 #[test]
 fn signals_save_the_run_and_restore_the_terminal() {
     for signal in [Signal::TERM, Signal::INT] {
-        let place = Place::new();
-        let mut terminal = place.train();
-        let seen = step(&terminal.shown()).unwrap();
+        let place = Place::new(&tiny(TINY));
+        let mut terminal = place.training();
+        let seen = terminal.shown().step().unwrap();
         terminal.signal(signal);
         assert_eq!(terminal.exit(), 130, "{signal:?}");
         terminal.assert_restored();
@@ -205,39 +142,28 @@ fn signals_save_the_run_and_restore_the_terminal() {
     }
 }
 
-/// The process that holds the lock of the only run.
-fn owner(place: &Place) -> i32 {
-    let lock = place.only_run().dir.join("lock");
-    std::fs::read_to_string(lock)
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap()
-}
-
 /// Waits until another process than `before` trains on, and ends it.
 #[track_caller]
-fn assert_goes_on(place: &Place, before: i32, seen: u64) {
-    wait("steps in the background", || {
-        owner(place) != before && place.only_run().step > seen + 50
+fn assert_goes_on(place: &Place, before: Pid, seen: u64) {
+    wait_for("steps in the background", || {
+        let run = place.only_run();
+        owner(&run.dir).is_some_and(|now| now != before) && run.step > seen + 50
     });
-    assert_eq!(place.only_run().status, run::RunStatus::Running);
-    let process = rustix::process::Pid::from_raw(owner(place)).unwrap();
+    assert_eq!(place.only_run().status, RunStatus::Running);
+    let process = owner(&place.only_run().dir).unwrap();
     assert_eq!(rustix::process::getsid(Some(process)).unwrap(), process);
     rustix::process::kill_process(process, Signal::TERM).unwrap();
-    wait("the end", || {
-        place.only_run().status != run::RunStatus::Running
-    });
+    wait_for("the end", || place.only_run().status != RunStatus::Running);
     place.assert_saved(seen + 50);
 }
 
 #[test]
 fn a_run_whose_window_is_closed_goes_on_in_the_background() {
     for how in ["closed", "SIGHUP"] {
-        let place = Place::new();
-        let mut terminal = place.train();
-        let before = owner(&place);
-        let seen = step(&terminal.shown()).unwrap();
+        let place = Place::new(&tiny(TINY));
+        let mut terminal = place.training();
+        let before = owner(&place.only_run().dir).unwrap();
+        let seen = terminal.shown().step().unwrap();
         match how {
             "closed" => terminal.close(),
             _ => terminal.signal(Signal::HUP),
@@ -249,26 +175,26 @@ fn a_run_whose_window_is_closed_goes_on_in_the_background() {
 
 #[test]
 fn a_closed_window_only_saves_the_run_where_the_settings_say_so() {
-    let place = Place::new();
-    let folder = place.path().join(".config/fireside");
+    let place = Place::new(&tiny(TINY));
+    let folder = place.path(".config/fireside");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("settings.toml"), "on_hangup = \"save\"\n").unwrap();
-    let mut terminal = place.train();
-    let seen = step(&terminal.shown()).unwrap();
+    let mut terminal = place.training();
+    let seen = terminal.shown().step().unwrap();
     terminal.close();
     assert_eq!(terminal.exit(), 130);
-    assert_eq!(place.only_run().status, run::RunStatus::Stopped);
+    assert_eq!(place.only_run().status, RunStatus::Stopped);
     place.assert_saved(seen);
 }
 
 #[cfg(debug_assertions)]
 #[test]
 fn a_defect_of_the_screens_saves_the_run_and_restores_the_terminal() {
-    let place = Place::new();
-    let mut command = place.command(&["train", "tiny.toml"]);
+    let place = Place::new(&tiny(TINY));
+    let mut command = place.screens(&["train", "tiny.toml"]);
     command.env("FIRESIDE_TEST_PANIC", "1");
     let mut terminal = Terminal::start(command, 100, 30);
-    let seen = wait_for_step(&terminal, 20);
+    let seen = terminal.wait_for_step(20);
     terminal.press("\x1b[24~");
     assert_eq!(terminal.exit(), 1);
     terminal.assert_restored();
@@ -283,14 +209,14 @@ fn a_defect_of_the_screens_saves_the_run_and_restores_the_terminal() {
 
 #[test]
 fn ctrl_z_goes_back_to_the_shell_and_fg_returns() {
-    let place = Place::new();
-    let mut command = terminal::command("sh", &["-i"], place.path());
+    let place = Place::new(&tiny(TINY));
+    let mut command = terminal::command("sh", &["-i"], place.dir());
     command.env("PS1", "shell> ");
     command.env("PROGRAM", PROGRAM);
     let mut terminal = Terminal::start(command, 100, 30);
     terminal.wait_for("shell> ");
     terminal.press("\"$PROGRAM\" train tiny.toml\r");
-    wait_for_step(&terminal, 20);
+    terminal.wait_for_step(20);
     terminal.press("\x1a");
     terminal.wait_for("fireside is stopped, and training with it");
     terminal.wait_until("the shell", at_prompt);
@@ -300,8 +226,8 @@ fn ctrl_z_goes_back_to_the_shell_and_fg_returns() {
     terminal.press("fg\r");
     terminal.wait_until("the screens", |shown| shown.screen().alternate_screen());
     terminal.wait_for("training ●");
-    let seen = step(&terminal.shown()).unwrap();
-    wait_for_step(&terminal, seen + 5);
+    let seen = terminal.shown().step().unwrap();
+    terminal.wait_for_step(seen + 5);
     terminal.press("qs");
     terminal.wait_until("the shell", at_prompt);
     terminal.press("exit\r");
@@ -316,8 +242,8 @@ fn at_prompt(shown: &Shown) -> bool {
 
 #[test]
 fn quitting_without_saving_is_asked_for_and_quick() {
-    let place = Place::new();
-    let mut terminal = place.train();
+    let place = Place::new(&tiny(TINY));
+    let mut terminal = place.training();
     terminal.press("q");
     terminal.wait_for("quit without saving");
     terminal.press("\x1b");
@@ -329,8 +255,8 @@ fn quitting_without_saving_is_asked_for_and_quick() {
 
 #[test]
 fn a_run_goes_on_in_the_background() {
-    let place = Place::new();
-    let mut terminal = place.train();
+    let place = Place::new(&tiny(TINY));
+    let mut terminal = place.training();
     terminal.press("q");
     terminal.wait_for("go on in the background");
     terminal.press("b");
@@ -340,27 +266,25 @@ fn a_run_goes_on_in_the_background() {
     let words: Vec<&str> = text.split_whitespace().collect();
     let at = words.iter().position(|word| *word == "process").unwrap();
     let id: i32 = words[at + 1].trim_matches(',').parse().unwrap();
-    let process = rustix::process::Pid::from_raw(id).unwrap();
+    let process = Pid::from_raw(id).unwrap();
     let left_at = place.only_run().step;
-    wait("steps in the background", || {
+    wait_for("steps in the background", || {
         place.only_run().step > left_at + 50
     });
-    assert_eq!(place.only_run().status, run::RunStatus::Running);
+    assert_eq!(place.only_run().status, RunStatus::Running);
     rustix::process::kill_process(process, Signal::TERM).unwrap();
-    wait("the end", || {
-        place.only_run().status != run::RunStatus::Running
-    });
+    wait_for("the end", || place.only_run().status != RunStatus::Running);
     place.assert_saved(left_at + 50);
 }
 
 #[test]
 fn a_chart_is_written_while_it_trains() {
-    let place = Place::new();
-    let mut terminal = place.train();
+    let place = Place::new(&tiny(TINY));
+    let mut terminal = place.training();
     terminal.press("e");
     terminal.wait_for("wrote loss-step-");
-    let after = step(&terminal.shown()).unwrap();
-    wait_for_step(&terminal, after + 20);
+    let after = terminal.shown().step().unwrap();
+    terminal.wait_for_step(after + 20);
     let mut names: Vec<PathBuf> = std::fs::read_dir(place.only_run().dir.join("exports"))
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -394,15 +318,6 @@ fn a_chart_is_written_while_it_trains() {
     terminal.assert_restored();
 }
 
-#[track_caller]
-fn wait(what: &str, mut is: impl FnMut() -> bool) {
-    let began = std::time::Instant::now();
-    while !is() {
-        assert!(began.elapsed().as_secs() < 180, "waiting for {what}");
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-}
-
 /// The numbers of every colour or style sequence (`CSI … m`).
 fn styles(bytes: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(bytes);
@@ -417,11 +332,11 @@ fn styles(bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn no_color_leaves_weight_and_reverse() {
-    let place = Place::new();
-    let mut command = place.command(&["train", "tiny.toml"]);
+    let place = Place::new(&tiny(TINY));
+    let mut command = place.screens(&["train", "tiny.toml"]);
     command.env("NO_COLOR", "1");
     let mut terminal = Terminal::start(command, 100, 30);
-    wait_for_step(&terminal, 20);
+    terminal.wait_for_step(20);
     terminal.press("qx");
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
@@ -438,12 +353,12 @@ fn no_color_leaves_weight_and_reverse() {
 
 #[test]
 fn another_locale_than_utf_8_gets_plain_ascii() {
-    let place = Place::new();
-    let mut command = place.command(&["train", "tiny.toml"]);
+    let place = Place::new(&tiny(TINY));
+    let mut command = place.screens(&["train", "tiny.toml"]);
     command.env("LANG", "C");
     let mut terminal = Terminal::start(command, 100, 30);
     terminal.wait_until("a dashboard", |shown| {
-        step(shown) >= Some(20) && shown.has("1 Loss")
+        shown.step() >= Some(20) && shown.has("1 Loss")
     });
     terminal.press("qx");
     assert_eq!(terminal.exit(), 0);
@@ -456,9 +371,9 @@ fn another_locale_than_utf_8_gets_plain_ascii() {
 
 #[test]
 fn a_dumb_terminal_gets_lines() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     let arguments = ["train", "tiny.toml", "--steps", "5"];
-    let mut command = place.command(&arguments);
+    let mut command = place.screens(&arguments);
     command.env("TERM", "dumb");
     let mut terminal = Terminal::start(command, 100, 30);
     assert_eq!(terminal.exit(), 0);
@@ -468,7 +383,7 @@ fn a_dumb_terminal_gets_lines() {
     drop(shown);
     place.assert_saved(5);
 
-    let mut command = place.command(&[]);
+    let mut command = place.screens(&[]);
     command.env("TERM", "dumb");
     let mut terminal = Terminal::start(command, 100, 30);
     assert_eq!(terminal.exit(), 2);
@@ -477,13 +392,13 @@ fn a_dumb_terminal_gets_lines() {
 
 #[test]
 fn without_a_terminal_the_screens_say_what_to_do() {
-    let place = Place::new();
+    let place = Place::new(&tiny(TINY));
     for redirect in [">&-", ">/dev/null", "<&-"] {
         let output = std::process::Command::new("sh")
             .args(["-c", &format!("exec \"$PROGRAM\" {redirect}")])
             .env("PROGRAM", PROGRAM)
-            .env("HOME", place.path())
-            .current_dir(place.path())
+            .env("HOME", place.dir())
+            .current_dir(place.dir())
             .stdin(Stdio::null())
             .output()
             .unwrap();

@@ -3,46 +3,34 @@
 mod process;
 
 use fireside::run::{checkpoint, read_header, read_history};
-use process::{Place, code, errors, lines, notices, start_step};
+use process::{Place, code, errors, lines, notices, of, start_step, tiny};
 
 const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 20000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 8
-hidden_size = 8
-n_layers = 1
-dropout = 0.1
-[train]
-batch_size = 2
-steps = 30
-[eval]
-every = 10
-batches = 1
-[sample]
-every = 0
-[schedule]
-kind = "plateau"
-patience = 0
-[checkpoint]
-every = 0
+corpus.bytes = 20000
+model.context_length = 8
+model.hidden_size = 8
+model.n_layers = 1
+model.dropout = 0.1
+train.batch_size = 2
+train.steps = 30
+eval.every = 10
+eval.batches = 1
+sample.every = 0
+schedule.kind = "plateau"
+schedule.patience = 0
+checkpoint.every = 0
 "#;
 
 fn steps(events: &[serde_json::Value]) -> Vec<(u64, String)> {
-    events
+    of(events, "step")
         .iter()
-        .filter(|event| event["event"] == "step")
         .map(|event| (event["step"].as_u64().unwrap(), event["loss"].to_string()))
         .collect()
 }
 
 #[test]
 fn a_run_is_taken_up_forked_taken_back_and_repeated() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let whole = place.succeed(&["train", "tiny.toml", "--run", "one", "--json"]);
     // Two edits, by taking it up with other settings.
     let more = place.succeed(&[
@@ -168,7 +156,7 @@ fn a_run_is_taken_up_forked_taken_back_and_repeated() {
 /// Nobody can be asked: it is said, and training goes on.
 #[test]
 fn a_spike_without_screens_is_said() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let events = place.succeed(&[
         "train",
         "tiny.toml",

@@ -3,30 +3,20 @@
 
 mod process;
 
-use process::{Place, code, ended, errors, lines, signal, wait_for_step};
+use process::{Place, code, ended, errors, lines, signal, tiny, wait_for_step};
 use rustix::process::Signal;
 
 const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 20000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 8
-hidden_size = 8
-[train]
-steps = 12
-batch_size = 2
-[eval]
-every = 4
-batches = 1
-[sample]
-every = 0
-[checkpoint]
-every = 6
-keep = 2
+corpus.bytes = 20000
+model.context_length = 8
+model.hidden_size = 8
+train.steps = 12
+train.batch_size = 2
+eval.every = 4
+eval.batches = 1
+sample.every = 0
+checkpoint.every = 6
+checkpoint.keep = 2
 "#;
 
 fn text(output: &std::process::Output) -> String {
@@ -43,7 +33,7 @@ fn names(place: &Place, arguments: &[&str]) -> Vec<String> {
 
 /// Three finished runs: `a` and `b` with different learning rates, `c` begun from `a`.
 fn three() -> Place {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let train = |arguments: &[&str]| {
         let all = [&["train", "--headless", "--json"], arguments].concat();
         place.succeed(&all);
@@ -85,22 +75,22 @@ fn runs_are_listed_filtered_sorted_named_and_put_away() {
     assert!(message.contains("  val_los<1\n  ^"), "{message}");
     assert_eq!(code(&place.run(&["runs", "--sort", "size"])), 2);
 
-    place.succeed_quietly(&["runs", "tag", "b", "good", "fast"]);
+    place.ok(&["runs", "tag", "b", "good", "fast"]);
     assert_eq!(text(&place.run(&["runs", "tag", "b", "-fast"])), "good\n");
     assert_eq!(code(&place.run(&["runs", "tag", "b", "a&b"])), 2);
     assert_eq!(fits("tags=good"), ["b"]);
-    place.succeed_quietly(&["runs", "note", "b", "warm, and quick"]);
+    place.ok(&["runs", "note", "b", "warm, and quick"]);
     assert_eq!(
         text(&place.run(&["runs", "note", "b"])),
         "warm, and quick\n"
     );
     assert_eq!(fits("note~warm"), ["b"]);
-    place.succeed_quietly(&["runs", "note", "b", "--clear"]);
+    place.ok(&["runs", "note", "b", "--clear"]);
     assert_eq!(text(&place.run(&["runs", "note", "b"])), "");
 
     assert_eq!(code(&place.run(&["runs", "rename", "a", "../a"])), 2);
     assert_eq!(code(&place.run(&["runs", "rename", "a", "b"])), 1);
-    place.succeed_quietly(&["runs", "rename", "a", "elder"]);
+    place.ok(&["runs", "rename", "a", "elder"]);
     assert_eq!(fits("name=elder | name=a"), ["elder"]);
     // It is still the run that it was: training can go on.
     let more = [
@@ -117,12 +107,12 @@ fn runs_are_listed_filtered_sorted_named_and_put_away() {
     let asked = place.run(&["runs", "delete", "elder", "c"]);
     assert_eq!(code(&asked), 2);
     assert!(errors(&asked).contains("say --yes"), "{}", errors(&asked));
-    place.succeed_quietly(&["runs", "delete", "elder", "c", "--yes"]);
+    place.ok(&["runs", "delete", "elder", "c", "--yes"]);
     assert_eq!(names(&place, &[]), ["b"]);
     assert_eq!(place.succeed(&["runs", "restore", "--json"]).len(), 2);
     let missing = place.run(&["runs", "restore", "b"]);
     assert!(errors(&missing).contains("it has"), "{}", errors(&missing));
-    place.succeed_quietly(&["runs", "restore", "elder"]);
+    place.ok(&["runs", "restore", "elder"]);
     assert_eq!(names(&place, &["--sort", "name"]), ["b", "elder"]);
     assert_eq!(code(&place.run(&["runs", "empty-bin"])), 2);
     let emptied = place.run(&["runs", "empty-bin", "--yes"]);
@@ -132,7 +122,7 @@ fn runs_are_listed_filtered_sorted_named_and_put_away() {
 
 #[test]
 fn a_run_that_trains_is_shown_with_its_process_and_left_alone() {
-    let place = Place::new(&TINY.replace("steps = 12", "steps = 1000000"));
+    let place = Place::new(&tiny(TINY).replace("steps = 12", "steps = 1000000"));
     let child = place.spawn(&["train", "tiny.toml", "--headless", "--run", "runs/busy"]);
     wait_for_step(&place.path("runs/busy"), 20);
     let found = place.succeed(&["runs", "--json", "--filter", "status=running"]);
@@ -148,7 +138,7 @@ fn a_run_that_trains_is_shown_with_its_process_and_left_alone() {
         assert!(message.contains("in use by another process"), "{message}");
     }
     // Tags are no business of the one that trains.
-    place.succeed_quietly(&["runs", "tag", "busy", "live"]);
+    place.ok(&["runs", "tag", "busy", "live"]);
     signal(&child, Signal::INT);
     ended(child);
     let output = place.run(&["runs", "--json"]);

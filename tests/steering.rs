@@ -1,67 +1,38 @@
 //! Live steering on a pseudo-terminal, with real training: edit, undo, go back, fork.
 #![cfg(unix)]
 
+mod process;
 mod terminal;
 
 use fireside::protocol::Edit;
 use fireside::run;
-use terminal::{Shown, Terminal};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
+use process::{Place, tiny};
+use terminal::Terminal;
 
 /// Trains for as long as it is left alone.
 const TINY: &str = r#"
 name = "tiny"
-device = "flex"
-[corpus]
-bytes = 40000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-[train]
-steps = 1000000
-batch_size = 4
-[eval]
-every = 1000
-batches = 2
-[sample]
-every = 0
-[checkpoint]
-every = 0
-keep = 3
+train.steps = 1000000
+eval.every = 1000
+eval.batches = 2
+sample.every = 0
+checkpoint.every = 0
+checkpoint.keep = 3
 "#;
-
-/// The step in the header: `step 1 240/1 000 000`.
-fn step(shown: &Shown) -> Option<u64> {
-    let text = shown.text();
-    let (_, after) = text.lines().next()?.split_once("step ")?;
-    let (done, _) = after.split_once('/')?;
-    done.replace(' ', "").parse().ok()
-}
-
-#[track_caller]
-fn wait_for_step(terminal: &Terminal, least: u64) -> u64 {
-    terminal.wait_until(&format!("step {least}"), |shown| step(shown) >= Some(least));
-    step(&terminal.shown()).unwrap()
-}
 
 #[track_caller]
 fn pause(terminal: &mut Terminal) -> u64 {
     terminal.press(" ");
     terminal.wait_for("paused ●");
-    step(&terminal.shown()).unwrap()
+    terminal.shown().step().unwrap()
 }
 
 #[test]
 fn a_run_is_edited_undone_taken_back_and_forked() {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
-    let command = terminal::command(PROGRAM, &["train", "tiny.toml"], place.path());
+    let place = Place::new(&tiny(TINY));
+    let command = terminal::fireside(&["train", "tiny.toml"], place.dir());
     let mut terminal = Terminal::start(command, 160, 46);
-    wait_for_step(&terminal, 20);
+    terminal.wait_for_step(20);
     terminal.press("8");
 
     // By name, while it trains.
@@ -71,8 +42,8 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.wait_for("from the next step on; now 0.0");
     terminal.press("\r");
     terminal.wait_for("weight_decay 0.05 from step");
-    let edited = step(&terminal.shown()).unwrap();
-    wait_for_step(&terminal, edited + 20);
+    let edited = terminal.shown().step().unwrap();
+    terminal.wait_for_step(edited + 20);
     pause(&mut terminal);
 
     // A value out of range is not sent.
@@ -89,7 +60,7 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.press("u");
     terminal.wait_for("every edit has been undone");
     terminal.press(" ");
-    let seen = wait_for_step(&terminal, edited + 60);
+    let seen = terminal.wait_for_step(edited + 60);
     pause(&mut terminal);
 
     // The checkpoint before the first edit is the last of the list.
@@ -99,11 +70,11 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.wait_for("Go back from step");
     terminal.press("\r");
     terminal.wait_for("back from");
-    terminal.wait_until("an earlier step", |shown| step(shown) < Some(seen));
-    let back = step(&terminal.shown()).unwrap();
+    terminal.wait_until("an earlier step", |shown| shown.step() < Some(seen));
+    let back = terminal.shown().step().unwrap();
     assert!(back <= edited, "{back} of {edited}");
     terminal.press(" ");
-    wait_for_step(&terminal, back + 20);
+    terminal.wait_for_step(back + 20);
 
     // From now, with an edit and a name.
     terminal.press("F");
@@ -115,15 +86,15 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.press("\r");
     terminal.wait_for("from tiny-001 @");
     terminal.wait_for("model.dropout 0.1 from step");
-    let forked = step(&terminal.shown()).unwrap();
-    let reached = wait_for_step(&terminal, forked + 20);
+    let forked = terminal.shown().step().unwrap();
+    let reached = terminal.wait_for_step(forked + 20);
     terminal.press("q");
     terminal.wait_for("save and quit");
     terminal.press("s");
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
 
-    let mut runs = run::list(&place.path().join("runs"));
+    let mut runs = run::list(&place.path("runs"));
     runs.sort_by(|a, b| a.name.cmp(&b.name));
     let names: Vec<&str> = runs.iter().map(|run| run.name.as_str()).collect();
     assert_eq!(names, ["branch-001", "tiny-001"]);

@@ -8,32 +8,18 @@ use std::process::Stdio;
 
 use fireside::run::sweep::{TrialOutcome, TrialStatus, read};
 use process::{
-    Place, assert_same, code, copy_folder, ended, errors, kill, lines, reached, wait_for,
+    Place, assert_same, code, copy_folder, ended, errors, kill, lines, of, reached, tiny, wait_for,
 };
 use serde_json::Value;
 
 const TINY: &str = r#"
-device = "flex"
-[corpus]
-bytes = 20000
-[tokenizer]
-kind = "char"
-[model]
-kind = "char-rnn"
-context_length = 16
-hidden_size = 16
-n_layers = 1
-[train]
-batch_size = 4
-[eval]
-every = 0
-batches = 2
-[sample]
-every = 0
-[checkpoint]
-every = 10
-[schedule]
-kind = "linear"
+corpus.bytes = 20000
+model.n_layers = 1
+eval.every = 0
+eval.batches = 2
+sample.every = 0
+checkpoint.every = 10
+schedule.kind = "linear"
 "#;
 
 const SWEEP: [&str; 15] = [
@@ -54,11 +40,6 @@ const SWEEP: [&str; 15] = [
     "--json",
 ];
 
-fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
-    let all = events.iter();
-    all.filter(|event| event["event"] == kind).collect()
-}
-
 /// What came of each trial in each rung, bit for bit.
 fn results(sweep: &Path) -> Vec<(usize, usize, u64, Option<u64>)> {
     let state = read(sweep).unwrap();
@@ -73,7 +54,7 @@ fn results(sweep: &Path) -> Vec<(usize, usize, u64, Option<u64>)> {
 
 #[test]
 fn until_trains_to_a_step_and_the_rest_is_as_if_nothing_had_happened() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let whole = ["train", "tiny.toml", "--json", "--steps", "30", "--run"];
     place.succeed(&[&whole[..], &["whole", "--set", "eval.every=10"]].concat());
     let part = place.succeed(
@@ -135,7 +116,7 @@ fn until_trains_to_a_step_and_the_rest_is_as_if_nothing_had_happened() {
 
 #[test]
 fn a_sweep_halves_ranks_and_names_the_best() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let events = place.succeed(&SWEEP);
     let started = of(&events, "sweep-started")[0];
     assert_eq!(started["rungs"], serde_json::json!([10, 20, 40]));
@@ -239,7 +220,7 @@ fn cut_short(place: &Place, arguments: &[&str], n: usize, stop: impl FnOnce(std:
 #[cfg(unix)]
 #[test]
 fn an_interrupted_or_killed_sweep_goes_on_where_it_was() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     // Long enough for a signal to find a trial at work.
     let sweep: Vec<&str> = SWEEP
         .iter()
@@ -290,7 +271,7 @@ fn an_interrupted_or_killed_sweep_goes_on_where_it_was() {
 #[cfg(unix)]
 #[test]
 fn a_trial_killed_with_its_conductor_before_its_first_checkpoint_begins_anew() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let sweep = [
         "sweep",
         "tiny.toml",
@@ -311,8 +292,7 @@ fn a_trial_killed_with_its_conductor_before_its_first_checkpoint_begins_anew() {
         1,
         |child| {
             wait_for("a step", || reached(&trial) > 0);
-            let text = std::fs::read_to_string(trial.join("lock")).unwrap();
-            let pid = rustix::process::Pid::from_raw(text.trim().parse().unwrap()).unwrap();
+            let pid = process::owner(&trial).unwrap();
             kill(child);
             // It may have ended by itself already, its output being closed.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
@@ -328,7 +308,7 @@ fn a_trial_killed_with_its_conductor_before_its_first_checkpoint_begins_anew() {
 
 #[test]
 fn a_trial_that_fails_ranks_last_and_is_said() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     // One of the texts is too short to be trained on.
     std::fs::write(
         place.path("good.txt"),
@@ -336,7 +316,7 @@ fn a_trial_that_fails_ranks_last_and_is_said() {
     )
     .unwrap();
     std::fs::write(place.path("short.txt"), "the cat").unwrap();
-    let config = TINY.replace("bytes = 20000", "path = [\"good.txt\"]");
+    let config = tiny(TINY).replace("bytes = 20000", "path = [\"good.txt\"]");
     std::fs::write(place.path("tiny.toml"), config).unwrap();
     let sweep = [
         "sweep",
@@ -379,7 +359,7 @@ fn a_trial_that_fails_ranks_last_and_is_said() {
 
 #[test]
 fn a_trial_that_diverges_ranks_last() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let events = place.succeed(&[
         "sweep",
         "tiny.toml",
@@ -404,7 +384,7 @@ fn a_trial_that_diverges_ranks_last() {
 
 #[test]
 fn bad_input_is_told_at_once_and_nothing_is_started() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     let output = place.run(&[
         "sweep",
         "tiny.toml",
@@ -513,7 +493,7 @@ fn bad_input_is_told_at_once_and_nothing_is_started() {
 
 #[test]
 fn a_sweep_that_was_moved_goes_on_from_where_it_is() {
-    let place = Place::new(TINY);
+    let place = Place::new(&tiny(TINY));
     place.succeed(&[
         "sweep",
         "tiny.toml",

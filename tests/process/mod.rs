@@ -2,23 +2,58 @@
 
 #![allow(dead_code)] // every test takes what it needs
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use fireside::run::{History, checkpoint, read_history};
+use fireside::run::{self, History, RunSummary, checkpoint, read_history};
 use serde_json::Value;
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
+
+/// A small recurrent model on a small generated text, with the defaults for the rest.
+const TINY: &str = r#"
+device = "flex"
+corpus.bytes = 40000
+tokenizer.kind = "char"
+model.kind = "char-rnn"
+model.context_length = 16
+model.hidden_size = 16
+train.batch_size = 4
+"#;
+
+/// The tiny configuration with lines of its own, which take the place of those with the same key.
+pub fn tiny(own: &str) -> String {
+    let key = |line: &str| line.split_once(" = ").map(|(key, _)| key.to_string());
+    let own_keys: Vec<_> = own.lines().filter_map(key).collect();
+    let kept = TINY.lines().filter(|line| {
+        let key = key(line);
+        key.is_some_and(|key| !own_keys.contains(&key))
+    });
+    kept.chain(own.lines()).collect::<Vec<_>>().join("\n")
+}
 
 pub struct Place {
     dir: tempfile::TempDir,
 }
 
 impl Place {
+    pub fn empty() -> Self {
+        Place {
+            dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
     /// A folder with `tiny.toml` in it.
     pub fn new(toml: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("tiny.toml"), toml).unwrap();
-        Place { dir }
+        let place = Self::empty();
+        std::fs::write(place.path("tiny.toml"), toml).unwrap();
+        place
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -26,7 +61,7 @@ impl Place {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
+        let mut command = Command::new(PROGRAM);
         self.prepare(command.args(arguments));
         command
     }
@@ -34,16 +69,29 @@ impl Place {
     /// The same by way of a line of shell, in which `"$@"` is the program with its arguments.
     pub fn through_shell(&self, line: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new("sh");
-        command
-            .args(["-c", line, "sh", env!("CARGO_BIN_EXE_fireside")])
-            .args(arguments);
+        command.args(["-c", line, "sh", PROGRAM]).args(arguments);
         self.prepare(&mut command);
+        command
+    }
+
+    /// As a process on a terminal finds it: at home in the folder, with nothing of the caller's environment but PATH.
+    pub fn command_at_home(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(PROGRAM);
+        command
+            .args(arguments)
+            .current_dir(self.dir())
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.dir())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
     fn prepare(&self, command: &mut Command) {
         command
-            .current_dir(self.dir.path())
+            .current_dir(self.dir())
             .env_remove("FIRESIDE_RUNS")
             .env("XDG_STATE_HOME", self.path("state"))
             .env("XDG_CACHE_HOME", self.path("cache"))
@@ -58,6 +106,18 @@ impl Place {
         self.command(arguments).output().unwrap()
     }
 
+    /// With something to read on its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self
+            .command(arguments)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that does not read its input may be gone by now.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        child.wait_with_output().unwrap()
+    }
+
     /// Nobody reads what it says.
     pub fn spawn(&self, arguments: &[&str]) -> Child {
         self.command(arguments)
@@ -67,20 +127,65 @@ impl Place {
             .unwrap()
     }
 
-    /// Runs, and wants it to go well.
+    /// Runs, and wants it to go well; what it says.
+    pub fn ok(&self, arguments: &[&str]) -> String {
+        said(arguments, self.run(arguments))
+    }
+
+    /// Runs with something to read, and wants it to go well; what it says.
+    pub fn ok_with(&self, arguments: &[&str], input: &str) -> String {
+        said(arguments, self.run_with(arguments, input))
+    }
+
+    /// Runs, and wants it to go well; what it says is JSON, line by line.
     pub fn succeed(&self, arguments: &[&str]) -> Vec<Value> {
+        objects(&self.ok(arguments))
+    }
+
+    /// `train tiny.toml --json --run RUN`, plus more.
+    pub fn train(&self, run: &str, more: &[&str]) -> Output {
+        self.run(&to_train(run, more))
+    }
+
+    /// The same, and wants it to go well.
+    pub fn trained(&self, run: &str, more: &[&str]) -> Vec<Value> {
+        self.succeed(&to_train(run, more))
+    }
+
+    /// Runs, and wants it to end with this code; what it says on standard error.
+    pub fn fails(&self, expected: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);
-        assert_eq!(code(&output), 0, "{arguments:?}: {}", errors(&output));
-        lines(&output)
+        assert_eq!(code(&output), expected, "{arguments:?}");
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// The only run in the folder of runs.
+    pub fn only_run(&self) -> RunSummary {
+        let runs = run::list(&self.path("runs"));
+        assert_eq!(runs.len(), 1, "{runs:?}");
+        runs.into_iter().next().unwrap()
+    }
+
+    /// The only run ended in good order and can go on from where it was seen.
+    #[track_caller]
+    pub fn assert_saved(&self, at_least: u64) {
+        let run = self.only_run();
+        assert!(run.resumable, "{run:?}");
+        assert!(run.step >= at_least, "step {} of {at_least}", run.step);
+        let newest = checkpoint::entries(&run.dir).into_iter().next();
+        let saved = newest.map(|entry| entry.step);
+        assert_eq!(saved, Some(run.step), "the newest step is on disk");
     }
 }
 
-impl Place {
-    /// Runs what says nothing that is JSON, and wants it to go well.
-    pub fn succeed_quietly(&self, arguments: &[&str]) {
-        let output = self.run(arguments);
-        assert_eq!(code(&output), 0, "{arguments:?}: {}", errors(&output));
-    }
+/// The arguments of a run of its own, with lines of JSON.
+pub fn to_train<'a>(run: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["train", "tiny.toml", "--json", "--run", run], more].concat()
+}
+
+fn said(arguments: &[&str], output: Output) -> String {
+    assert_eq!(code(&output), 0, "{arguments:?}: {}", errors(&output));
+    String::from_utf8(output.stdout).unwrap()
 }
 
 pub fn code(output: &Output) -> i32 {
@@ -92,17 +197,26 @@ pub fn errors(output: &Output) -> String {
 }
 
 pub fn lines(output: &Output) -> Vec<Value> {
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
+    objects(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Lines of JSON.
+pub fn objects(text: &str) -> Vec<Value> {
+    text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{line}: {error}")))
         .collect()
 }
 
+/// The events of one kind.
+pub fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    let all = events.iter();
+    all.filter(|event| event["event"] == kind).collect()
+}
+
 /// The messages of all notices.
 pub fn notices(events: &[Value]) -> Vec<String> {
-    events
+    of(events, "notice")
         .iter()
-        .filter(|event| event["event"] == "notice")
         .map(|event| event["message"].as_str().unwrap().to_string())
         .collect()
 }
@@ -116,6 +230,7 @@ pub fn start_step(events: &[Value]) -> u64 {
 /// Longest wait for anything; machines under load are slow.
 const PATIENCE: Duration = Duration::from_secs(180);
 
+#[track_caller]
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let began = Instant::now();
     while !holds() {
@@ -136,6 +251,14 @@ pub fn wait_for_step(run: &Path, step: u64) {
     wait_for("a step", || reached(run) >= step);
 }
 
+/// The process that holds the lock of a run, as soon as it has written itself down there.
+#[cfg(unix)]
+pub fn owner(run: &Path) -> Option<rustix::process::Pid> {
+    let text = std::fs::read_to_string(run.join("lock")).unwrap();
+    rustix::process::Pid::from_raw(text.trim().parse().ok()?)
+}
+
+#[cfg(unix)]
 pub fn signal(child: &Child, signal: rustix::process::Signal) {
     let pid = rustix::process::Pid::from_child(child);
     rustix::process::kill_process(pid, signal).unwrap();

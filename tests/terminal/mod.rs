@@ -1,7 +1,8 @@
 //! A process on a pseudo-terminal, seen as a person sees it: keys go in, a screen comes out.
 //!
-//! Used by `tests/pty.rs`, `tests/generate.rs` and `benches/screen.rs`, each of which needs a part of it.
-#![allow(dead_code)]
+//! Used by the tests that need a terminal and by `benches/screen.rs`.
+
+#![allow(dead_code)] // each of them takes what it needs
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -34,6 +35,14 @@ impl Shown {
 
     pub fn has(&self, text: &str) -> bool {
         self.text().contains(text)
+    }
+
+    /// The step in the header: `step 1 240/5 000`.
+    pub fn step(&self) -> Option<u64> {
+        let text = self.text();
+        let (_, after) = text.lines().next()?.split_once("step ")?;
+        let (done, _) = after.split_once('/')?;
+        done.replace(' ', "").parse().ok()
     }
 }
 
@@ -69,6 +78,11 @@ pub fn command(program: &str, arguments: &[&str], dir: &Path) -> CommandBuilder 
     command.env("COLORTERM", "truecolor");
     command.env("LANG", "C.UTF-8");
     command
+}
+
+/// The program, as [`command`].
+pub fn fireside(arguments: &[&str], dir: &Path) -> CommandBuilder {
+    command(env!("CARGO_BIN_EXE_fireside"), arguments, dir)
 }
 
 impl Terminal {
@@ -180,6 +194,15 @@ impl Terminal {
     #[track_caller]
     pub fn wait_gone(&self, text: &str) -> Duration {
         self.wait_until(&format!("no `{text}`"), |shown| !shown.has(text))
+    }
+
+    /// Waits until the header shows this step or a later one, which it returns.
+    #[track_caller]
+    pub fn wait_for_step(&self, least: u64) -> u64 {
+        self.wait_until(&format!("step {least}"), |shown| {
+            shown.step() >= Some(least)
+        });
+        self.shown().step().unwrap()
     }
 
     /// Waits for the end of the process. Its exit code, and everything it wrote, read to the end.
