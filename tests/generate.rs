@@ -1,11 +1,8 @@
 //! `fireside sample` and `fireside eval` as processes: what they write, on any number of threads, and what they refuse.
 
+mod process;
 #[cfg(unix)]
 mod terminal;
-
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
 
 use burn::tensor::Device;
 use fireside::config::{self, Source};
@@ -14,6 +11,7 @@ use fireside::protocol::CheckpointReason;
 use fireside::run::RunDir;
 use fireside::run::checkpoint::{self, Checkpoint, CheckpointMeta};
 use fireside::tokenizer::Tokenizer;
+use process::{Place, objects};
 use serde_json::Value;
 #[cfg(unix)]
 use terminal::Terminal;
@@ -21,21 +19,7 @@ use terminal::Terminal;
 const TEXT: &str =
     "Once upon a time there was an old mill by the river,\nand in the mill there lived a miller.\n";
 
-struct Place {
-    dir: tempfile::TempDir,
-}
-
 impl Place {
-    fn new() -> Self {
-        Place {
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
     /// A run with one checkpoint of initial weights.
     fn make(&self, name: &str, preset: &str, sets: &[&str]) {
         let sets: Vec<String> = sets.iter().map(|set| set.to_string()).collect();
@@ -61,59 +45,11 @@ impl Place {
         };
         checkpoint::write(run.path(), &meta, &weights).unwrap();
     }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fireside"));
-        command
-            .args(arguments)
-            .current_dir(self.dir.path())
-            .env_remove("FIRESIDE_RUNS")
-            .env("XDG_STATE_HOME", self.path("state"))
-            .env("XDG_CACHE_HOME", self.path("cache"))
-            .env("XDG_DATA_HOME", self.path("data"))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // A command that does not read its input may be gone by now.
-        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-        child.wait_with_output().unwrap()
-    }
-
-    fn ok(&self, arguments: &[&str], input: &str) -> String {
-        let output = self.run(arguments, input);
-        assert!(
-            output.status.success(),
-            "{arguments:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn fails(&self, code: i32, arguments: &[&str]) -> String {
-        let output = self.run(arguments, "");
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
-        String::from_utf8(output.stderr).unwrap()
-    }
-}
-
-fn objects(text: &str) -> Vec<Value> {
-    text.lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
 }
 
 #[test]
 fn the_same_seed_writes_the_same_text_on_any_number_of_threads() {
-    let place = Place::new();
+    let place = Place::empty();
     // Wide enough that products are shared among threads.
     let wide: [(&str, &[&str]); 3] = [
         (
@@ -178,7 +114,7 @@ fn the_same_seed_writes_the_same_text_on_any_number_of_threads() {
 
 #[test]
 fn texts_side_by_side_are_those_of_their_own_seeds() {
-    let place = Place::new();
+    let place = Place::empty();
     place.make(
         "gpt",
         "gpt",
@@ -187,7 +123,7 @@ fn texts_side_by_side_are_those_of_their_own_seeds() {
     let sample = |more: &[&str]| {
         let mut all = vec!["sample", "gpt", "--prompt", "Once", "-n", "100"];
         all.extend(more);
-        place.ok(&all, "")
+        place.ok(&all)
     };
     let together = objects(&sample(&["--count", "4", "--seed", "10", "--json"]));
     for (index, text) in together.iter().enumerate() {
@@ -248,14 +184,14 @@ fn texts_side_by_side_are_those_of_their_own_seeds() {
 
 #[test]
 fn prompts_come_from_standard_input_too() {
-    let place = Place::new();
+    let place = Place::empty();
     place.make("r", "char-rnn", &["model.hidden_size=16"]);
     let fixed = ["-n", "12", "--seed", "3"];
     let run = |arguments: &[&str], input: &str| {
         let mut all = vec!["sample", "r"];
         all.extend(arguments);
         all.extend(fixed);
-        place.ok(&all, input)
+        place.ok_with(&all, input)
     };
     let given = run(&["--prompt", "Once"], "");
     assert_eq!(run(&["--prompt", "-"], "Once\n"), given);
@@ -273,7 +209,7 @@ fn prompts_come_from_standard_input_too() {
     ] {
         assert!(message.contains(part), "{part}: {message}");
     }
-    let output = place.run(&["sample", "r", "-i", "-n", "3"], "\u{4e16}\nOnce\n");
+    let output = place.run_with(&["sample", "r", "-i", "-n", "3"], "\u{4e16}\nOnce\n");
     assert!(output.status.success());
     assert!(String::from_utf8_lossy(&output.stderr).contains("at byte 0"));
     assert!(String::from_utf8_lossy(&output.stdout).starts_with("Once"));
@@ -294,12 +230,11 @@ fn prompts_come_from_standard_input_too() {
 #[cfg(unix)]
 #[test]
 fn a_conversation_remembers_its_prompts() {
-    let place = Place::new();
+    let place = Place::empty();
     place.make("r", "char-rnn", &["model.hidden_size=16"]);
     let arguments = ["sample", "r", "-i", "-n", "5"];
     let start = || {
-        let mut command =
-            terminal::command(env!("CARGO_BIN_EXE_fireside"), &arguments, place.dir.path());
+        let mut command = terminal::fireside(&arguments, place.dir());
         command.env("XDG_STATE_HOME", place.path("state"));
         Terminal::start(command, 80, 24)
     };
@@ -356,7 +291,7 @@ fn a_conversation_remembers_its_prompts() {
 
 #[test]
 fn eval_slides_over_any_text() {
-    let place = Place::new();
+    let place = Place::empty();
     place.make(
         "r",
         "gpt",
@@ -370,7 +305,7 @@ fn eval_slides_over_any_text() {
     let eval = |more: &[&str]| {
         let mut all = vec!["eval", "r", "--path", "text.txt", "--json"];
         all.extend(more);
-        objects(&place.ok(&all, "")).remove(0)
+        place.succeed(&all).remove(0)
     };
     let half = eval(&[]);
     assert_eq!(
@@ -393,36 +328,34 @@ fn eval_slides_over_any_text() {
     let apart = eval(&["--stride", "16"]);
     assert_ne!(apart["loss"], half["loss"]);
     assert!((number(&apart, "loss") - loss).abs() < 0.2);
-    let words = place.ok(&["eval", "r", "--path", "-"], TEXT);
+    let words = place.ok_with(&["eval", "r", "--path", "-"], TEXT);
     assert!(words.contains('±') && words.contains("8 apart"), "{words}");
     // One window has no standard error.
-    let short = objects(&place.ok(&["eval", "r", "--path", "-", "--json"], "Once upon")).remove(0);
+    let short =
+        objects(&place.ok_with(&["eval", "r", "--path", "-", "--json"], "Once upon")).remove(0);
     assert!(short["standard_error"].is_null() && short["loss"].is_number());
     let message = place.fails(2, &["eval", "r", "--path", "text.txt", "--stride", "17"]);
     assert!(
         message.contains("between 1 and the context length of this model, 16"),
         "{message}"
     );
-    let output = place.run(&["eval", "r", "--path", "-"], "O");
+    let output = place.run_with(&["eval", "r", "--path", "-"], "O");
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("at least two"));
 }
 
 #[test]
 fn bench_generate_measures_every_rung() {
-    let place = Place::new();
-    let rows = objects(&place.ok(
-        &[
-            "bench",
-            "generate",
-            "--length",
-            "40",
-            "--set",
-            "model.context_length=16",
-            "--json",
-        ],
-        "",
-    ));
+    let place = Place::empty();
+    let rows = place.succeed(&[
+        "bench",
+        "generate",
+        "--length",
+        "40",
+        "--set",
+        "model.context_length=16",
+        "--json",
+    ]);
     assert_eq!(rows.len(), 5);
     for row in rows {
         for key in [

@@ -24,7 +24,7 @@ fn of<'a>(events: &'a [Value], kind: &str) -> Vec<&'a Value> {
 
 #[test]
 fn charts_hold_what_the_log_holds() {
-    let place = Place::new();
+    let place = Place::empty();
     let events = trained(&place, "one");
     let said = place.ok(&["export", "one", "--to", "csv", "--smooth", "0.9"]);
     assert!(said.contains("loss of one → one-loss.csv"), "{said}");
@@ -127,7 +127,7 @@ fn charts_hold_what_the_log_holds() {
 
 #[test]
 fn what_would_be_ignored_is_refused() {
-    let place = Place::new();
+    let place = Place::empty();
     for (arguments, words) in [
         (
             &["--to", "hf", "--metric", "loss"][..],
@@ -205,7 +205,7 @@ fn read(python: &Path, folder: &Path) -> Value {
 #[test]
 fn tensorboard_reads_the_same_numbers() {
     let Some(python) = python() else { return };
-    let place = Place::new();
+    let place = Place::empty();
     let events = trained(&place, "one");
     trained(&place, "two");
     let said = place.ok(&["export", "one", "--to", "tensorboard"]);

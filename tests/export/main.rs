@@ -5,6 +5,8 @@ mod folders;
 mod logs;
 mod made;
 mod place;
+#[path = "../process/mod.rs"]
+mod process;
 mod refused;
 mod runs;
 mod transformers;

@@ -6,7 +6,7 @@ use crate::place::{Place, TINY, losses, mean, train};
 
 #[test]
 fn a_trained_run_leaves_comes_back_and_trains_on() {
-    let place = Place::new();
+    let place = Place::empty();
     let mut arguments = vec!["gpt", "--run", "runs/one", "--steps", "60"];
     arguments.extend(TINY);
     let first = train(&place, &arguments);

@@ -77,7 +77,7 @@ fn transformers_and_pytorch_compute_the_same() {
 #[test]
 fn end_to_end_with_transformers() {
     let Some(python) = python() else { return };
-    let place = Place::new();
+    let place = Place::empty();
     // train → export → transformers: the same logits and the same greedy text.
     let mut arguments = vec!["gpt", "--run", "runs/one", "--steps", "40"];
     arguments.extend(TINY);
