@@ -215,15 +215,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
     let run = disk.0.join("r");
     let path = run.to_str().unwrap();
     let child = place
-        .command(&[
-            "train",
-            "tiny.toml",
-            "--json",
-            "--run",
-            path,
-            "--steps",
-            "1000000",
-        ])
+        .command(&to_train(path, &["--steps", "1000000"]))
         .spawn()
         .unwrap();
     wait_for("a second checkpoint", || {
@@ -263,15 +255,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
     let steps = (before.entry.step + 30).to_string();
     let events = place.succeed(&["train", "--resume", path, "--json", "--steps", &steps]);
     assert_eq!(start_step(&events), before.entry.step);
-    place.succeed(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "whole",
-        "--steps",
-        &steps,
-    ]);
+    place.trained("whole", &["--steps", &steps]);
     assert_same("after a full disk", &place.path("whole"), &run);
 }
 
@@ -280,15 +264,7 @@ fn a_full_disk_stops_the_run_and_loses_nothing() {
 fn a_checkpoint_that_does_not_fit_stops_the_run() {
     let place = Place::new(TINY);
     let run = place.path("r");
-    place.succeed(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "r",
-        "--steps",
-        "60",
-    ]);
+    place.trained("r", &["--steps", "60"]);
     let before = checkpoint::load_newest(&run).unwrap();
     // 16 blocks of 512 bytes: enough for the logs of some steps, not for the weights.
     let limited = "trap '' XFSZ; ulimit -f 16; exec \"$@\"";
@@ -309,15 +285,7 @@ fn a_checkpoint_that_does_not_fit_stops_the_run() {
     assert_eq!(half_written(&run), [""; 0]);
     let events = place.succeed(&["train", "--resume", "r", "--json", "--steps", "105"]);
     assert_eq!(start_step(&events), 60);
-    place.succeed(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "whole",
-        "--steps",
-        "105",
-    ]);
+    place.trained("whole", &["--steps", "105"]);
     assert_same("after a limit", &place.path("whole"), &run);
 }
 
@@ -327,15 +295,7 @@ fn a_checkpoint_that_does_not_fit_stops_the_run() {
 fn a_log_that_takes_nothing() {
     let place = Place::new(TINY);
     let run = place.path("r");
-    place.succeed(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "r",
-        "--steps",
-        "60",
-    ]);
+    place.trained("r", &["--steps", "60"]);
     for log in ["metrics.jsonl", "samples.jsonl", "edits.jsonl"] {
         let (log, aside) = (run.join(log), run.join("aside"));
         std::fs::rename(&log, &aside).unwrap();
@@ -364,15 +324,7 @@ fn a_log_that_takes_nothing() {
     assert_eq!(status.code(), Some(130));
     let steps = (reached(&run) + 10).to_string();
     place.succeed(&["train", "--resume", "r", "--json", "--steps", &steps]);
-    place.succeed(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "whole",
-        "--steps",
-        &steps,
-    ]);
+    place.trained("whole", &["--steps", &steps]);
     assert_same("after /dev/full", &place.path("whole"), &run);
 }
 
@@ -401,7 +353,7 @@ fn contents(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn damaged_and_foreign_checkpoints_are_passed_over() {
     let place = Place::new(TINY);
-    place.succeed(&["train", "tiny.toml", "--json", "--run", "whole"]);
+    place.trained("whole", &[]);
     // Taken up so often that its checkpoints have larger numbers than those of the run they end up in.
     let other = [
         "train",
@@ -547,7 +499,7 @@ fn contents_of_files(run: &Path) -> Vec<(PathBuf, Vec<u8>)> {
 #[test]
 fn logs_with_a_torn_last_line_are_read_and_gone_on_with() {
     let place = Place::new(TINY);
-    place.succeed(&["train", "tiny.toml", "--json", "--run", "whole"]);
+    place.trained("whole", &[]);
     let torn: [(&str, &[u8]); 4] = [
         ("metrics.jsonl", b"{\"event\":\"step\",\"step\":61,\"lo"),
         // In the middle of a character of two bytes.
@@ -566,15 +518,7 @@ fn logs_with_a_torn_last_line_are_read_and_gone_on_with() {
     assert_eq!(trace(&run), trace(&place.path("whole")));
     assert_eq!(read_history(&run).unwrap().skipped_lines, 4);
     place.succeed(&["train", "--resume", "r", "--json", "--steps", "90"]);
-    place.succeed(&[
-        "train",
-        "tiny.toml",
-        "--json",
-        "--run",
-        "longer",
-        "--steps",
-        "90",
-    ]);
+    place.trained("longer", &["--steps", "90"]);
     let (found, expected) = (trace(&run), trace(&place.path("longer")));
     assert_eq!(found.steps, expected.steps);
     for (log, tail) in torn {
@@ -590,7 +534,7 @@ fn logs_with_a_torn_last_line_are_read_and_gone_on_with() {
 fn of_two_processes_on_one_run_one_trains() {
     let place = Place::new(TINY);
     let run = place.path("r");
-    place.succeed(&["train", "tiny.toml", "--json", "--run", "r"]);
+    place.trained("r", &[]);
     for _ in 0..3 {
         let from = reached(&run);
         let mut both: Vec<_> = (0..2)
