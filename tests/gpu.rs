@@ -8,6 +8,7 @@
     feature = "flex"
 ))]
 
+mod process;
 mod terminal;
 
 use std::sync::atomic::AtomicBool;
@@ -21,8 +22,9 @@ use fireside::generate::Generator;
 use fireside::model::{LanguageModel, named_tensors};
 use fireside::optim::{Optimizer, ParameterGradients, Update};
 use fireside::train::{Trainer, TrainerSetup};
+#[cfg(unix)]
+use process::{PROGRAM, Place};
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_fireside");
 const TINY: &str = r#"
 name = "tiny"
 [corpus]
@@ -315,13 +317,12 @@ fn the_program_trains_on_it_and_says_what_it_waits_for() {
 
 #[cfg(unix)]
 fn the_program_trains(chosen: &Chosen) {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
+    let place = Place::new(TINY);
     let device = format!("device={}", chosen.spec);
     let arguments = ["train", "tiny.toml", "--set", &device];
-    let mut command = terminal::command(PROGRAM, &arguments, place.path());
+    let mut command = terminal::fireside(&arguments, place.dir());
     // Drivers want a folder there.
-    command.env("XDG_RUNTIME_DIR", place.path());
+    command.env("XDG_RUNTIME_DIR", place.dir());
     let mut terminal = terminal::Terminal::start(command, 120, 40);
     terminal.wait_for("compiling kernels");
     // Keys are answered meanwhile.
@@ -337,17 +338,17 @@ fn the_program_trains(chosen: &Chosen) {
     terminal.press("s");
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
-    let runs = fireside::run::list(&place.path().join("runs"));
-    assert!(runs.len() == 1 && runs[0].resumable, "{runs:?}");
+    let run = place.only_run();
+    assert!(run.resumable, "{run:?}");
 
     // And on with it, on the same device.
-    let dir = runs[0].dir.to_str().unwrap().to_string();
-    let until = format!("train.steps={}", runs[0].step + 5);
+    let dir = run.dir.to_str().unwrap().to_string();
+    let until = format!("train.steps={}", run.step + 5);
     let output = std::process::Command::new(PROGRAM)
         .args(["train", "--resume", &dir, "--set", &until])
         .args(["--headless", "--json"])
-        .current_dir(place.path())
-        .env("XDG_RUNTIME_DIR", place.path())
+        .current_dir(place.dir())
+        .env("XDG_RUNTIME_DIR", place.dir())
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout);
@@ -365,16 +366,15 @@ fn memory_that_the_device_does_not_have_is_a_sentence() {
 
 #[cfg(unix)]
 fn lacks_memory(chosen: &Chosen) {
-    let place = tempfile::tempdir().unwrap();
-    std::fs::write(place.path().join("tiny.toml"), TINY).unwrap();
+    let place = Place::new(TINY);
     let device = format!("device={}", chosen.spec);
     let output = std::process::Command::new(PROGRAM)
         .args(["train", "tiny.toml", "--headless", "--set", &device])
         // More in one tensor than the device binds at once; a device that can does the steps.
         .args(["--set", "model.d_model=1024", "--set", "model.d_ff=40000"])
         .args(["--set", "train.steps=2", "--set", "eval.every=0"])
-        .current_dir(place.path())
-        .env("XDG_RUNTIME_DIR", place.path())
+        .current_dir(place.dir())
+        .env("XDG_RUNTIME_DIR", place.dir())
         .output()
         .unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
