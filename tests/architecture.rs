@@ -105,10 +105,10 @@ fn code(path: &Path) -> String {
 }
 
 fn is_test_file(path: &Path) -> bool {
-    path.file_stem().is_some_and(|stem| {
-        let stem = stem.to_string_lossy();
-        stem == "tests" || stem.ends_with("_tests")
-    }) || path.components().any(|c| c.as_os_str() == "tests")
+    path.with_extension("").components().any(|part| {
+        let part = part.as_os_str().to_string_lossy();
+        part == "tests" || part.ends_with("_tests")
+    })
 }
 
 /// The first path segment of every `crate::…` in the code.
