@@ -234,7 +234,7 @@ fn what_is_no_number_stays_none() {
             let (y, slope) = activated(kind, &vec![f32::NAN; count]);
             assert!(y.iter().all(|y| y.is_nan()), "{kind:?}: {y:?}");
             // PyTorch passes the gradient of a ReLU on at such a place.
-            let hidden = slope.iter().any(|slope| *slope == 0.0);
+            let hidden = slope.contains(&0.0);
             assert!(!hidden, "{kind:?}: {slope:?}");
         }
     }
