@@ -21,11 +21,11 @@ fn loaded(configs: Vec<OwnConfig>) -> Message {
 
 fn started(journey: &mut Journey) -> Box<RunConfig> {
     let sent = journey.sent().into_iter();
-    let config = sent.filter_map(|command| match command {
+    let mut config = sent.filter_map(|command| match command {
         Command::Start { config, .. } => Some(config),
         _ => None,
     });
-    config.last().expect("a run was started")
+    config.next_back().expect("a run was started")
 }
 
 #[test]
