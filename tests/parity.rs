@@ -423,8 +423,10 @@ fn ndarray_equals_torch() {
     compare("ndarray", &Device::ndarray(), CPU);
 }
 
-/// A GPU sums in another order and may fuse multiplication with addition: ten times the tolerance of the CPU. On the first
-/// device of every GPU backend in this build; where there is none the test says so and passes.
+/// A GPU sums in another order and may fuse multiplication with addition: ten times the tolerance of the CPU. On NVIDIA's tensor
+/// cores a matrix product may be one of TF32, whose factors have 10 bits after the point (a relative rounding of 5e-4 each): there
+/// a gradient has been seen 2e-3 off. On the first device of every GPU backend in this build; where there is none the test says so and
+/// passes.
 #[cfg(any(feature = "wgpu", feature = "vulkan", feature = "cuda"))]
 #[test]
 fn gpus_equal_torch() {
@@ -434,6 +436,12 @@ fn gpus_equal_torch() {
         gradient: 1e-3,
         step: 1e-2,
         weights: 1e-2,
+    };
+    const TENSOR_CORES: Limits = Limits {
+        logits: 1e-2,
+        gradient: 1e-2,
+        step: 1e-2,
+        weights: 2e-2,
     };
     let _alone = alone();
     let entries = device::list();
@@ -449,6 +457,10 @@ fn gpus_equal_torch() {
         }
         let chosen = device::resolve(&entry.spec).expect("a listed device can be used");
         let name = format!("{} ({})", entry.spec, chosen.name);
-        compare(&name, &chosen.device, GPU);
+        let limits = match backend {
+            Backend::Cuda => TENSOR_CORES,
+            _ => GPU,
+        };
+        compare(&name, &chosen.device, limits);
     }
 }

@@ -16,6 +16,8 @@ impl DeviceFailure {
     /// Out of the words of a driver, which may come with a backtrace, over many lines, and with one cause below another: what
     /// the innermost says is kept.
     pub fn new(words: &str) -> Self {
+        let words = words.replace("No backtrace available", "");
+        let words = words.replace("Asked at:", "");
         let words = words.split("Backtrace").next().unwrap_or_default();
         let mut causes = words.rsplit("Caused by:").map(str::trim);
         let words = causes.find(|cause| !cause.is_empty()).unwrap_or_default();
@@ -129,6 +131,10 @@ mod tests {
                 "In Device::create_bind_group too large",
             ),
             ("several\nCaused by:\n", "several"),
+            (
+                "can't allocate buffer of size: 2147483648\nNo backtrace available\nAsked at: No backtrace available\n",
+                "can't allocate buffer of size: 2147483648",
+            ),
         ] {
             assert_eq!(DeviceFailure::new(words).0, sentence);
         }
