@@ -93,10 +93,7 @@ impl Throughput {
 
 /// Mean ms of forward, backward and optimizer over the last hundred steps.
 fn split(run: &RunView) -> [f64; 3] {
-    let end = run.series.len();
-    let start = end.saturating_sub(100);
-    [Metric::ForwardMs, Metric::BackwardMs, Metric::OptimizerMs]
-        .map(|metric| run.series.summarise(metric, start, end).mean)
+    run.series.phases(100)
 }
 
 /// `forward 5.1 ███ backward 10.2 ██████ optimizer 2 █`, as long as there is room for the words.

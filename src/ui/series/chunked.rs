@@ -1,6 +1,6 @@
 //! Append-only storage in chunks of equal size: no copy on growth and no doubled capacity.
 
-/// Items per chunk. Small enough that seven short metrics cost little, large enough that the table of
+/// Items per chunk. Small enough that several short metrics cost little, large enough that the table of
 /// chunks is nothing.
 pub(super) const CHUNK: usize = 1024;
 

@@ -1,4 +1,4 @@
-//! The metrics of a run, step by step, for drawing: a million steps fit in about 45 MB and any stretch of
+//! The metrics of a run, step by step, for drawing: a million steps fit in about 35 MB and any stretch of
 //! them is summarised in microseconds.
 //!
 //! - [`Pyramid`]: one metric, with smallest, largest and mean of 16, 256, 4096 … values.
@@ -9,11 +9,13 @@
 
 mod chunked;
 mod ema;
+mod phases;
 mod progression;
 mod pyramid;
 
 use crate::protocol::StepReport;
 use ema::Ema;
+use phases::Phases;
 use progression::{Progression, Seconds};
 pub use pyramid::{Pyramid, Summary};
 
@@ -26,20 +28,14 @@ pub enum Metric {
     /// Global norm before clipping.
     GradNorm,
     TokensPerSecond,
-    ForwardMs,
-    BackwardMs,
-    OptimizerMs,
 }
 
 impl Metric {
-    pub const ALL: [Metric; 7] = [
+    pub const ALL: [Metric; 4] = [
         Metric::Loss,
         Metric::LearningRate,
         Metric::GradNorm,
         Metric::TokensPerSecond,
-        Metric::ForwardMs,
-        Metric::BackwardMs,
-        Metric::OptimizerMs,
     ];
 
     fn of(self, report: &StepReport) -> f64 {
@@ -48,9 +44,6 @@ impl Metric {
             Metric::LearningRate => report.learning_rate,
             Metric::GradNorm => report.grad_norm,
             Metric::TokensPerSecond => report.tokens_per_second,
-            Metric::ForwardMs => report.forward_ms,
-            Metric::BackwardMs => report.backward_ms,
-            Metric::OptimizerMs => report.optimizer_ms,
         }
     }
 
@@ -111,6 +104,7 @@ pub struct RunSeries {
     steps: Progression,
     tokens: Progression,
     seconds: Seconds,
+    phases: Phases,
     metrics: [Pyramid; Metric::ALL.len()],
     smoothed: [Ema; 3],
     last: Option<StepReport>,
@@ -138,6 +132,7 @@ impl RunSeries {
         self.steps.push(report.step);
         self.tokens.push(report.tokens);
         self.seconds.push(report.seconds);
+        self.phases.push(report);
         for metric in Metric::ALL {
             let value = metric.of(report) as f32;
             self.metrics[metric as usize].push(value);
@@ -157,6 +152,7 @@ impl RunSeries {
         self.steps.truncate(keep);
         self.tokens.truncate(keep);
         self.seconds.truncate(keep);
+        self.phases.truncate(keep);
         for metric in Metric::ALL {
             let pyramid = &mut self.metrics[metric as usize];
             pyramid.truncate(keep);
@@ -170,13 +166,13 @@ impl RunSeries {
     /// The step at `index`, as far as it is kept (`f32` values; `epoch` is not kept and is 0).
     pub fn report(&self, index: usize) -> Option<StepReport> {
         let value = |metric| self.value(metric, index).map(f64::from);
-        let (forward_ms, backward_ms) = (value(Metric::ForwardMs)?, value(Metric::BackwardMs)?);
-        let optimizer_ms = value(Metric::OptimizerMs)?;
+        let loss = value(Metric::Loss)?;
+        let [forward_ms, backward_ms, optimizer_ms] = self.phases.get(index);
         Some(StepReport {
             step: self.steps.get(index),
             epoch: 0.0,
             tokens: self.tokens.get(index),
-            loss: value(Metric::Loss)?,
+            loss,
             learning_rate: value(Metric::LearningRate)?,
             grad_norm: value(Metric::GradNorm)?,
             tokens_per_second: value(Metric::TokensPerSecond)?,
@@ -186,6 +182,19 @@ impl RunSeries {
             optimizer_ms,
             seconds: self.seconds.get(index),
         })
+    }
+
+    /// Mean milliseconds of forward, backward and optimizer over the last `count` steps; 0 without any.
+    pub fn phases(&self, count: usize) -> [f64; 3] {
+        let end = self.len();
+        let start = end.saturating_sub(count);
+        let mut sums = [0.0; 3];
+        for index in start..end {
+            for (sum, ms) in sums.iter_mut().zip(self.phases.get(index)) {
+                *sum += ms;
+            }
+        }
+        sums.map(|sum| sum / (end - start).max(1) as f64)
     }
 
     pub fn value(&self, metric: Metric, index: usize) -> Option<f32> {
@@ -317,6 +326,7 @@ impl RunSeries {
         self.steps.bytes()
             + self.tokens.bytes()
             + self.seconds.bytes()
+            + self.phases.bytes()
             + self.metrics.iter().map(Pyramid::bytes).sum::<usize>()
             + self.smoothed.iter().map(Ema::bytes).sum::<usize>()
     }

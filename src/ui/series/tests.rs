@@ -92,6 +92,40 @@ fn an_empty_series_answers_everything() {
 }
 
 #[test]
+fn phases_of_a_step_come_back_and_are_averaged() {
+    let mut series = RunSeries::default();
+    assert_eq!(series.phases(100), [0.0; 3]);
+    for step in 1..=3000 {
+        series.push(&StepReport {
+            forward_ms: step as f64,
+            backward_ms: 2.0 * step as f64,
+            optimizer_ms: 0.5,
+            ..report(step, 3.0)
+        });
+    }
+    series.push(&StepReport {
+        forward_ms: 0.0,
+        backward_ms: 0.0,
+        optimizer_ms: 0.0,
+        ..report(3001, 3.0)
+    });
+    let near = |found: [f64; 3], wanted: [f64; 3]| {
+        let whole: f64 = wanted.iter().sum();
+        for (found, wanted) in found.into_iter().zip(wanted) {
+            assert!((found - wanted).abs() <= 2e-5 * whole, "{found} {wanted}");
+        }
+    };
+    let told = series.report(1999).unwrap();
+    near(
+        [told.forward_ms, told.backward_ms, told.optimizer_ms],
+        [2000.0, 4000.0, 0.5],
+    );
+    assert_eq!(series.report(3000).unwrap().ms, 0.0);
+    series.forget_from(3001);
+    near(series.phases(3), [2999.0, 5998.0, 0.5]);
+}
+
+#[test]
 fn a_hundred_thousand_steps_stay_small() {
     let mut series = RunSeries::default();
     for metric in Metric::ALL {
@@ -100,5 +134,5 @@ fn a_hundred_thousand_steps_stay_small() {
     for step in 1..=100_000 {
         series.push(&report(step, 3.0));
     }
-    assert!(series.bytes() < 5_000_000, "{}", series.bytes());
+    assert!(series.bytes() < 4_000_000, "{}", series.bytes());
 }
