@@ -31,7 +31,7 @@ fn help_is_made_for_the_focused_pane() {
     let mut journey = Journey::new();
     journey.keys("?");
     journey.sees("Five models");
-    journey.sees("next preset of this rung");
+    journey.sees("next config of this rung");
     journey.keys("q");
     assert_eq!(journey.quit(), None, "q closes the help");
     journey.does_not_see("Five models");
