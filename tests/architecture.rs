@@ -94,14 +94,30 @@ fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The part of a file before its tests, comments left out.
+/// A file without its tests and its comments.
 fn code(path: &Path) -> String {
     let text = fs::read_to_string(path).expect("source is UTF-8");
-    let text = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    text.lines()
+    without_tests(&text)
+        .lines()
         .map(|line| line.split("//").next().unwrap_or_default())
         .collect::<Vec<_>>()
         .join("\n")
+}
+
+/// Leaves out every `#[cfg(test)] mod` at the left margin: the line that declares it, or all up to its closing brace.
+fn without_tests(text: &str) -> String {
+    let mut parts = text.split("#[cfg(test)]\n");
+    let mut kept = parts.next().unwrap_or_default().to_string();
+    for part in parts {
+        let declaration = part.lines().next().unwrap_or_default();
+        let end = match (declaration.split_once("mod "), declaration.ends_with('{')) {
+            (Some(_), true) => "\n}\n",
+            (Some(_), false) => "\n",
+            (None, _) => "",
+        };
+        kept.push_str(part.split_once(end).map_or("", |(_, rest)| rest));
+    }
+    kept
 }
 
 fn is_test_file(path: &Path) -> bool {
@@ -210,4 +226,6 @@ fn the_checker_sees_what_it_should() {
     let found = named_modules(code);
     let expected = ["config", "model", "state", "train"].map(str::to_string);
     assert_eq!(found, BTreeSet::from(expected));
+    let text = "use a;\n#[cfg(test)]\nmod tests;\nuse b;\n#[cfg(test)]\nmod more {\n    use c;\n}\nuse d;\n#[cfg(test)]\nmod last {\n}";
+    assert_eq!(without_tests(text), "use a;\nuse b;\nuse d;\n");
 }

@@ -4,16 +4,17 @@
 mod attached;
 mod dialogs;
 mod input;
+mod message;
 mod range;
 mod render;
 mod steering;
+mod suspend;
 #[cfg(test)]
 mod tests;
 mod training;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::{
@@ -22,11 +23,10 @@ use crossterm::event::{
 use ratatui::layout::{Position, Rect};
 
 use crate::config::{OwnConfigs, RunConfig};
-use crate::control::RoleNow;
 use crate::protocol::{
     Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
 };
-use crate::run::{History, RunEntry, RunSummary};
+use crate::run::{History, RunSummary};
 
 use super::Outcome;
 use super::export::ChartExport;
@@ -38,7 +38,7 @@ use super::picture::chart_look;
 use super::range_test::RangeTest;
 use super::screens::ScreenMouse;
 use super::screens::home::{HomeScreen, Request};
-use super::screens::runs::work::{RunsAnswer, RunsTask};
+use super::screens::runs::work::RunsTask;
 use super::screens::runs::{RunsRequest, RunsScreen};
 use super::screens::train::{RunView, TrainScreen};
 use super::settings::{OnHangup, Settings};
@@ -46,141 +46,16 @@ use super::theme::{Environment, Theme};
 
 pub use attached::{Attached, Unlinked};
 use dialogs::Dialog;
+pub use message::{Effect, Message, Timer};
 use steering::Steer;
 pub(crate) use steering::sheets::schedule_key;
 pub use steering::{Found, moments::Purpose};
-
-/// Everything that can happen.
-#[derive(Debug)]
-pub enum Message {
-    /// A key, a click, a paste, a new size.
-    Input(Input),
-    /// The program came back from the shell (`fg`).
-    Resumed,
-    Engine(Event),
-    /// The training thread is gone; no event will follow.
-    EngineGone,
-    RunsLoaded {
-        runs: Result<Vec<Arc<RunEntry>>, String>,
-        /// Seconds since 1970.
-        now: u64,
-    },
-    /// What the screen of runs asked for was done.
-    Runs(RunsAnswer),
-    /// The configurations that the user keeps.
-    ConfigsLoaded(OwnConfigs),
-    /// The answer to [`Effect::KeepConfig`]: the name and what there is now; or why it was not written.
-    ConfigKept(Result<(String, OwnConfigs), String>),
-    RunOpened {
-        dir: PathBuf,
-        config: Result<Box<RunConfig>, String>,
-    },
-    HistoryLoaded {
-        run: RunId,
-        history: Result<Box<History>, String>,
-    },
-    /// A chart was written: where, in words, or why not.
-    ChartExported(Result<String, String>),
-    /// The checkpoints of a run, newest first.
-    CheckpointsLoaded {
-        run: RunId,
-        purpose: Purpose,
-        found: Vec<Found>,
-    },
-    /// The answer to [`Effect::Attach`].
-    Attached {
-        run: RunId,
-        attached: Result<Box<Attached>, String>,
-    },
-    /// Who steers a run that another process trains has changed.
-    Role {
-        run: RunId,
-        role: RoleNow,
-    },
-    /// The connection to the process that trains a run has ended, not by this side.
-    Unlinked {
-        run: RunId,
-        how: Unlinked,
-    },
-    /// A timer that was set by [`Effect::After`].
-    Timer(Timer),
-    /// A signal asked the program to end (SIGTERM, SIGINT).
-    Terminate,
-    /// The terminal is gone: its window was closed, a connection broke (SIGHUP).
-    HangUp,
-    /// A signal asked the program to stop (SIGTSTP).
-    Suspend,
-}
-
-/// What a timer is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Timer {
-    /// Ask for the preview with this number, if no newer one was asked for.
-    Preview(u64),
-    /// Take this notice from the screen.
-    Notice(u64),
-    /// The run did not pause in time: suspend all the same.
-    Suspend,
-    /// Read the runs folder again, if it is still shown.
-    Runs,
-}
-
-/// What the loop has to do after a message.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Effect {
-    Send(Command),
-    /// Read the runs folder off this thread.
-    LoadRuns,
-    /// Do this for the screen of runs off this thread.
-    Runs(RunsTask),
-    /// Read the configurations that the user keeps, off this thread.
-    LoadConfigs,
-    /// Write a configuration to a file of the user's, off this thread.
-    KeepConfig {
-        name: String,
-        config: Box<RunConfig>,
-    },
-    /// Read what a run wrote so far off this thread.
-    LoadHistory {
-        run: RunId,
-        dir: PathBuf,
-    },
-    /// Read off this thread which checkpoints a run has.
-    LoadCheckpoints {
-        run: RunId,
-        dir: PathBuf,
-        purpose: Purpose,
-    },
-    /// Read the config of a run that is to go on, off this thread.
-    OpenRun {
-        dir: PathBuf,
-    },
-    /// Read a run's log and write what a chart shows, off this thread.
-    ExportChart(Box<ChartExport>),
-    /// Connect to the process that trains the run in `dir`; until [`Effect::Detach`], commands for a run go there.
-    Attach {
-        run: RunId,
-        dir: PathBuf,
-    },
-    /// Close that connection; the run goes on.
-    Detach,
-    /// Send back [`Message::Timer`] after this long.
-    After(Duration, Timer),
-    /// Clear the terminal before the next frame.
-    Redraw,
-    SetMouse(bool),
-    /// Give the terminal back, say this, and stop the process.
-    Suspend(String),
-    Quit(Outcome),
-}
 
 /// How long after the last change the preview is asked for.
 const PREVIEW_DELAY: Duration = Duration::from_millis(150);
 /// How often the runs folder is read while the list is shown.
 const RUNS_TIME: Duration = Duration::from_secs(1);
 const NOTICE_TIME: Duration = Duration::from_secs(6);
-/// How long Ctrl-Z waits for the step in progress.
-const SUSPEND_WAIT: Duration = Duration::from_millis(1500);
 
 /// Which screen is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -665,44 +540,5 @@ impl App {
         if level != NoticeLevel::Error {
             effects.push(Effect::After(NOTICE_TIME, Timer::Notice(id)));
         }
-    }
-
-    fn suspend(&mut self, effects: &mut Vec<Effect>) {
-        if self.suspending {
-            return;
-        }
-        let training = self.local().is_some_and(|train| {
-            matches!(
-                train.view.phase,
-                Phase::Training | Phase::Evaluating { .. } | Phase::Sampling
-            )
-        });
-        self.suspending = true;
-        self.resume_after = training;
-        if training {
-            effects.push(Effect::Send(Command::Pause));
-            effects.push(Effect::After(SUSPEND_WAIT, Timer::Suspend));
-        } else {
-            self.suspend_now(effects);
-        }
-    }
-
-    fn suspend_now(&mut self, effects: &mut Vec<Effect>) {
-        if std::mem::take(&mut self.suspending) {
-            let text = if self.resume_after {
-                "fireside is stopped, and training with it; `fg` goes on with both"
-            } else {
-                "fireside is stopped; `fg` returns"
-            };
-            effects.push(Effect::Suspend(text.to_string()));
-        }
-    }
-
-    fn resumed(&mut self, effects: &mut Vec<Effect>) {
-        self.suspending = false;
-        if std::mem::take(&mut self.resume_after) {
-            effects.push(Effect::Send(Command::Resume));
-        }
-        effects.push(Effect::Redraw);
     }
 }

@@ -1,15 +1,18 @@
 //! Journeys: scripted keys and events through `update`, asserting what is sent and what is on screen.
 
 mod attached;
+mod comparing;
 mod configs;
 mod everywhere;
 mod home;
+mod moments;
 mod range;
 mod runs;
 mod steering;
 mod training;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyModifiers};
 use ratatui::Terminal;
@@ -21,8 +24,9 @@ use crate::protocol::{
     CheckpointInfo, CheckpointReason, Edit, FinishReason, FinishReport, Preview, RunInfo,
     SchedulePoint, StepReport, Until,
 };
-use crate::run::RunStatus;
+use crate::run::{RunEntry, RunStatus};
 use crate::ui::keymap::KeyPress;
+use crate::ui::screens::runs::work::RunsAnswer;
 
 /// The application with everything it asked for.
 struct Journey {

@@ -1,5 +1,6 @@
 //! The learning-rate range test, through the thread.
 
+use super::faults::{Fault, faulty};
 use super::*;
 use crate::protocol::{RatePoint, RateReport, RateSweep};
 

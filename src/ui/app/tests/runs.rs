@@ -5,7 +5,7 @@ use crate::run::Binned;
 use crate::ui::screens::runs::work::{RunsDesk, Said};
 
 /// Three runs on the list: one alive, one diverged, one with a tag and a parent.
-fn listed() -> Journey {
+pub(super) fn listed() -> Journey {
     let mut journey = Journey::new();
     journey.keys("r");
     journey.tell(loaded());
@@ -13,7 +13,7 @@ fn listed() -> Journey {
     journey
 }
 
-fn three() -> Vec<Arc<RunEntry>> {
+pub(super) fn three() -> Vec<Arc<RunEntry>> {
     let mut busy = RunEntry::from(summary("gpt-busy", 1_200));
     busy.summary.status = RunStatus::Running;
     busy.summary.resumable = false;
@@ -40,7 +40,7 @@ fn three() -> Vec<Arc<RunEntry>> {
     [busy, bad, child].map(Arc::new).to_vec()
 }
 
-fn loaded() -> Message {
+pub(super) fn loaded() -> Message {
     Message::RunsLoaded {
         runs: Ok(three()),
         now: 9_200,
@@ -48,7 +48,7 @@ fn loaded() -> Message {
 }
 
 impl Journey {
-    fn tasks(&mut self) -> Vec<RunsTask> {
+    pub(super) fn tasks(&mut self) -> Vec<RunsTask> {
         let effects = std::mem::take(&mut self.effects);
         let tasks = effects.into_iter().filter_map(|effect| match effect {
             Effect::Runs(RunsTask::Overviews(_)) => None,
@@ -60,7 +60,7 @@ impl Journey {
 
     /// The rows of the screen on which these stand, in this order.
     #[track_caller]
-    fn stand_in_order(&self, names: &[&str]) {
+    pub(super) fn stand_in_order(&self, names: &[&str]) {
         let screen = self.screen();
         let rows: Vec<Option<usize>> = names
             .iter()
@@ -73,7 +73,7 @@ impl Journey {
     }
 }
 
-fn dir(name: &str) -> PathBuf {
+pub(super) fn dir(name: &str) -> PathBuf {
     PathBuf::from(format!("runs/{name}"))
 }
 
@@ -368,283 +368,6 @@ fn every_size_shows_what_matters_most() {
         journey.keys(keys);
         for (width, height) in [(1, 1), (39, 11), (40, 12), (300, 5), (80, 24)] {
             journey.size(width, height);
-            journey.screen();
-        }
-    }
-}
-
-/// A folder with the log of a run, and its overview as the desk reads it.
-fn overview(steps: u64, loss: f64) -> Arc<crate::run::Overview> {
-    let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
-    let mut text = String::new();
-    for n in 1..=steps {
-        let report = StepReport {
-            loss: loss + 3.0 / n as f64,
-            ..step(n)
-        };
-        text.push_str(&crate::run::Record::Step(report).to_line());
-        text.push('\n');
-    }
-    let log = folder.path().join("metrics.jsonl");
-    std::fs::write(log, text).unwrap_or_else(|e| panic!("{e}"));
-    let overview = crate::run::Overview::of(folder.path());
-    Arc::new(overview.unwrap_or_else(|e| panic!("{e}")))
-}
-
-/// All three marked and laid over each other.
-fn overlaid() -> Journey {
-    let mut journey = listed();
-    journey.keys("a o");
-    let wanted = journey.effects.iter().find_map(|effect| match effect {
-        Effect::Runs(RunsTask::Overviews(dirs)) => Some(dirs.len()),
-        _ => None,
-    });
-    assert_eq!(wanted, Some(3));
-    journey.sees("reading the curves");
-    journey.tell(Message::Runs(RunsAnswer::Overviews(vec![
-        (dir("gpt-busy"), Ok(overview(900, 1.0))),
-        (dir("gpt-child"), Ok(overview(500, 2.0))),
-        (
-            dir("rnn-bad"),
-            Err("cannot read runs/rnn-bad/metrics.jsonl".into()),
-        ),
-    ])));
-    journey
-}
-
-#[test]
-fn marked_runs_lie_over_each_other_on_every_axis() {
-    let mut journey = overlaid();
-    for wanted in [
-        "nats/token, train",
-        "by step",
-        "smooth 0.9",
-        "unreadable",
-        "3 runs",
-    ] {
-        journey.sees(wanted);
-    }
-    // The newest values, smoothed: 1 and 2 and a little.
-    journey.sees("1.00");
-    journey.sees("2.00");
-    for (key, wanted) in [
-        ("x", "by tokens"),
-        ("x", "by time"),
-        ("x", "the compute is not known"),
-        ("x", "by step"),
-        ("s", "smooth 0.97"),
-        ("y", "log"),
-        ("U", "perplexity"),
-        ("U", "bits/byte"),
-        ("v", "validation"),
-        ("v", "train and validation"),
-        ("v", "nothing to draw"),
-        ("U", "nats/token"),
-        ("+", "zoom"),
-        ("=", "by step"),
-        ("f", "frozen"),
-    ] {
-        journey.keys(key);
-        journey.sees(wanted);
-    }
-    journey.keys("f c");
-    journey.sees("at step 900");
-    // Where one run has ended only the other has a value.
-    journey.keys("home");
-    journey.sees("at step 1");
-    journey.keys("space");
-    journey.sees("hidden");
-    journey.keys("space j k");
-    journey.does_not_see("hidden");
-    journey.keys("esc");
-    journey.sees("Runs: 3");
-    assert_eq!(journey.app.screen(), Screen::Runs);
-}
-
-#[test]
-fn a_run_that_is_still_training_goes_on_in_the_overlay() {
-    let mut journey = overlaid();
-    journey.effects.clear();
-    journey.tell(loaded());
-    let asked = |journey: &Journey| {
-        journey.effects.iter().find_map(|effect| match effect {
-            Effect::Runs(RunsTask::Overviews(dirs)) => Some(dirs.clone()),
-            _ => None,
-        })
-    };
-    assert_eq!(asked(&journey), None, "nothing was added");
-    let mut runs = three();
-    Arc::make_mut(&mut runs[0]).summary.step += 50;
-    journey.tell(Message::RunsLoaded {
-        runs: Ok(runs),
-        now: 9_201,
-    });
-    assert_eq!(asked(&journey), Some(vec![dir("gpt-busy")]));
-    journey.tell(Message::Runs(RunsAnswer::Overviews(vec![(
-        dir("gpt-busy"),
-        Ok(overview(950, 0.5)),
-    )])));
-    journey.sees("0.50");
-}
-
-#[test]
-fn the_overlay_is_written_as_it_is_shown() {
-    use crate::chart::{Across, Quantity};
-
-    let mut journey = overlaid();
-    let mut export = |keys: &str| {
-        journey.keys(keys);
-        let mut tasks = journey.tasks().into_iter();
-        tasks.find_map(|task| match task {
-            RunsTask::Export(export) => Some(*export),
-            _ => None,
-        })
-    };
-    let shown = export("e").expect("an export");
-    assert_eq!(shown.view.across, Across::Step);
-    assert_eq!(shown.view.range, None);
-    assert!(shown.training && !shown.validation);
-    let drawn = shown.runs.len();
-    assert!(drawn > 1, "{shown:?}");
-    // One line hidden, another axis, zoomed in, both losses.
-    let shown = export("space x v v e").expect("an export");
-    assert_eq!(shown.runs.len(), drawn - 1);
-    assert_eq!(shown.view.across, Across::Tokens);
-    assert!(shown.training && shown.validation);
-    let shown = export("x + e").expect("an export");
-    assert_eq!(shown.view.across, Across::Time);
-    assert!(shown.view.range.is_some_and(|(low, high)| low < high));
-    assert!(matches!(
-        shown.view.quantity,
-        Quantity::Loss | Quantity::BitsPerByte
-    ));
-    journey.tell(Message::Runs(RunsAnswer::Exported(Ok(
-        "wrote overlay.csv to runs/exports".into(),
-    ))));
-    journey.sees("wrote overlay.csv");
-    journey.tell(Message::Runs(RunsAnswer::Exported(Err("disk full".into()))));
-    journey.sees("nothing was written: disk full");
-}
-
-#[test]
-fn differences_and_samples_stand_side_by_side() {
-    let mut journey = listed();
-    journey.keys("a d");
-    let compare = |task: &RunsTask| matches!(task, RunsTask::Compare(runs) if runs.len() == 3);
-    assert!(journey.tasks().iter().any(compare));
-    let some = |text: &str| Some(text.to_string());
-    journey.tell(Message::Runs(RunsAnswer::Compared(Ok(
-        crate::run::Compared {
-            keys: vec![(
-                "optimizer.learning_rate",
-                vec![some("0.001"), some("0.002"), None],
-            )],
-            same: 60,
-            edits: vec![crate::run::EditLine {
-                run: 1,
-                step: 120,
-                text: "learning rate × 0.5".into(),
-                by: crate::protocol::EditAuthor::Policy,
-            }],
-        },
-    ))));
-    for wanted in [
-        "1 keys differ, 60 are the same",
-        "optimizer.learning_rate",
-        "0.002",
-        "step 120",
-        "learning rate × 0.5",
-        "busy @100",
-    ] {
-        journey.sees(wanted);
-    }
-    journey.size(60, 16);
-    journey.sees("gpt-busy");
-    journey.does_not_see("rnn-bad");
-    journey.keys("right right");
-    journey.sees("rnn-bad");
-    journey.size(120, 40);
-    journey.keys("esc s");
-    let texts = |task: &RunsTask| matches!(task, RunsTask::Samples(dirs) if dirs.len() == 3);
-    assert!(journey.tasks().iter().any(texts));
-    let sample = |step, prompt: &str, text: &str| crate::protocol::SampleRecord {
-        step,
-        prompt_index: 0,
-        prompt: prompt.into(),
-        text: text.into(),
-        temperature: 1.0,
-        top_k: 0,
-        top_p: 1.0,
-        tokens_per_second: 1.0,
-        complete: true,
-    };
-    let of = |name: &str, samples| {
-        let samples = crate::run::RunSamples {
-            dir: dir(name),
-            samples,
-        };
-        (dir(name), Ok(samples))
-    };
-    journey.tell(Message::Runs(RunsAnswer::Samples(vec![
-        of(
-            "gpt-busy",
-            vec![sample(10, "alone", "x"), sample(50, "Once", "the miller")],
-        ),
-        of(
-            "gpt-child",
-            vec![
-                sample(30, "Once", "early words"),
-                sample(80, "Once", "late words"),
-            ],
-        ),
-        (dir("rnn-bad"), Err("cannot read".into())),
-    ])));
-    for wanted in [
-        "prompt 1 of 2",
-        "up to step 80 (3 of 3)",
-        "the miller",
-        "late words",
-        "cannot read",
-    ] {
-        journey.sees(wanted);
-    }
-    journey.keys("left");
-    journey.sees("early words");
-    journey.sees("gpt-busy at step 50");
-    journey.keys("left");
-    journey.sees("nothing to this prompt by then");
-    journey.keys("p");
-    journey.sees("alone");
-    journey.keys("esc");
-    journey.sees("Runs: 3");
-}
-
-#[test]
-fn no_size_breaks_a_view_of_runs() {
-    let mut views = [overlaid(), listed(), listed()];
-    views[1].keys("a d");
-    views[2].keys("a s");
-    views[1].tell(Message::Runs(RunsAnswer::Compared(Err(
-        "cannot read".into()
-    ))));
-    views[2].tell(Message::Runs(RunsAnswer::Samples(Vec::new())));
-    for journey in &mut views {
-        for (width, height) in [(1, 1), (39, 11), (40, 12), (80, 24), (200, 60), (300, 5)] {
-            journey.size(width, height);
-            journey.screen();
-            journey.keys("c + left right up down home G");
-            let click = MouseEvent {
-                kind: MouseEventKind::Down(MouseButton::Left),
-                column: width / 2,
-                row: height / 2,
-                modifiers: KeyModifiers::NONE,
-            };
-            journey.tell(Message::Input(Input::Mouse(click)));
-            let wheel = MouseEvent {
-                kind: MouseEventKind::ScrollUp,
-                ..click
-            };
-            journey.tell(Message::Input(Input::Mouse(wheel)));
             journey.screen();
         }
     }

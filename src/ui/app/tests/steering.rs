@@ -1,7 +1,8 @@
-//! Journeys of live steering: edits, undo, rewind, fork, run until.
+//! Journeys of live steering: edits, the pending ones and the palette's, spikes, run until.
 
 use std::collections::BTreeMap;
 
+use super::moments::two;
 use super::*;
 use crate::protocol::{EditAuthor, EditRecord, Rewound};
 use crate::ui::screens::train::RunView;
@@ -11,7 +12,7 @@ pub(super) fn set(pairs: &[(&str, &str)]) -> Edit {
     Edit::Set(pairs.iter().map(owned).collect::<BTreeMap<_, _>>())
 }
 
-fn edited(step: u64, edit: Edit, undo: Edit) -> EventKind {
+pub(super) fn edited(step: u64, edit: Edit, undo: Edit) -> EventKind {
     EventKind::Edited(EditRecord {
         step,
         edit,
@@ -21,7 +22,7 @@ fn edited(step: u64, edit: Edit, undo: Edit) -> EventKind {
 }
 
 /// A run of 200 steps that trains on.
-fn steered() -> Journey {
+pub(super) fn steered() -> Journey {
     let mut journey = Journey::training();
     journey.event(EventKind::Started(Box::new(info())));
     journey.event(EventKind::Steps((13..=200).map(step).collect()));
@@ -30,13 +31,13 @@ fn steered() -> Journey {
 }
 
 impl Journey {
-    fn view(&self) -> &RunView {
+    pub(super) fn view(&self) -> &RunView {
         &self.app.train_screen().expect("a run").view
     }
 
     /// Moves the cursor of the knobs to a key.
     #[track_caller]
-    fn knob(&mut self, key: &str) {
+    pub(super) fn knob(&mut self, key: &str) {
         self.keys("6 home");
         for _ in 0..80 {
             let knobs = &self.view().knobs;
@@ -266,246 +267,6 @@ fn a_pending_schedule_is_drawn_until_it_is_applied_or_discarded() {
     assert!(dots(&curved) > dots(&flat) + 10, "{curved}");
     journey.keys("backspace");
     journey.does_not_see("pending ·");
-}
-
-fn entry(step: u64, reason: CheckpointReason) -> Found {
-    Found {
-        entry: crate::run::checkpoint::CheckpointEntry {
-            path: PathBuf::from(format!("runs/gpt-stories/checkpoints/step-{step:08}")),
-            step,
-            sequence: step,
-            reason,
-            best: false,
-            kept: false,
-            left: false,
-            val_loss: Some(2.5),
-            created: 0,
-            bytes: 10_400_000,
-        },
-        config: None,
-    }
-}
-
-impl Journey {
-    /// What was asked of the disk since the last call.
-    #[track_caller]
-    fn asked(&mut self) -> Purpose {
-        let effects = std::mem::take(&mut self.effects);
-        let asked = effects.into_iter().find_map(|effect| match effect {
-            Effect::LoadCheckpoints { purpose, .. } => Some(purpose),
-            _ => None,
-        });
-        asked.unwrap_or_else(|| panic!("nothing was asked of the disk:\n{}", self.screen()))
-    }
-
-    /// Answers with these checkpoints, newest first.
-    #[track_caller]
-    fn found(&mut self, found: Vec<Found>) {
-        let purpose = self.asked();
-        let run = self.app.next_run - 1;
-        self.tell(Message::CheckpointsLoaded {
-            run,
-            purpose,
-            found,
-        });
-    }
-}
-
-fn two() -> Vec<Found> {
-    vec![
-        entry(150, CheckpointReason::Edit),
-        entry(100, CheckpointReason::Cadence),
-    ]
-}
-
-#[test]
-fn the_last_edit_is_undone_by_putting_the_value_back() {
-    let mut journey = steered();
-    journey.keys("u");
-    journey.sees("nothing was edited yet");
-    let (edit, undo) = (
-        set(&[("optimizer.weight_decay", "0.05")]),
-        set(&[("optimizer.weight_decay", "0.01")]),
-    );
-    journey.event(edited(151, edit.clone(), undo.clone()));
-    journey.keys("u");
-    journey.found(two());
-    journey.sees("optimizer.weight_decay 0.05, from step 151 on");
-    journey.sees("put the value back");
-    journey.sees("optimizer.weight_decay back to 0.01");
-    journey.sees("go back to before it");
-    journey.keys("p");
-    assert_eq!(journey.sent(), [Command::Set { edit: undo.clone() }]);
-    journey.event(edited(201, undo, edit));
-    assert_eq!(journey.view().config.optimizer.weight_decay, 0.01);
-    journey.size(200, 60);
-    journey.sees("weight_decay 0.05 (undone)");
-    journey.sees("undone: optimizer.weight_decay 0.01 from step 201, by you");
-    journey.keys("u");
-    journey.sees("every edit has been undone");
-}
-
-#[test]
-fn undo_can_go_back_to_before_the_edit() {
-    let mut journey = steered();
-    let (edit, undo) = (
-        Edit::LearningRateMultiplier(0.5),
-        Edit::LearningRateMultiplier(1.0),
-    );
-    journey.event(edited(151, edit, undo));
-    journey.keys("u");
-    journey.found(two());
-    journey.sees("learning rate × 0.5, from step 151 on");
-    journey.keys("down");
-    journey.sees("To the checkpoint of step 150; 50 steps are left");
-    journey.keys("enter");
-    let checkpoint = "step-00000150".to_string();
-    assert_eq!(journey.sent(), [Command::Rewind { checkpoint }]);
-    // When that checkpoint is gone, only the value can be put back.
-    journey.keys("u");
-    journey.found(vec![entry(100, CheckpointReason::Cadence)]);
-    journey.sees("has been cleared away");
-    journey.does_not_see("go back to before it");
-}
-
-#[test]
-fn a_checkpoint_is_chosen_to_go_back_to_and_asked_about_once() {
-    let mut journey = steered();
-    journey.event(EventKind::SampleDone(crate::protocol::SampleRecord {
-        step: 100,
-        prompt_index: 0,
-        prompt: "Once".into(),
-        text: " there was a fox\nand more".into(),
-        temperature: 0.8,
-        top_k: 40,
-        top_p: 1.0,
-        tokens_per_second: 900.0,
-        complete: true,
-    }));
-    journey.keys("b");
-    assert!(matches!(journey.asked(), Purpose::Rewind));
-    journey.keys("b");
-    journey.found(two());
-    for wanted in [
-        "Go back to a checkpoint",
-        "2.5000",
-        "before an edit",
-        "on schedule",
-        "10 MB",
-        "Once there was a fox",
-    ] {
-        journey.sees(wanted);
-    }
-    for (width, height) in [(40, 12), (80, 24), (120, 40), (200, 60)] {
-        journey.size(width, height);
-        journey.sees("150");
-    }
-    journey.keys("down enter");
-    journey.sees("Go back from step 200 to 100?");
-    assert_eq!(journey.sent(), [], "it is asked once");
-    journey.keys("esc");
-    assert_eq!(journey.sent(), []);
-    journey.keys("b");
-    journey.found(two());
-    journey.keys("down enter enter");
-    let checkpoint = "step-00000100".to_string();
-    assert_eq!(journey.sent(), [Command::Rewind { checkpoint }]);
-    // Without one there is nothing to choose from.
-    journey.keys("b");
-    journey.found(Vec::new());
-    journey.sees("there is no checkpoint yet");
-}
-
-#[test]
-fn a_fork_gets_a_name_and_edits_and_takes_the_screen() {
-    let mut journey = steered();
-    journey.knob("train.batch_size");
-    journey.keys("right F");
-    journey.found(two());
-    journey.sees("now; saved first");
-    journey.keys("down down enter");
-    journey.sees("the checkpoint of step 100");
-    journey.sees("It takes the screen; gpt-stories is saved");
-    journey.sees("train.batch_size=20");
-    journey.keys("ctrl-u");
-    journey.text("colder");
-    journey.keys("tab ctrl-u");
-    journey.text("model.n_layers=3");
-    journey.sees("cannot change while a run goes on");
-    journey.keys("enter");
-    assert_eq!(journey.sent(), [], "a bad edit keeps it from starting");
-    journey.keys("ctrl-u");
-    journey.text("optimizer.learning_rate=1e-4 model.dropout=0.1");
-    journey.keys("enter");
-    let sent = journey.sent();
-    let [
-        Command::Stop,
-        Command::Start {
-            run: 2,
-            config,
-            origin,
-        },
-    ] = sent.as_slice()
-    else {
-        panic!("{sent:?}\n{}", journey.screen());
-    };
-    assert_eq!(config.name, "colder");
-    assert_eq!(config.optimizer.learning_rate, 1e-4);
-    assert_eq!(config.model.kind(), ModelKind::Gpt);
-    assert_eq!(
-        *origin,
-        Origin::Fork {
-            dir: None,
-            parent: PathBuf::from("runs/gpt-stories"),
-            checkpoint: Some("step-00000100".into()),
-        }
-    );
-    journey.event(EventKind::Phase(Phase::Loading {
-        what: "reading".into(),
-        done: 0,
-        total: None,
-    }));
-    let mut info = info();
-    info.start_step = 100;
-    info.name = "colder-001".into();
-    info.config = (**config).clone();
-    journey.event(EventKind::Started(Box::new(info)));
-    let dir = PathBuf::from("runs/gpt-stories");
-    assert!(
-        journey
-            .effects
-            .contains(&Effect::LoadHistory { run: 2, dir })
-    );
-    journey.sees("from gpt-stories @100");
-    journey.size(200, 60);
-    journey.sees("forked from gpt-stories @100");
-}
-
-#[test]
-fn a_fork_from_now_goes_on_from_what_stopping_saves() {
-    let mut journey = steered();
-    journey.keys("F");
-    journey.found(two());
-    journey.keys("enter");
-    journey.sees("now (about step 200, which is");
-    journey.keys("enter");
-    let sent = journey.sent();
-    assert!(
-        matches!(
-            sent.as_slice(),
-            [
-                Command::Stop,
-                Command::Start {
-                    origin: Origin::Fork {
-                        checkpoint: None,
-                        ..
-                    },
-                    ..
-                }
-            ]
-        ),
-        "{sent:?}"
-    );
 }
 
 #[test]
