@@ -11,7 +11,7 @@ use fireside::kernel::cpu::activation::{self, Activation, Mask};
 use fireside::kernel::cpu::attention::{self, Sizes};
 use fireside::kernel::cpu::head::Head;
 use fireside::kernel::cpu::recurrent::{self, Cell, Initial};
-use fireside::kernel::cpu::{additive, embedding, layer_norm, linear};
+use fireside::kernel::cpu::{additive, dot_attention, embedding, layer_norm, linear};
 
 /// What the work of one call is counted in.
 enum Work {
@@ -211,6 +211,27 @@ fn attentions(bench: &Bench) {
     bench.run("additive attention backward", Work::Elements(tanhs), || {
         additive::backward(operands, &out, &logs, &grad, sizes)
     });
+    let sizes = dot_attention::Sizes {
+        batch: 16,
+        seq: 32,
+        past: 31,
+        width: 192,
+        span: 32,
+        scale: 0.07,
+    };
+    let [hidden, memory] = [16 * 32 * 192, 16 * 31 * 192].map(|n| numbers(n, 1.0));
+    let (out, logs) = dot_attention::forward(&hidden, &memory, sizes);
+    let grad = numbers(out.len(), 1.0);
+    // What each query sees, in two products, and in six.
+    let products = 16 * 32 * 32 * 2 * 192;
+    bench.run("dot attention", Work::Operations(2 * products), || {
+        dot_attention::forward(&hidden, &memory, sizes)
+    });
+    bench.run(
+        "dot attention backward",
+        Work::Operations(6 * products),
+        || dot_attention::backward([&hidden, &memory], &out, &logs, &grad, sizes),
+    );
 }
 
 fn recurrences(bench: &Bench) {

@@ -7,7 +7,8 @@ use burn::backend::flex::FlexTensor;
 use super::cpu::activation::Activation;
 use super::cpu::attention::Sizes;
 use super::cpu::{
-    activation, additive, attention, embedding, head, layer_norm, linear, recurrent, sums,
+    activation, additive, attention, dot_attention, embedding, head, layer_norm, linear, recurrent,
+    sums,
 };
 use super::ops::{Fused, FusedOps, Kernels};
 
@@ -130,6 +131,17 @@ fn additive_sizes(inputs: &[FlexTensor], span: usize) -> additive::Sizes {
     }
 }
 
+fn dot_sizes(hidden: &FlexTensor, past: usize, span: usize, scale: f32) -> dot_attention::Sizes {
+    dot_attention::Sizes {
+        batch: dims(hidden)[0],
+        seq: dims(hidden)[1],
+        past,
+        width: dims(hidden)[2],
+        span,
+        scale,
+    }
+}
+
 fn recurrent_sizes(projected: &FlexTensor, weight: &FlexTensor) -> recurrent::Sizes {
     recurrent::Sizes {
         batch: dims(projected)[0],
@@ -148,12 +160,12 @@ fn before_bias(inputs: &[FlexTensor]) -> Vec<f32> {
 fn linear_gradients(inputs: &[FlexTensor], dy: &[f32], wanted: &[bool]) -> Vec<Option<FlexTensor>> {
     let (x, weight) = (&inputs[0], &inputs[1]);
     let [n_in, n_out] = [dims(weight)[0], dims(weight)[1]];
-    let dx = || linear::input_gradient(dy, slice(weight), n_in, n_out);
-    let dw = || linear::weight_gradient(slice(x), dy, n_in, n_out);
     let db = || linear::bias_gradient(dy, n_out);
+    let operands = [wanted[0], wanted[1]];
+    let [dx, dw] = linear::gradients(slice(x), slice(weight), dy, [n_in, n_out], operands);
     let mut found = vec![
-        wanted[0].then(|| tensor(dx(), dims(x))),
-        wanted[1].then(|| tensor(dw(), [n_in, n_out])),
+        dx.map(|dx| tensor(dx, dims(x))),
+        dw.map(|dw| tensor(dw, [n_in, n_out])),
     ];
     if let Some(wanted) = wanted.get(2) {
         found.push(wanted.then(|| tensor(db(), [n_out])));
@@ -230,9 +242,9 @@ impl Kernels for Flex {
                 let bias = inputs.get(2).map(slice);
                 let slope = activation::with_bias_and_slope(*kind, &mut y, bias);
                 let y = tensor(y, with_last(&inputs[0], last(&inputs[1])));
-                // The output, which the next layer keeps anyway, says where the slope of a ReLU is 1.
+                // The output, which the next layer keeps anyway, tells the slope of ReLU and tanh.
                 let slope = match kind {
-                    Activation::Relu => y.clone(),
+                    Activation::Relu | Activation::Tanh => y.clone(),
                     Activation::Gelu | Activation::GeluTanh => tensor(slope, dims(&y)),
                 };
                 let saved = Saved {
@@ -281,6 +293,35 @@ impl Kernels for Flex {
                 let operands = [0, 1, 2, 3].map(|i| slice(&inputs[i]));
                 let (out, logs) = additive::forward(operands, sizes);
                 let out = tensor(out, [sizes.batch, sizes.queries, sizes.width]);
+                let saved = Saved {
+                    tensor: Some(out.clone()),
+                    rows: [logs, Vec::new()],
+                    ..Saved::inputs(inputs)
+                };
+                (out, saved)
+            }
+            Fused::AttentionalVector => {
+                let pair = [slice(&inputs[0]), slice(&inputs[1])];
+                let [n, n_out] = [last(&inputs[0]), last(&inputs[2])];
+                let mut y = linear::pair_forward(pair, slice(&inputs[2]), n, n_out);
+                activation::with_bias(Activation::Tanh, &mut y, Some(slice(&inputs[3])));
+                let y = tensor(y, with_last(&inputs[0], n_out));
+                let saved = Saved {
+                    tensor: Some(y.clone()),
+                    ..Saved::inputs(inputs)
+                };
+                (y, saved)
+            }
+            Fused::DotAttention {
+                memory,
+                past,
+                span,
+                scale,
+            } => {
+                let hidden = &inputs[0];
+                let sizes = dot_sizes(hidden, *past, *span, *scale);
+                let (out, logs) = dot_attention::forward(slice(hidden), memory, sizes);
+                let out = tensor(out, dims(hidden));
                 let saved = Saved {
                     tensor: Some(out.clone()),
                     rows: [logs, Vec::new()],
@@ -351,6 +392,7 @@ impl Kernels for Flex {
                 let (mut dy, _) = take(grad);
                 let backward = match kind {
                     Activation::Relu => activation::relu_backward,
+                    Activation::Tanh => activation::tanh_backward,
                     Activation::Gelu | Activation::GeluTanh => activation::backward,
                 };
                 let slope = kept.expect("an activation keeps its slope or its output");
@@ -387,12 +429,12 @@ impl Kernels for Flex {
             Fused::LinearTransposed => {
                 let (x, weight) = (slice(&inputs[0]), slice(&inputs[1]));
                 let [n_out, n_in] = [dims(&inputs[1])[0], dims(&inputs[1])[1]];
-                let dy = slice(&grad);
-                let dx = || linear::transposed_input_gradient(dy, weight, n_in, n_out);
-                let dw = || linear::transposed_weight_gradient(x, dy, n_in, n_out);
+                let sizes = [n_in, n_out];
+                let wanted = [wanted[0], wanted[1]];
+                let [dx, dw] = linear::transposed_gradients(x, weight, slice(&grad), sizes, wanted);
                 vec![
-                    wanted[0].then(|| tensor(dx(), dims(&inputs[0]))),
-                    wanted[1].then(|| tensor(dw(), [n_out, n_in])),
+                    dx.map(|dx| tensor(dx, dims(&inputs[0]))),
+                    dw.map(|dw| tensor(dw, [n_out, n_in])),
                 ]
             }
             Fused::SquareSum => {
@@ -407,6 +449,31 @@ impl Kernels for Flex {
                 let found =
                     additive::backward(operands, slice(&out), &rows[0], slice(&grad), sizes);
                 wanted_gradients(found, &inputs, wanted)
+            }
+            Fused::AttentionalVector => {
+                let (mut dy, _) = take(grad);
+                let y = kept.expect("an attentional vector is kept");
+                activation::tanh_backward(slice(&y), &mut dy);
+                let pair = [slice(&inputs[0]), slice(&inputs[1])];
+                let [n, n_out] = [last(&inputs[0]), last(&inputs[2])];
+                let [dhidden, dcontext, dweight] =
+                    linear::pair_gradients(pair, slice(&inputs[2]), &dy, n, n_out);
+                let dbias = linear::bias_gradient(&dy, n_out);
+                wanted_gradients([dhidden, dcontext, dweight, dbias], &inputs, wanted)
+            }
+            Fused::DotAttention {
+                memory,
+                past,
+                span,
+                scale,
+            } => {
+                let hidden = &inputs[0];
+                let sizes = dot_sizes(hidden, *past, *span, *scale);
+                let out = kept.expect("attention keeps its output");
+                let operands = [slice(hidden), memory];
+                let dhidden =
+                    dot_attention::backward(operands, slice(&out), &rows[0], slice(&grad), sizes);
+                vec![Some(tensor(dhidden, dims(hidden)))]
             }
             Fused::Recurrent { cell, initial, .. } => {
                 let sizes = recurrent_sizes(&inputs[0], &inputs[1]);

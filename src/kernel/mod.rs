@@ -193,7 +193,7 @@ pub fn recurrent(
     let device = projected.device();
     let (state, memory) = state.unzip();
     let values = |state: Option<Tensor<2>>| match state {
-        Some(state) => state.into_data().iter::<f32>().collect(),
+        Some(state) => floats(state),
         None => vec![0.0; batch * hidden],
     };
     let initial = Initial {
@@ -241,6 +241,47 @@ pub fn additive_attention(
     ))
 }
 
+/// Softmax over `scale` times the products of each state with those up to itself, the `span - 1` before it included, applied to these
+/// states. Those of before, `memory`, are values: no gradient flows through them.
+///
+/// # Shapes
+/// - hidden and output: `[batch, seq, width]`, memory: `[batch, past, width]`
+pub fn dot_attention(
+    hidden: Tensor<3>,
+    memory: Option<Tensor<3>>,
+    span: usize,
+    scale: f64,
+) -> Tensor<3> {
+    let past = memory.as_ref().map_or(0, |memory| memory.dims()[1]);
+    let memory = memory.map_or_else(Vec::new, floats);
+    let op = Fused::DotAttention {
+        memory: Arc::new(memory),
+        past,
+        span,
+        scale: scale as f32,
+    };
+    unary(op, hidden)
+}
+
+/// tanh(\[hidden; context\]·W + b): the attentional vector of Luong, Pham, Manning 2015.
+///
+/// # Shapes
+/// - hidden, context: `[batch, seq, n]`, weight: `[2·n, n_out]`, bias: `[n_out]`
+/// - output: `[batch, seq, n_out]`
+pub fn attentional_vector(
+    [hidden, context]: [Tensor<3>; 2],
+    weight: Tensor<2>,
+    bias: Tensor<1>,
+) -> Tensor<3> {
+    Tensor::from_dispatch(Dispatch::fused4(
+        Fused::AttentionalVector,
+        hidden.into_dispatch(),
+        context.into_dispatch(),
+        weight.into_dispatch(),
+        bias.into_dispatch(),
+    ))
+}
+
 /// The sum of all squares: its gradient is 2·x.
 ///
 /// # Shapes
@@ -248,6 +289,12 @@ pub fn additive_attention(
 /// - output: `[1]`
 pub fn square_sum<const D: usize>(x: Tensor<D>) -> Tensor<1> {
     unary(Fused::SquareSum, x)
+}
+
+/// The values of a float32 tensor.
+fn floats<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let data = tensor.into_data();
+    data.try_into_vec_as::<f32>().expect("float32 on the CPU")
 }
 
 /// On the CPU this copies a few kilobytes.

@@ -44,6 +44,16 @@ pub enum Fused {
     SquareSum,
     /// queries `[batch, queries, d]`, keys `[batch, keys, d]`, v `[d, 1]`, values `[batch, keys, width]` → `[batch, queries, width]`
     AdditiveAttention { span: usize },
+    /// hidden and context `[.., n]`, weight `[2·n, n_out]`, bias `[n_out]` → tanh of the linear layer over both, `[.., n_out]`
+    AttentionalVector,
+    /// hidden `[batch, seq, width]` → `[batch, seq, width]`
+    DotAttention {
+        /// States before these, `[batch, past, width]`.
+        memory: Arc<Vec<f32>>,
+        past: usize,
+        span: usize,
+        scale: f32,
+    },
     /// projected `[batch, seq, gates·hidden]`, weight `[hidden, gates·hidden]`, bias `[gates·hidden]` → `[batch, seq, hidden]`
     Recurrent {
         cell: Cell,

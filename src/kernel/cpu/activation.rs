@@ -1,11 +1,11 @@
-//! Bias and activation (GELU in both forms, ReLU) in one pass, forward and backward; and dropout.
+//! Bias and activation (GELU in both forms, ReLU, tanh) in one pass, forward and backward; and dropout.
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
 use super::{Unwritten, rows_per_piece};
-use crate::kernel::simd::{erf, exp, mix, sigmoid, vectorize};
+use crate::kernel::simd::{erf, exp, mix, sigmoid, tanh, vectorize};
 
 const PIECE: usize = 16 * 1024;
 
@@ -17,6 +17,7 @@ pub enum Activation {
     Gelu,
     /// 0.5·x·(1 + tanh(sqrt(2/π)·(x + 0.044715·x³)))
     GeluTanh,
+    Tanh,
 }
 
 const SQRT_2_OVER_PI: f32 = 0.797_884_6;
@@ -57,6 +58,10 @@ fn both(kind: Activation, x: f32) -> (f32, f32) {
             let inner = 2.0 * SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * square);
             (x * share, share + x * share * (1.0 - share) * inner)
         }
+        Activation::Tanh => {
+            let y = tanh(x);
+            (y, 1.0 - y * y)
+        }
     }
 }
 
@@ -74,10 +79,10 @@ pub fn with_bias(kind: Activation, y: &mut [f32], bias: Option<&[f32]>) {
     });
 }
 
-/// As [`with_bias`]; the derivatives at the sums come back, as they share the costly part with the values. None for ReLU, whose
+/// As [`with_bias`]; the derivatives at the sums come back, as they share the costly part with the values. None for ReLU and tanh, whose
 /// output tells them.
 pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>) -> Vec<f32> {
-    if kind == Activation::Relu {
+    if matches!(kind, Activation::Relu | Activation::Tanh) {
         with_bias(kind, y, bias);
         return Vec::new();
     }
@@ -93,7 +98,7 @@ pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>
                 }
                 match kind {
                     Activation::GeluTanh => map(y, slope, |x| both(Activation::GeluTanh, x)),
-                    Activation::Gelu | Activation::Relu => {
+                    Activation::Gelu | Activation::Relu | Activation::Tanh => {
                         map(y, slope, |x| both(Activation::Gelu, x));
                     }
                 }
@@ -131,6 +136,7 @@ pub fn apply(kind: Activation, x: &mut [f32]) {
         Activation::Relu => each(x, |x| value(Activation::Relu, x)),
         Activation::Gelu => each(x, |x| value(Activation::Gelu, x)),
         Activation::GeluTanh => each(x, |x| value(Activation::GeluTanh, x)),
+        Activation::Tanh => each(x, |x| value(Activation::Tanh, x)),
     }
 }
 
@@ -164,6 +170,19 @@ pub fn relu_backward(y: &[f32], dy: &mut [f32]) {
             vectorize!({
                 for (dy, y) in dy.iter_mut().zip(y) {
                     *dy = if *y <= 0.0 { 0.0 } else { *dy };
+                }
+            });
+        });
+}
+
+/// As [`backward`] for tanh, from its output.
+pub fn tanh_backward(y: &[f32], dy: &mut [f32]) {
+    dy.par_chunks_mut(PIECE)
+        .zip(y.par_chunks(PIECE))
+        .for_each(|(dy, y)| {
+            vectorize!({
+                for (dy, y) in dy.iter_mut().zip(y) {
+                    *dy *= 1.0 - y * y;
                 }
             });
         });

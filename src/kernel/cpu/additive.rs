@@ -8,6 +8,7 @@ use rayon::prelude::*;
 use super::buffer;
 use super::cross_entropy::exponentiate;
 use super::matmul::{Output, Threads, View, ViewMut, matmul};
+use super::sums::dot;
 use crate::kernel::simd::{exp, tanh, vectorize};
 
 /// Queries per block of weights.
@@ -112,19 +113,6 @@ fn score(scores: &mut [f32], q: &[f32], k: &[f32], v: &[f32], scratch: &mut [f32
             *score = dot(scratch, v);
         }
     });
-}
-
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let (mut left, mut right) = (a.chunks_exact(16), b.chunks_exact(16));
-    for (a, b) in (&mut left).zip(&mut right) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += a * b;
-        }
-    }
-    let rest = left.remainder().iter().zip(right.remainder());
-    lanes.iter().sum::<f32>() + rest.map(|(a, b)| a * b).sum::<f32>()
 }
 
 /// Gradients with respect to `q`, `k`, `v` and `values`, given that of the contexts.

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::buffer;
 use super::cross_entropy::{Row, row_gradient, row_loss};
-use super::matmul::{Output, Threads, View, ViewMut, matmul};
+use super::matmul::{Output, Threads, View, ViewMut, append, matmul, product, side_by_side};
 
 /// Logits that exist at a time, at most, where that is at least [`MIN_ROWS`] rows.
 const LOGITS: usize = 1 << 21;
@@ -57,16 +57,9 @@ impl<'a> Head<'a> {
     }
 
     /// Logits without the bias, which the softmax adds.
-    fn logits(&self, logits: &mut [f32], x: &[f32]) {
+    fn logits(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.d;
-        matmul(
-            ViewMut::new(logits, rows, self.vocab),
-            View::new(x, rows, self.d),
-            self.weight(),
-            1.0,
-            Output::Replace,
-            Threads::All,
-        );
+        product(View::new(x, rows, self.d), self.weight(), Threads::All)
     }
 
     fn check(&self, x: &[f32], targets: &[i64]) {
@@ -80,11 +73,9 @@ impl<'a> Head<'a> {
     pub fn loss(&self, x: &[f32], targets: &[i64]) -> f64 {
         self.check(x, targets);
         let rows = self.chunk_rows();
-        let mut logits = buffer(rows.min(targets.len()) * self.vocab);
         let mut total = 0.0;
         for (x, targets) in x.chunks(rows * self.d).zip(targets.chunks(rows)) {
-            let logits = &mut logits[..targets.len() * self.vocab];
-            self.logits(logits, x);
+            let mut logits = self.logits(x);
             let partial: Vec<f64> = logits
                 .par_chunks_mut(TASK * self.vocab)
                 .zip(targets.par_chunks(TASK))
@@ -116,37 +107,37 @@ impl<'a> Head<'a> {
         self.check(x, targets);
         let Self { d, vocab, .. } = *self;
         let rows = self.chunk_rows();
-        let mut logits = buffer(rows.min(targets.len()) * vocab);
         let mut found = Found {
             sum: 0.0,
-            dx: buffer(x.len()),
-            dweight: buffer(d * vocab),
+            dx: Vec::with_capacity(x.len()),
+            dweight: Vec::new(),
             dbias: buffer(self.bias.map_or(0, |bias| bias.len())),
         };
-        let mut mode = Output::Replace;
-        let chunks = x.chunks(rows * d).zip(targets.chunks(rows));
-        for ((x, targets), dx) in chunks.zip(found.dx.chunks_mut(rows * d)) {
+        for (x, targets) in x.chunks(rows * d).zip(targets.chunks(rows)) {
             let rows = targets.len();
-            let logits = &mut logits[..rows * vocab];
-            self.logits(logits, x);
-            found.sum += self.softmax(logits, targets, scale, &mut found.dbias);
-            let dlogits = View::new(logits, rows, vocab);
-            matmul(
-                ViewMut::new(dx, rows, d),
-                dlogits,
-                self.weight().transposed(),
-                1.0,
-                Output::Replace,
-                Threads::All,
-            );
+            let mut logits = self.logits(x);
+            found.sum += self.softmax(&mut logits, targets, scale, &mut found.dbias);
+            let dlogits = View::new(&logits, rows, vocab);
             let x = View::new(x, rows, d);
             let (out, left, right) = match self.transposed {
                 true => ([vocab, d], dlogits.transposed(), x),
                 false => ([d, vocab], x.transposed(), dlogits),
             };
-            let out = ViewMut::new(&mut found.dweight, out[0], out[1]);
-            matmul(out, left, right, 1.0, mode, Threads::All);
-            mode = Output::Accumulate;
+            let (dx, dweight) = (&mut found.dx, &mut found.dweight);
+            side_by_side(
+                |threads| append(dx, dlogits, self.weight().transposed(), threads),
+                |threads| match dweight.is_empty() {
+                    true => *dweight = product(left, right, threads),
+                    false => matmul(
+                        ViewMut::new(dweight, out[0], out[1]),
+                        left,
+                        right,
+                        1.0,
+                        Output::Accumulate,
+                        threads,
+                    ),
+                },
+            );
         }
         found
     }

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{Output, Threads, View, ViewMut, matmul, product};
+use super::matmul::{Output, Threads, View, ViewMut, append, matmul, product, side_by_side};
 use super::{Unwritten, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
@@ -17,7 +17,7 @@ pub fn forward(
     let rows = x.len() / n_in;
     let (x, weight) = (View::new(x, rows, n_in), View::new(weight, n_in, n_out));
     let Some(bias) = bias else {
-        return product(x, weight);
+        return product(x, weight, Threads::All);
     };
     let mut y = Unwritten::new(rows * n_out);
     y.slots()
@@ -42,16 +42,59 @@ pub fn forward(
 
 /// dx = dy·Wᵀ, `[rows, n_in]`.
 pub fn input_gradient(dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
+    input_gradient_on(dy, weight, n_in, n_out, Threads::All)
+}
+
+fn input_gradient_on(
+    dy: &[f32],
+    weight: &[f32],
+    n_in: usize,
+    n_out: usize,
+    threads: Threads,
+) -> Vec<f32> {
     let rows = dy.len() / n_out;
     let weight = View::new(weight, n_in, n_out);
-    product(View::new(dy, rows, n_out), weight.transposed())
+    product(View::new(dy, rows, n_out), weight.transposed(), threads)
 }
 
 /// dW = xᵀ·dy, `[n_in, n_out]`.
 pub fn weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
+    weight_gradient_on(x, dy, n_in, n_out, Threads::All)
+}
+
+fn weight_gradient_on(
+    x: &[f32],
+    dy: &[f32],
+    n_in: usize,
+    n_out: usize,
+    threads: Threads,
+) -> Vec<f32> {
     let rows = dy.len() / n_out;
     let x = View::new(x, rows, n_in);
-    product(x.transposed(), View::new(dy, rows, n_out))
+    product(x.transposed(), View::new(dy, rows, n_out), threads)
+}
+
+/// dx and dW, those that are wanted.
+pub fn gradients(
+    x: &[f32],
+    weight: &[f32],
+    dy: &[f32],
+    [n_in, n_out]: [usize; 2],
+    wanted: [bool; 2],
+) -> [Option<Vec<f32>>; 2] {
+    match wanted {
+        [true, true] => {
+            let (dx, dw) = side_by_side(
+                |threads| input_gradient_on(dy, weight, n_in, n_out, threads),
+                |threads| weight_gradient_on(x, dy, n_in, n_out, threads),
+            );
+            [Some(dx), Some(dw)]
+        }
+        [dx, dw] => [
+            dx.then(|| input_gradient(dy, weight, n_in, n_out)),
+            dw.then(|| weight_gradient(x, dy, n_in, n_out)),
+        ],
+    }
 }
 
 /// db: the sum of the rows of dy, `[n_out]`.
@@ -85,17 +128,75 @@ pub fn transposed_forward(x: &[f32], weight: &[f32], n_in: usize, n_out: usize) 
     input_gradient(x, weight, n_out, n_in)
 }
 
-/// dx = dy·W of [`transposed_forward`], `[rows, n_in]`.
-pub fn transposed_input_gradient(
-    dy: &[f32],
+/// dx = dy·W and dW = dyᵀ·x of [`transposed_forward`], `[rows, n_in]` and `[n_out, n_in]`, those that are wanted.
+pub fn transposed_gradients(
+    x: &[f32],
     weight: &[f32],
-    n_in: usize,
-    n_out: usize,
-) -> Vec<f32> {
-    forward(dy, weight, None, n_out, n_in)
+    dy: &[f32],
+    [n_in, n_out]: [usize; 2],
+    wanted: [bool; 2],
+) -> [Option<Vec<f32>>; 2] {
+    let rows = dy.len() / n_out;
+    let dx = |threads| {
+        let weight = View::new(weight, n_out, n_in);
+        product(View::new(dy, rows, n_out), weight, threads)
+    };
+    let dw = |threads| weight_gradient_on(dy, x, n_out, n_in, threads);
+    match wanted {
+        [true, true] => {
+            let (dx, dw) = side_by_side(dx, dw);
+            [Some(dx), Some(dw)]
+        }
+        [wants_dx, wants_dw] => [
+            wants_dx.then(|| dx(Threads::All)),
+            wants_dw.then(|| dw(Threads::All)),
+        ],
+    }
 }
 
-/// dW = dyᵀ·x of [`transposed_forward`], `[n_out, n_in]`.
-pub fn transposed_weight_gradient(x: &[f32], dy: &[f32], n_in: usize, n_out: usize) -> Vec<f32> {
-    weight_gradient(dy, x, n_out, n_in)
+/// The rows of `a` and `b` side by side, times a weight: `[a; b]·W` without a copy of both. `a`, `b` `[rows, n]`, `weight` `[2·n, n_out]` →
+/// `[rows, n_out]`.
+pub fn pair_forward([a, b]: [&[f32]; 2], weight: &[f32], n: usize, n_out: usize) -> Vec<f32> {
+    let rows = a.len() / n;
+    let (top, bottom) = weight.split_at(n * n_out);
+    let (top, bottom) = (View::new(top, n, n_out), View::new(bottom, n, n_out));
+    let mut y = product(View::new(a, rows, n), top, Threads::All);
+    matmul(
+        ViewMut::new(&mut y, rows, n_out),
+        View::new(b, rows, n),
+        bottom,
+        1.0,
+        Output::Accumulate,
+        Threads::All,
+    );
+    y
+}
+
+/// The gradients of [`pair_forward`] with respect to `a`, `b` and the weight.
+pub fn pair_gradients(
+    [a, b]: [&[f32]; 2],
+    weight: &[f32],
+    dy: &[f32],
+    n: usize,
+    n_out: usize,
+) -> [Vec<f32>; 3] {
+    let rows = a.len() / n;
+    let (top, bottom) = weight.split_at(n * n_out);
+    let ((da, db), dw) = side_by_side(
+        |threads| {
+            (
+                input_gradient_on(dy, top, n, n_out, threads),
+                input_gradient_on(dy, bottom, n, n_out, threads),
+            )
+        },
+        |threads| {
+            let dy = View::new(dy, rows, n_out);
+            let mut dw = Vec::with_capacity(2 * n * n_out);
+            for x in [a, b] {
+                append(&mut dw, View::new(x, rows, n).transposed(), dy, threads);
+            }
+            dw
+        },
+    );
+    [da, db, dw]
 }

@@ -107,26 +107,47 @@ pub fn matmul(out: ViewMut, a: View, b: View, alpha: f32, mode: Output, threads:
 }
 
 /// `a·b` as a new row-major matrix, whose memory is written once: it is not filled with zeros first.
-pub fn product(a: View, b: View) -> Vec<f32> {
+pub fn product(a: View, b: View, threads: Threads) -> Vec<f32> {
+    let mut out = Vec::with_capacity(a.rows * b.columns);
+    append(&mut out, a, b, threads);
+    out
+}
+
+/// The rows of `a·b` behind what is there, as [`product`].
+pub fn append(out: &mut Vec<f32>, a: View, b: View, threads: Threads) {
     assert_eq!(a.columns, b.rows);
-    let count = a.rows * b.columns;
+    let (before, count) = (out.len(), a.rows * b.columns);
     if a.columns == 0 {
-        return vec![0.0; count];
+        out.resize(before + count, 0.0);
+        return;
     }
-    let mut out = Vec::with_capacity(count);
     if count == 0 {
-        return out;
+        return;
     }
-    let parallelism = parallelism(a.rows * b.columns * a.columns, Threads::All);
-    // SAFETY: as in `matmul`; the output has room for `count` values, `Replace` reads none of them and writes every one, so that all
-    // are initialised when the length is set.
+    out.reserve(count);
+    let parallelism = parallelism(a.rows * b.columns * a.columns, threads);
+    // SAFETY: as in `matmul`; the output has room for `count` values behind the first `before`, `Replace` reads none of them and
+    // writes every one, so that all are initialised when the length is set.
     #[allow(unsafe_code)]
     unsafe {
-        let (to, stride) = (out.as_mut_ptr(), b.columns);
+        let (to, stride) = (out.as_mut_ptr().add(before), b.columns);
         run(to, stride, a, b, 1.0, Output::Replace, parallelism);
-        out.set_len(count);
+        out.set_len(before + count);
     }
-    out
+}
+
+/// Two products of the same size that need nothing of each other: with two threads each gets one, so that nobody waits within a
+/// product.
+pub fn side_by_side<A: Send, B: Send>(
+    a: impl FnOnce(Threads) -> A + Send,
+    b: impl FnOnce(Threads) -> B + Send,
+) -> (A, B) {
+    let threads = match rayon::current_num_threads() {
+        1 => return (a(Threads::One), b(Threads::One)),
+        2 => Threads::One,
+        _ => Threads::All,
+    };
+    rayon::join(|| a(threads), || b(threads))
 }
 
 fn parallelism(work: usize, threads: Threads) -> Parallelism {
@@ -215,14 +236,17 @@ mod tests {
             [1.0, 0.0, 2.0, 1.0, 0.0, 1.0],
         );
         let (a, b) = (View::new(&a, 2, 3), View::new(&b, 3, 2));
+        let product = |a: View, b: View| product(a, b, Threads::All);
         assert_eq!(product(a, b), [5.0, 5.0, 14.0, 11.0]);
         let (a, b) = (b.transposed(), a.transposed());
         assert_eq!(product(a, b), [5.0, 14.0, 5.0, 11.0]);
-        assert_eq!(
-            product(View::new(&[], 2, 0), View::new(&[], 0, 3)),
-            [0.0; 6]
-        );
+        let empty = product(View::new(&[], 2, 0), View::new(&[], 0, 3));
+        assert_eq!(empty, [0.0; 6]);
         assert!(product(View::new(&[], 0, 3), View::new(&[0.0; 6], 3, 2)).is_empty());
+        let mut rows = vec![7.0];
+        append(&mut rows, a, b, Threads::One);
+        append(&mut rows, a, b, Threads::All);
+        assert_eq!(rows, [7.0, 5.0, 14.0, 5.0, 11.0, 5.0, 14.0, 5.0, 11.0]);
     }
 
     #[test]

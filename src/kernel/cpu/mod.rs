@@ -9,6 +9,7 @@ pub mod activation;
 pub mod additive;
 pub mod attention;
 pub mod cross_entropy;
+pub mod dot_attention;
 pub mod embedding;
 pub mod head;
 pub mod layer_norm;

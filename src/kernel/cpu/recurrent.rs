@@ -6,13 +6,16 @@
 
 use rayon::prelude::*;
 
-use super::buffer;
+use super::Unwritten;
 use super::linear::{bias_gradient, weight_gradient};
 use super::matmul::{Output, Threads, View, ViewMut, matmul};
 use crate::kernel::simd::{sigmoid, tanh, vectorize};
 
-/// Rows of the batch per task.
-const ROWS: usize = 16;
+/// Rows of the batch per task. It depends on the batch alone, so that results do not depend on the number of threads: the products
+/// of 16 rows read the weights half as often as those of 8, but a small batch has to make two tasks at least.
+fn rows_per_task(batch: usize) -> usize {
+    if batch <= 16 { 8 } else { 16 }
+}
 
 /// Which recurrence. Its gates lie side by side in every row of width `gates·hidden`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,21 +84,24 @@ pub fn forward(
     let (width, kept_width) = (cell.gates() * hidden, cell.kept() * hidden);
     assert_eq!(projected.len(), batch * seq * width);
     assert_eq!(weight.len(), hidden * width);
-    let mut output = buffer(batch * seq * hidden);
-    let mut kept = buffer(batch * seq * kept_width);
+    let mut output = Unwritten::new(batch * seq * hidden);
+    let mut kept = Unwritten::new(batch * seq * kept_width);
     let mut last_cell = initial.cell.clone();
-    let states = initial.hidden.par_chunks(ROWS * hidden);
-    let cells = pieces(&mut last_cell, ROWS * hidden, states.len());
-    let kepts = pieces(&mut kept, ROWS * seq * kept_width, states.len());
+    let task_rows = rows_per_task(batch);
+    let states = initial.hidden.par_chunks(task_rows * hidden);
+    let cells = pieces(&mut last_cell, task_rows * hidden, states.len());
+    let kepts = pieces(kept.slots(), task_rows * seq * kept_width, states.len());
     output
-        .par_chunks_mut(ROWS * seq * hidden)
-        .zip(projected.par_chunks(ROWS * seq * width))
+        .slots()
+        .par_chunks_mut(task_rows * seq * hidden)
+        .zip(projected.par_chunks(task_rows * seq * width))
         .zip(states)
         .zip(cells.into_par_iter().zip(kepts))
         .for_each(|(((output, projected), state), (c, kept))| {
             let rows = state.len() / hidden;
             let mut state = state.to_vec();
             let mut recurrent = vec![0.0; rows * width];
+            let mut kept_row = vec![0.0; kept_width];
             for t in 0..seq {
                 for row in recurrent.chunks_exact_mut(width) {
                     row.copy_from_slice(bias);
@@ -114,17 +120,20 @@ pub fn forward(
                         let x = &projected[at * width..][..width];
                         let a = &recurrent[row * width..][..width];
                         let h = &mut state[row * hidden..][..hidden];
-                        let kept = &mut kept[at * kept_width..][..kept_width];
                         match cell {
                             Cell::Rnn => rnn(x, a, h),
-                            Cell::Gru => gru(x, a, h, kept),
-                            Cell::Lstm => lstm(x, a, h, &mut c[row * hidden..], kept),
+                            Cell::Gru => gru(x, a, h, &mut kept_row),
+                            Cell::Lstm => lstm(x, a, h, &mut c[row * hidden..], &mut kept_row),
                         }
-                        output[at * hidden..][..hidden].copy_from_slice(h);
+                        kept[at * kept_width..][..kept_width].write_copy_of_slice(&kept_row);
+                        output[at * hidden..][..hidden].write_copy_of_slice(h);
                     }
                 });
             }
         });
+    // SAFETY: every row of the batch wrote its hidden state and what is kept at every step.
+    #[allow(unsafe_code)]
+    let (output, kept) = unsafe { (output.written(), kept.written()) };
     Forward {
         output,
         kept,
@@ -133,7 +142,7 @@ pub fn forward(
 }
 
 /// Mutable pieces of `size`, one a task; empty ones where there is nothing to cut.
-fn pieces(data: &mut [f32], size: usize, tasks: usize) -> Vec<&mut [f32]> {
+fn pieces<T>(data: &mut [T], size: usize, tasks: usize) -> Vec<&mut [T]> {
     if data.is_empty() {
         return (0..tasks).map(|_| Default::default()).collect();
     }
@@ -218,23 +227,26 @@ pub fn backward(
     // Transposed once: the product of every step then reads it along its rows.
     let transposed = transpose(weight, hidden, width); // [gates·hidden, hidden]
     let previous = shift(sizes, &initial.hidden, output); // [batch, seq, hidden]
-    let mut dprojected = buffer(batch * seq * width);
+    let mut dprojected = Unwritten::new(batch * seq * width);
     // The GRU's new gate scales its recurrent half by r; elsewhere both halves have the same gradient.
     let apart = cell == Cell::Gru;
-    let mut drecurrent = buffer(if apart { dprojected.len() } else { 0 });
-    let tasks = batch.div_ceil(ROWS);
-    let drecurrents = pieces(&mut drecurrent, ROWS * seq * width, tasks);
+    let mut drecurrent = Unwritten::new(if apart { batch * seq * width } else { 0 });
+    let task_rows = rows_per_task(batch);
+    let tasks = batch.div_ceil(task_rows);
+    let drecurrents = pieces(drecurrent.slots(), task_rows * seq * width, tasks);
     dprojected
-        .par_chunks_mut(ROWS * seq * width)
+        .slots()
+        .par_chunks_mut(task_rows * seq * width)
         .zip(drecurrents)
-        .zip(grad.par_chunks(ROWS * seq * hidden))
+        .zip(grad.par_chunks(task_rows * seq * hidden))
         .enumerate()
         .for_each(|(task, ((dprojected, drecurrent), grad))| {
-            let first = task * ROWS;
-            let rows = ROWS.min(batch - first);
+            let first = task * task_rows;
+            let rows = task_rows.min(batch - first);
             let mut dh = vec![0.0; rows * hidden];
             let mut dc = vec![0.0; rows * hidden];
             let mut da = vec![0.0; rows * width];
+            let mut dx_row = vec![0.0; width];
             for t in (0..seq).rev() {
                 vectorize!({
                     for row in 0..rows {
@@ -250,8 +262,9 @@ pub fn backward(
                         match cell {
                             Cell::Rnn => rnn_backward(&output[at * hidden..][..hidden], dh, da),
                             Cell::Gru => {
-                                gru_backward(row_kept, old, dh, da, dx);
-                                drecurrent[local * width..][..width].copy_from_slice(da);
+                                gru_backward(row_kept, old, dh, da, &mut dx_row);
+                                drecurrent[local * width..][..width].write_copy_of_slice(da);
+                                dx.write_copy_of_slice(&dx_row);
                                 continue;
                             }
                             Cell::Lstm => {
@@ -263,7 +276,7 @@ pub fn backward(
                                 lstm_backward(row_kept, &old[..hidden], dh, dc, da);
                             }
                         }
-                        dx.copy_from_slice(da);
+                        dx.write_copy_of_slice(da);
                     }
                 });
                 // The GRU's state also reaches the next one directly; that part is in `dh` already.
@@ -281,6 +294,9 @@ pub fn backward(
                 );
             }
         });
+    // SAFETY: every row of the batch wrote both at every step; without `apart` there is nothing of the second.
+    #[allow(unsafe_code)]
+    let (dprojected, drecurrent) = unsafe { (dprojected.written(), drecurrent.written()) };
     let recurrent = if apart { &drecurrent } else { &dprojected };
     let dweight = weight_gradient(&previous, recurrent, hidden, width);
     let dbias = bias_gradient(recurrent, width);
@@ -290,29 +306,47 @@ pub fn backward(
 /// The state before each step: the initial one, then the outputs but the last.
 fn shift(sizes: Sizes, initial: &[f32], output: &[f32]) -> Vec<f32> {
     let Sizes { seq, hidden, .. } = sizes;
-    let mut previous = buffer(output.len());
+    let mut previous = Unwritten::new(output.len());
     previous
+        .slots()
         .par_chunks_mut(seq * hidden)
         .zip(output.par_chunks(seq * hidden))
         .zip(initial.par_chunks(hidden))
         .for_each(|((previous, output), initial)| {
             let (first, rest) = previous.split_at_mut(hidden);
-            first.copy_from_slice(initial);
-            rest.copy_from_slice(&output[..rest.len()]);
+            first.write_copy_of_slice(initial);
+            rest.write_copy_of_slice(&output[..rest.len()]);
         });
-    previous
+    // SAFETY: every row of the batch was written whole.
+    #[allow(unsafe_code)]
+    unsafe {
+        previous.written()
+    }
 }
 
+/// Tile by tile, so that whole cache lines are used on both sides.
 fn transpose(matrix: &[f32], rows: usize, columns: usize) -> Vec<f32> {
-    let mut out = buffer(matrix.len());
-    out.par_chunks_mut(rows)
+    const TILE: usize = 16;
+    let mut out = Unwritten::new(matrix.len());
+    out.slots()
+        .par_chunks_mut(TILE * rows)
         .enumerate()
-        .for_each(|(column, out)| {
-            for (row, out) in out.iter_mut().enumerate() {
-                *out = matrix[row * columns + column];
+        .for_each(|(tile, out)| {
+            let first = tile * TILE;
+            for start in (0..rows).step_by(TILE) {
+                let end = (start + TILE).min(rows);
+                for (column, out) in out.chunks_exact_mut(rows).enumerate() {
+                    for row in start..end {
+                        out[row].write(matrix[row * columns + first + column]);
+                    }
+                }
             }
         });
-    out
+    // SAFETY: every row of every tile was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        out.written()
+    }
 }
 
 #[inline(always)]

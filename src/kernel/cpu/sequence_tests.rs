@@ -1,6 +1,7 @@
 //! The kernels over whole sequences against their definitions in float64, and their gradients against central differences.
 
 use super::additive;
+use super::dot_attention;
 use super::linear;
 use super::recurrent::{self, Cell, Initial, Sizes};
 use super::tests::{assert_close, numeric_gradient, values, wide};
@@ -138,10 +139,60 @@ fn the_transposed_weight_gives_the_product_and_its_gradients() {
     let dy = values(rows * n_out, 3);
     let dx = numeric_gradient(&x, &dy, &|x| definition(x, &ww));
     let dw = numeric_gradient(&w, &dy, &|w| definition(&wx, w));
-    let found = linear::transposed_input_gradient(&dy, &w, n_in, n_out);
-    assert_close(&found, &dx, 1e-5, "dx");
-    let found = linear::transposed_weight_gradient(&x, &dy, n_in, n_out);
-    assert_close(&found, &dw, 1e-5, "dw");
+    let found = |wanted| linear::transposed_gradients(&x, &w, &dy, [n_in, n_out], wanted);
+    let [found_dx, found_dw] = found([true, true]);
+    assert_close(&found_dx.clone().unwrap(), &dx, 1e-5, "dx");
+    assert_close(&found_dw.clone().unwrap(), &dw, 1e-5, "dw");
+    assert_eq!(found([true, false]), [found_dx, None]);
+    assert_eq!(found([false, true]), [None, found_dw]);
+}
+
+#[test]
+fn gradients_side_by_side_are_those_one_by_one() {
+    let (rows, n_in, n_out) = (70, 65, 90);
+    let (x, w) = (values(rows * n_in, 1), values(n_in * n_out, 2));
+    let dy = values(rows * n_out, 3);
+    let one = [
+        linear::input_gradient(&dy, &w, n_in, n_out),
+        linear::weight_gradient(&x, &dy, n_in, n_out),
+    ];
+    for threads in [1, 2, 3] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let both = pool
+            .unwrap()
+            .install(|| linear::gradients(&x, &w, &dy, [n_in, n_out], [true, true]));
+        assert_eq!(both.map(Option::unwrap), one, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_pair_of_inputs_is_as_both_in_one_row() {
+    let (rows, n, n_out) = (21, 5, 7);
+    let (a, b) = (values(rows * n, 1), values(rows * n, 2));
+    let (w, dy) = (values(2 * n * n_out, 3), values(rows * n_out, 4));
+    let joined: Vec<f32> = a
+        .chunks(n)
+        .zip(b.chunks(n))
+        .flat_map(|(a, b)| [a, b].concat())
+        .collect();
+    let y = linear::forward(&joined, &w, None, 2 * n, n_out);
+    assert_close(
+        &linear::pair_forward([&a, &b], &w, n, n_out),
+        &wide(&y),
+        1e-6,
+        "y",
+    );
+    let [da, db, dw] = linear::pair_gradients([&a, &b], &w, &dy, n, n_out);
+    let dx = wide(&linear::input_gradient(&dy, &w, 2 * n, n_out));
+    let half = |which: usize| -> Vec<f64> {
+        dx.chunks(2 * n)
+            .flat_map(|row| row[which * n..][..n].to_vec())
+            .collect()
+    };
+    assert_close(&da, &half(0), 1e-6, "da");
+    assert_close(&db, &half(1), 1e-6, "db");
+    let expected = wide(&linear::weight_gradient(&joined, &dy, 2 * n, n_out));
+    assert_close(&dw, &expected, 1e-6, "dw");
 }
 
 fn additive_definition([q, k, v, values]: [&[f64]; 4], sizes: additive::Sizes) -> Vec<f64> {
@@ -214,5 +265,103 @@ fn additive_attention_matches_its_definition_and_its_gradients() {
             let expected = numeric_gradient(operands[i], &grad, &|x| run(i, x));
             assert_close(found, &expected, 5e-5, ["dq", "dk", "dv", "dvalues"][i]);
         }
+    }
+}
+
+/// The contexts of all states `[batch, seq, width]` behind a memory.
+fn dot_definition(hidden: &[f64], memory: &[f64], sizes: dot_attention::Sizes) -> Vec<f64> {
+    let dot_attention::Sizes {
+        batch,
+        seq,
+        past,
+        width,
+        span,
+        scale,
+    } = sizes;
+    let mut out = vec![0.0; hidden.len()];
+    for b in 0..batch {
+        let state = |j: usize| match j.checked_sub(past) {
+            Some(j) => &hidden[(b * seq + j) * width..][..width],
+            None => &memory[(b * past + j) * width..][..width],
+        };
+        for i in 0..seq {
+            let seen = (past + i + 1).saturating_sub(span)..=past + i;
+            let score = |j: usize| -> f64 {
+                let products = state(past + i).iter().zip(state(j)).map(|(q, k)| q * k);
+                (products.sum::<f64>() * f64::from(scale)).exp()
+            };
+            let sum: f64 = seen.clone().map(score).sum();
+            for j in seen {
+                let weight = score(j) / sum;
+                let context = &mut out[(b * seq + i) * width..][..width];
+                for (c, v) in context.iter_mut().zip(state(j)) {
+                    *c += weight * v;
+                }
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn dot_attention_matches_its_definition_and_its_gradients() {
+    // Whole past; a memory before the queries; a short span across a border between blocks of queries; wide enough for vectors.
+    for (batch, seq, past, width, span, scale) in [
+        (1, 1, 0, 1, 1, 1.0),
+        (2, 4, 0, 3, 4, 0.5),
+        (1, 5, 4, 2, 4, 1.0),
+        (1, 37, 2, 2, 3, 0.7),
+        (2, 3, 8, 35, 9, 0.2),
+        (3, 2, 1, 18, 2, 1.0),
+    ] {
+        let sizes = dot_attention::Sizes {
+            batch,
+            seq,
+            past,
+            width,
+            span,
+            scale,
+        };
+        let hidden = values(batch * seq * width, 1);
+        let memory = values(batch * past * width, 2);
+        let (out, logs) = dot_attention::forward(&hidden, &memory, sizes);
+        let far = wide(&memory);
+        let run = |hidden: &[f64]| dot_definition(hidden, &far, sizes);
+        assert_close(&out, &run(&wide(&hidden)), 5e-6, "context");
+        let grad = values(out.len(), 3);
+        let operands = [&hidden[..], &memory[..]];
+        let found = dot_attention::backward(operands, &out, &logs, &grad, sizes);
+        assert_close(
+            &found,
+            &numeric_gradient(&hidden, &grad, &run),
+            5e-5,
+            "dhidden",
+        );
+    }
+}
+
+#[test]
+fn dot_attention_survives_extreme_scores_and_shows_what_is_no_number() {
+    let sizes = dot_attention::Sizes {
+        batch: 1,
+        seq: 40,
+        past: 3,
+        width: 8,
+        span: 20,
+        scale: 1.0,
+    };
+    let hidden: Vec<f32> = values(40 * 8, 1).iter().map(|v| v * 200.0).collect();
+    let memory = values(3 * 8, 2);
+    let (out, logs) = dot_attention::forward(&hidden, &memory, sizes);
+    let grad = values(out.len(), 3);
+    let found = dot_attention::backward([&hidden, &memory], &out, &logs, &grad, sizes);
+    assert!(out.iter().chain(&logs).chain(&found).all(|v| v.is_finite()));
+    let mut broken = hidden.clone();
+    broken[10 * 8] = f32::NAN;
+    let (out, _) = dot_attention::forward(&broken, &memory, sizes);
+    // A block whose queries all stand too far behind it does not see it.
+    assert!(out[32 * 8..].iter().all(|v| v.is_finite()));
+    for query in 10..30 {
+        assert!(out[query * 8..][..8].iter().any(|v| v.is_nan()), "{query}");
     }
 }

@@ -1,4 +1,4 @@
-//! Sums over whole tensors.
+//! Sums over whole tensors, and of products of rows.
 
 use rayon::prelude::*;
 
@@ -11,6 +11,20 @@ const PIECE: usize = 64 * 1024;
 pub fn square_sum(values: &[f32]) -> f64 {
     let partial: Vec<f64> = values.par_chunks(PIECE).map(squares).collect();
     partial.iter().sum()
+}
+
+/// a·b. To be called inside `vectorize!`.
+#[inline(always)]
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let (mut left, mut right) = (a.chunks_exact(16), b.chunks_exact(16));
+    for (a, b) in (&mut left).zip(&mut right) {
+        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
+            *lane += a * b;
+        }
+    }
+    let rest = left.remainder().iter().zip(right.remainder());
+    lanes.iter().sum::<f32>() + rest.map(|(a, b)| a * b).sum::<f32>()
 }
 
 fn squares(values: &[f32]) -> f64 {

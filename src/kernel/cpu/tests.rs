@@ -221,6 +221,11 @@ fn activations_match_their_definitions_and_slopes() {
         .map(|(a, b)| f64::from(a - b) / f64::from(2.0 * h))
         .collect();
     assert_close(&slope, &expected, 2e-4, "gelu slope");
+    let (y, slope) = activated(Activation::Tanh, &x);
+    let expected: Vec<f64> = wide(&x).iter().map(|x| x.tanh()).collect();
+    assert_close(&y, &expected, 1e-6, "tanh");
+    let expected: Vec<f64> = expected.iter().map(|y| 1.0 - y * y).collect();
+    assert_close(&slope, &expected, 1e-6, "tanh slope");
     let (y, slope) = activated(Activation::Relu, &[-1.0, 0.0, 2.0]);
     assert_eq!(y, [0.0, 0.0, 2.0]);
     assert_eq!(slope, [0.0, 0.0, 1.0]);
@@ -228,7 +233,7 @@ fn activations_match_their_definitions_and_slopes() {
 
 #[test]
 fn what_is_no_number_stays_none() {
-    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh] {
+    for kind in EVERY_ACTIVATION {
         // As many as fill a vector and a rest.
         for count in [1, 21] {
             let (y, slope) = activated(kind, &vec![f32::NAN; count]);
@@ -240,6 +245,13 @@ fn what_is_no_number_stays_none() {
     }
 }
 
+const EVERY_ACTIVATION: [Activation; 4] = [
+    Activation::Relu,
+    Activation::Gelu,
+    Activation::GeluTanh,
+    Activation::Tanh,
+];
+
 /// Values and derivatives, without a bias.
 fn activated(kind: Activation, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut y = x.to_vec();
@@ -247,6 +259,7 @@ fn activated(kind: Activation, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
     let mut slope = vec![1.0; x.len()];
     match kind {
         Activation::Relu => activation::relu_backward(&y, &mut slope),
+        Activation::Tanh => activation::tanh_backward(&y, &mut slope),
         Activation::Gelu | Activation::GeluTanh => activation::backward(&kept, &mut slope),
     }
     (y, slope)
@@ -254,7 +267,7 @@ fn activated(kind: Activation, x: &[f32]) -> (Vec<f32>, Vec<f32>) {
 
 #[test]
 fn a_bias_is_added_before_the_activation() {
-    for kind in [Activation::Relu, Activation::Gelu, Activation::GeluTanh] {
+    for kind in EVERY_ACTIVATION {
         // More rows than a piece has, and a width that fills no vector.
         let (rows, width) = (3000, 7);
         let (x, bias) = (values(rows * width, 5), values(width, 6));
@@ -270,7 +283,7 @@ fn a_bias_is_added_before_the_activation() {
         assert_close(&y, &wide(&expected), 1e-6, "value");
         assert_close(&plain, &wide(&expected), 1e-6, "value alone");
         match kind {
-            Activation::Relu => assert!(slope.is_empty()),
+            Activation::Relu | Activation::Tanh => assert!(slope.is_empty()),
             _ => assert_close(&slope, &wide(&expected_slope), 1e-5, "slope"),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! Each operation that a hand-written kernel may replace stands behind one function: [`causal_attention::attend`],
 //! [`layer_norm::normalize`], [`loss::Head::loss`], [`recurrent::run_sequence`],
-//! [`activation::linear_activation`], [`past_attention::additive_scores`].
+//! [`activation::linear_activation`], [`past_attention::PastAttention`].
 
 pub mod activation;
 pub mod causal_attention;

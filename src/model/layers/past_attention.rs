@@ -90,16 +90,48 @@ impl PastAttention {
         hidden: Tensor<3>,
         memory: Option<Tensor<3>>,
     ) -> (Tensor<3>, Option<Tensor<3>>) {
-        let states = match memory {
-            Some(memory) => Tensor::cat(vec![memory, hidden.clone()], 1),
-            None => hidden.clone(),
-        }; // [batch, past + seq, hidden]
-        let context = self.context(hidden.clone(), states.clone()); // [batch, seq, hidden]
-        let output = tanh(self.combine.forward(Tensor::cat(vec![hidden, context], 2)));
+        let [_, seq, width] = hidden.dims();
+        let span = self.span;
+        let (context, states) = match self.kind {
+            ScoreKind::Dot | ScoreKind::ScaledDot if kernel::takes(&hidden) => {
+                let scale = self.scale(width);
+                let context = kernel::dot_attention(hidden.clone(), memory.clone(), span, scale);
+                // The states before the window are not of the newest where it is long enough by itself.
+                let memory = memory.filter(|_| seq < span - 1);
+                (context, joined(memory, hidden.clone()))
+            }
+            _ => {
+                let states = joined(memory, hidden.clone()); // [batch, past + seq, hidden]
+                (self.context(hidden.clone(), states.clone()), states)
+            }
+        };
+        let output = self.attentional_vector(hidden, context);
         let [_, count, _] = states.dims();
-        let kept = (self.span - 1).min(count);
+        let kept = (span - 1).min(count);
         let memory = (kept > 0).then(|| states.slice(s![.., count - kept.., ..]));
         (output, memory)
+    }
+
+    /// `tanh(W[hidden; context])`.
+    ///
+    /// # Shapes
+    /// - hidden, context and output: `[batch, seq, hidden]`
+    pub fn attentional_vector(&self, hidden: Tensor<3>, context: Tensor<3>) -> Tensor<3> {
+        match &self.combine.bias {
+            Some(bias) if kernel::takes(&hidden) => {
+                let weight = self.combine.weight.val();
+                kernel::attentional_vector([hidden, context], weight, bias.val())
+            }
+            _ => tanh(self.combine.forward(Tensor::cat(vec![hidden, context], 2))),
+        }
+    }
+
+    /// What the products of the states are multiplied by.
+    fn scale(&self, width: usize) -> f64 {
+        match self.kind {
+            ScoreKind::ScaledDot => 1.0 / (width as f64).sqrt(),
+            ScoreKind::Dot | ScoreKind::Additive => 1.0,
+        }
     }
 
     /// What each query takes from the states.
@@ -133,14 +165,19 @@ impl PastAttention {
                 score.weight.val(),
             ),
             _ => {
-                let scale = match self.kind {
-                    ScoreKind::ScaledDot => 1.0 / (width as f64).sqrt(),
-                    ScoreKind::Dot | ScoreKind::Additive => 1.0,
-                };
-                hidden.mul_scalar(scale).matmul(states.swap_dims(1, 2))
+                let scaled = hidden.mul_scalar(self.scale(width));
+                scaled.matmul(states.swap_dims(1, 2))
             }
         }; // [batch, queries, keys]
         activation::softmax(scores + mask, 2)
+    }
+}
+
+/// The states of a window behind those from before it.
+fn joined(memory: Option<Tensor<3>>, hidden: Tensor<3>) -> Tensor<3> {
+    match memory {
+        Some(memory) => Tensor::cat(vec![memory, hidden], 1),
+        None => hidden,
     }
 }
 
