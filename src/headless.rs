@@ -78,6 +78,8 @@ pub fn run<'a>(
         stopped_from_outside: false,
         trouble: None,
         spiked: false,
+        controlled: false,
+        waits: None,
         ended: None,
     };
     reader.follow(interrupts)
@@ -90,6 +92,13 @@ enum Stopping {
     /// At the step that was asked for.
     Until,
     Trouble,
+}
+
+/// What a run waits for that another process steers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    Spike,
+    Diverged,
 }
 
 struct Reader<'a> {
@@ -107,6 +116,10 @@ struct Reader<'a> {
     trouble: Option<String>,
     /// The loss spiked, and no step was made since: a pause asks what to do about it.
     spiked: bool,
+    /// Another process has the controls: it is asked, not this one.
+    controlled: bool,
+    /// What is done if it lets go of them without an answer.
+    waits: Option<Waits>,
     ended: Option<Result<FinishReason, String>>,
 }
 
@@ -154,6 +167,26 @@ impl Reader<'_> {
         }
     }
 
+    /// Whoever has the controls sees the run stand still, and is asked there.
+    fn wait(&mut self, waits: Waits) {
+        self.waits = Some(waits);
+        self.printer
+            .say("the process that has the controls is asked what to do");
+    }
+
+    fn go_on_unasked(&mut self) {
+        self.printer.say(
+            "nobody is here to ask: training goes on (--set train.on_spike=continue or rewind decides beforehand)",
+        );
+        // A run that is to stop at a step keeps that in mind.
+        self.engine.commands.send(match self.until {
+            Some(step) => Command::RunUntil {
+                until: Until::Step(step),
+            },
+            None => Command::Resume,
+        });
+    }
+
     fn event(&mut self, event: &Event) {
         if event.run != RUN {
             return;
@@ -170,12 +203,19 @@ impl Reader<'_> {
             }) => self.trouble = Some(message.clone()),
             EventKind::Phase(Phase::Diverged { step, message, .. }) => {
                 self.trouble = Some(format!("the run diverged at step {step}: {message}"));
-                self.stop(Stopping::Trouble);
+                match self.controlled {
+                    true => self.wait(Waits::Diverged),
+                    false => self.stop(Stopping::Trouble),
+                }
             }
             EventKind::Started(info) => self.step = info.start_step,
             EventKind::Steps(steps) => {
                 self.step = steps.last().map_or(self.step, |r| r.step);
                 self.spiked = false;
+                // Whoever had the controls went on with it.
+                if self.waits.take() == Some(Waits::Diverged) {
+                    self.trouble = None;
+                }
             }
             EventKind::Evaluated(report) => self.evaluated = Some(report.step),
             EventKind::Phase(Phase::Paused)
@@ -192,18 +232,25 @@ impl Reader<'_> {
                 if self.spiked && self.trouble.is_none() && self.stopping.is_none() =>
             {
                 self.spiked = false;
-                self.printer.say(
-                    "nobody is here to ask: training goes on (--set train.on_spike=continue or rewind decides beforehand)",
-                );
-                // A run that is to stop at a step keeps that in mind.
-                self.engine.commands.send(match self.until {
-                    Some(step) => Command::RunUntil {
-                        until: Until::Step(step),
-                    },
-                    None => Command::Resume,
-                });
+                match self.controlled {
+                    true => self.wait(Waits::Spike),
+                    false => self.go_on_unasked(),
+                }
             }
+            EventKind::Phase(Phase::Paused) if self.waits.is_some() => {}
             EventKind::Remote(remote) => {
+                match &remote.act {
+                    RemoteAct::TookControls => self.controlled = true,
+                    RemoteAct::LeftControls => {
+                        self.controlled = false;
+                        match self.waits.take() {
+                            Some(Waits::Spike) => self.go_on_unasked(),
+                            Some(Waits::Diverged) => self.stop(Stopping::Trouble),
+                            None => {}
+                        }
+                    }
+                    RemoteAct::Asked(_) => {}
+                }
                 if let RemoteAct::Asked(command) = &remote.act {
                     self.paused_from_outside = matches!(
                         **command,

@@ -121,6 +121,59 @@ fn a_run_is_taken_up_forked_taken_back_and_repeated() {
     );
     place.succeed(&["train", "--replay", "one", "--json"]);
 
+    // To step 40 of what was left, with the edits made there, and on from there.
+    let onto = place.succeed(&[
+        "train", "--resume", "one", "--at", "40", "--json", "--steps", "45",
+    ]);
+    assert_eq!(start_step(&onto), 40);
+    let history = read_history(&place.path("one")).unwrap();
+    assert_eq!((history.steps.len(), history.left.len()), (45, 2));
+    assert_eq!(history.left[1].rewound.onto, Some(40));
+    let losses: Vec<f64> = history.steps.iter().map(|report| report.loss).collect();
+    let before: Vec<f64> = read_history(&place.path("again"))
+        .unwrap()
+        .steps
+        .iter()
+        .map(|report| report.loss)
+        .collect();
+    assert_eq!(losses[..40], before[..40]);
+    let edits: Vec<u64> = history.edits.iter().map(|edit| edit.step).collect();
+    assert_eq!(edits, [31, 41]);
+    place.succeed(&["train", "--replay", "one", "--json"]);
+
+    // What is wrong changes nothing.
+    for wrong in [
+        ["--set", "train.batch_size=oops"],
+        ["--until", "30"],
+        ["--set", "train.steps=3"],
+    ] {
+        let arguments = ["train", "--resume", "one", "--json", "--at", "30"];
+        let refused = place.run(&[&arguments[..], &wrong[..]].concat());
+        assert_ne!(code(&refused), 0, "{wrong:?}");
+        let history = read_history(&place.path("one")).unwrap();
+        assert_eq!((history.steps.len(), history.left.len()), (45, 2));
+    }
+    // What was in force later, but not there, is an edit.
+    let back = place.succeed(&[
+        "train",
+        "--resume",
+        "one",
+        "--at",
+        "30",
+        "--json",
+        "--set",
+        "optimizer.weight_decay=0.5",
+        "--steps",
+        "33",
+        "--until",
+        "32",
+    ]);
+    assert_eq!(start_step(&back), 30);
+    let edit = back.iter().find(|event| event["event"] == "edit").unwrap();
+    assert_eq!(edit["value"]["optimizer.weight_decay"], "0.5");
+    assert_eq!(edit["value"]["train.batch_size"], serde_json::Value::Null);
+    assert_eq!(read_history(&place.path("one")).unwrap().steps.len(), 32);
+
     // What cannot be is said, with what can.
     let missing = place.run(&["train", "--fork", "one", "--at", "7", "--json"]);
     assert_eq!(code(&missing), 1);

@@ -175,6 +175,7 @@ fn a_branch_that_was_left_is_a_curve_of_its_own() {
             step: 2,
             checkpoint: "step-00000002".into(),
             by: EditAuthor::User,
+            onto: None,
         },
         records: vec![Record::Step(step(3, 7.0)), Record::Step(step(4, 9.0))],
     });

@@ -162,7 +162,7 @@ fn run_folder(dir: &Path) -> Result<PathBuf, CliError> {
     if dir.is_dir() {
         return Ok(dir.to_path_buf());
     }
-    run::find(&run::runs_root(), &dir.to_string_lossy()).map_err(CliError::failed)
+    run::find(&super::tui::runs_root(), &dir.to_string_lossy()).map_err(CliError::failed)
 }
 
 fn load(path: &Path) -> Result<Tokenizer, CliError> {

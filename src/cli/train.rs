@@ -78,9 +78,17 @@ pub struct Args {
 
 pub fn run(args: Args) -> Result<Exit, CliError> {
     let root = super::tui::runs_root();
-    let (config, origin, notes) = plan(&args, &root)?;
+    let Plan {
+        config,
+        origin,
+        notes,
+        back,
+    } = plan(&args, &root)?;
     if args.detach {
         return start_detached(&root, &config);
+    }
+    if let Some(back) = back {
+        back.go()?;
     }
     let mut lines = args.detached.then(detach::Lines::detached);
     let screens = lines.is_none() && !args.headless && !args.json && super::tui::can_show().is_ok();
@@ -94,6 +102,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
             engine,
             UiOptions {
                 start: Some((config, origin)),
+                until: args.until,
                 runs_root: root,
                 problems: notes,
                 ..UiOptions::default()
@@ -154,8 +163,18 @@ fn start_detached(root: &Path, config: &RunConfig) -> Result<Exit, CliError> {
     Ok(Exit::Success)
 }
 
-/// What to train, where, and what the user should know about how the values came together.
-fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), CliError> {
+/// What to train, and where.
+struct Plan {
+    config: RunConfig,
+    origin: Origin,
+    /// What the user should know about how the values came together.
+    notes: Vec<String>,
+    /// The way that the run goes before it goes on.
+    back: Option<Back>,
+}
+
+/// Nothing of a run changes here.
+fn plan(args: &Args, root: &Path) -> Result<Plan, CliError> {
     let mut sets = args.sets.clone();
     sets.extend(args.steps.map(|steps| format!("train.steps={steps}")));
     sets.extend(
@@ -167,14 +186,24 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
     if let Some(name) = &args.replay {
         return plan_replay(args, root, name);
     }
+    let mut back = None;
     let (source, origin) = match (&args.resume, &args.from, &args.config) {
         (Some(name), _, _) => {
             let dir = run::find(root, name).map_err(CliError::failed)?;
-            if let Some(at) = &args.at {
-                let entry = checkpoint_at(&dir, at)?;
-                go_back(&dir, &entry)?;
-            }
-            let source = Source::File(dir.join(RunFile::Config.name()));
+            let file = dir.join(RunFile::Config.name());
+            let source = match &args.at {
+                Some(at) => {
+                    let way = Back::new(&dir, checkpoint_at(&dir, at)?)?;
+                    let text = way.config.to_toml();
+                    let name = way.entry.path.join(RunFile::Config.name());
+                    back = Some(way);
+                    Source::Text {
+                        name: name.display().to_string(),
+                        text,
+                    }
+                }
+                None => Source::File(file),
+            };
             (source, Origin::Resume { dir })
         }
         (None, Some(name), _) => {
@@ -226,9 +255,21 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
         }
     };
     let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
+    if let Some(back) = &back
+        && loaded.config.train.steps < back.entry.step
+        && loaded.config.train.steps != back.config.train.steps
+    {
+        return Err(CliError::usage(format!(
+            "train.steps = {}: {} is of step {}; expected at least that",
+            loaded.config.train.steps,
+            back.entry.name(),
+            back.entry.step
+        )));
+    }
     if let (Some(until), Origin::Resume { dir }) = (args.until, &origin) {
-        let entries = checkpoint::entries(dir);
-        if let Some(entry) = entries.first().filter(|entry| entry.step >= until) {
+        let from = back.as_ref().map(|back| back.entry.clone());
+        let from = from.or_else(|| checkpoint::newest(dir));
+        if let Some(entry) = from.filter(|entry| entry.step >= until) {
             return Err(CliError::usage(format!(
                 "--until {until}: {} is at step {} already",
                 dir.display(),
@@ -244,21 +285,27 @@ fn plan(args: &Args, root: &Path) -> Result<(RunConfig, Origin, Vec<String>), Cl
     if let Origin::From { parent, .. } = &origin {
         check_tokenizer(parent, &loaded.config)?;
     }
-    Ok((loaded.config, origin, loaded.notes))
+    Ok(Plan {
+        config: loaded.config,
+        origin,
+        notes: loaded.notes,
+        back,
+    })
 }
 
 /// The run that is repeated says what it is made of.
-fn plan_replay(
-    args: &Args,
-    root: &Path,
-    name: &str,
-) -> Result<(RunConfig, Origin, Vec<String>), CliError> {
+fn plan_replay(args: &Args, root: &Path, name: &str) -> Result<Plan, CliError> {
     let parent = run::find(root, name).map_err(CliError::failed)?;
     let parent = std::path::absolute(&parent).unwrap_or(parent);
     let file = parent.join(RunFile::Config.name());
     let loaded = load_with_notes(Source::File(file), &[]).map_err(CliError::usage)?;
     let dir = args.run.clone();
-    Ok((loaded.config, Origin::Replay { dir, parent }, loaded.notes))
+    Ok(Plan {
+        config: loaded.config,
+        origin: Origin::Replay { dir, parent },
+        notes: loaded.notes,
+        back: None,
+    })
 }
 
 /// The checkpoint that is meant by a step (the newest of it) or a name.
@@ -282,19 +329,53 @@ fn checkpoint_at(run: &Path, at: &str) -> Result<CheckpointEntry, CliError> {
     })
 }
 
-/// Goes back to a checkpoint of a run that nobody trains, so that the run goes on from it.
-fn go_back(run: &Path, entry: &CheckpointEntry) -> Result<(), CliError> {
-    if entry.left {
-        return Err(CliError::failed(format!(
-            "{} is on a branch that the run has left; `fireside train --fork` goes on from it in a new run",
-            entry.name()
-        )));
+/// The way back to a checkpoint of a run that nobody trains.
+struct Back {
+    dir: PathBuf,
+    entry: CheckpointEntry,
+    /// In force there. Where to compute, and what the run is called, is as it is now.
+    config: RunConfig,
+}
+
+impl Back {
+    fn new(dir: &Path, entry: CheckpointEntry) -> Result<Self, CliError> {
+        let read = |path: PathBuf| -> Result<RunConfig, CliError> {
+            let loaded = load_with_notes(Source::File(path), &[]).map_err(CliError::usage)?;
+            Ok(loaded.config)
+        };
+        let now = read(dir.join(RunFile::Config.name()))?;
+        let copy = entry.path.join(RunFile::Config.name());
+        // Checkpoints of older versions have none.
+        let mut config = match copy.is_file() {
+            true => read(copy)?,
+            false => now.clone(),
+        };
+        config.name = now.name;
+        config.device = now.device;
+        config.train.threads = now.train.threads;
+        Ok(Self {
+            dir: dir.to_path_buf(),
+            entry,
+            config,
+        })
     }
-    let mut dir = RunDir::open(run).map_err(CliError::failed)?;
-    checkpoint::load(run, &entry.name()).map_err(CliError::failed)?;
-    let reached = run::summarize(run).map_or(entry.step, |summary| summary.step);
-    let (_, written) = dir.go_back(entry, reached.max(entry.step), EditAuthor::User);
-    written.map_err(CliError::failed)
+
+    /// So that the run goes on from there.
+    fn go(&self) -> Result<(), CliError> {
+        let Back { dir, entry, config } = self;
+        let mut run = RunDir::open(dir).map_err(CliError::failed)?;
+        checkpoint::load(dir, &entry.name()).map_err(CliError::failed)?;
+        let reached = run::summarize(dir).map_or(entry.step, |summary| summary.step);
+        let way = run.way_back(entry).map_err(CliError::failed)?;
+        let from = match way {
+            Some(_) => reached,
+            None => reached.max(entry.step),
+        };
+        let (_, written) = run.go_back(entry, way.as_ref(), from, EditAuthor::User);
+        written
+            .and_then(|()| run.write_config(config))
+            .map_err(CliError::failed)
+    }
 }
 
 /// Weights mean nothing without the tokenizer that they were trained with.

@@ -64,17 +64,20 @@ pub(super) fn show(engine: Engine, mut options: UiOptions) -> Result<Exit, CliEr
     match ui::run(engine, options).map_err(CliError::failed)? {
         Outcome::Done | Outcome::Abandoned => Ok(Exit::Success),
         Outcome::Interrupted => Ok(Exit::Interrupted),
-        Outcome::Background(dir) => go_on_in_background(&root, &dir),
+        Outcome::Background { dir, until } => go_on_in_background(&root, &dir, until),
     }
 }
 
 /// Trains a run on that was saved here, in a process that this terminal does not end.
-fn go_on_in_background(root: &Path, dir: &Path) -> Result<Exit, CliError> {
-    let arguments = [
+fn go_on_in_background(root: &Path, dir: &Path, until: Option<u64>) -> Result<Exit, CliError> {
+    let mut arguments = vec![
         "train".into(),
         "--resume".into(),
         dir.as_os_str().to_owned(),
     ];
+    if let Some(step) = until {
+        arguments.extend(["--until".into(), step.to_string().into()]);
+    }
     let started = detach::start(&arguments, None).map_err(|error| {
         let (CliError::Failed(why) | CliError::Usage(why)) = error;
         CliError::failed(format!(

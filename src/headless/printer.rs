@@ -99,10 +99,17 @@ impl<'a> Printer<'a> {
             EventKind::Edited(record) => {
                 self.print(&format!("edit  {:>7}  {}", record.step, record.edit))
             }
-            EventKind::Rewound(rewound) => self.print(&format!(
-                "back  {:>7}  from step {}",
-                rewound.step, rewound.from
-            )),
+            EventKind::Rewound(rewound) => {
+                let branch = match rewound.onto {
+                    Some(_) => format!(", to a branch left at step {}", rewound.step),
+                    None => String::new(),
+                };
+                self.print(&format!(
+                    "back  {:>7}  from step {}{branch}",
+                    rewound.to(),
+                    rewound.from
+                ));
+            }
             EventKind::Notice(notice) => {
                 let level = match notice.level {
                     NoticeLevel::Info => "note",

@@ -150,12 +150,23 @@ pub enum CheckpointReason {
 pub struct Rewound {
     /// The last step that had been trained.
     pub from: u64,
-    /// The checkpoint's step.
+    /// The checkpoint's step; but see `onto`.
     pub step: u64,
     /// Name of its folder.
     pub checkpoint: String,
     #[serde(default)]
     pub by: EditAuthor,
+    /// The checkpoint's step, where it lies on a branch that the run had left: `step` is then the last one that the run and the
+    /// branch have in common, and what happened on the branch from there on is told once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub onto: Option<u64>,
+}
+
+impl Rewound {
+    /// The step that the run is at afterwards.
+    pub fn to(&self) -> u64 {
+        self.onto.unwrap_or(self.step)
+    }
 }
 
 /// The loss of a step stood far above the losses before it.

@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::branch::{self, Place, WayBack};
+use super::checkpoint::CheckpointEntry;
 use super::list::Summary;
 use super::lock::{self, Lock};
 use super::log::JsonLog;
@@ -244,6 +246,17 @@ impl RunDir {
         self.write_header()
     }
 
+    /// `run.json` says how many steps there are to be, which an edit may change.
+    pub fn write_total_steps(&mut self, steps: u64) -> Result<(), RunError> {
+        match &mut self.header.info {
+            Some(info) if info.total_steps != steps => {
+                info.total_steps = steps;
+                self.write_header()
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Records in `run.json` where the first weights came from.
     pub fn write_parent(&mut self, parent: Parent) -> Result<(), RunError> {
         self.header.parent = Some(parent);
@@ -265,25 +278,99 @@ impl RunDir {
         self.write_header()
     }
 
-    /// Goes back to a checkpoint: what the logs hold beyond it is a branch that was left from now on, and a run that is taken up
-    /// goes on from it. The line is written in any case; I/O errors come beside it.
+    /// Where a checkpoint of this run lies. What was logged so far is on disk before.
+    ///
+    /// # Errors
+    /// I/O errors of the logs.
+    fn place(&mut self, entry: &CheckpointEntry) -> Result<Place, RunError> {
+        self.flush()?;
+        branch::place(&self.path, entry)
+    }
+
+    /// How often, up to now and in a row, `train.on_spike` has gone back to the checkpoint of this name.
+    ///
+    /// # Errors
+    /// I/O errors of the logs.
+    pub fn retreats(&mut self, checkpoint: &str) -> Result<usize, RunError> {
+        self.flush()?;
+        branch::retreats(&self.path, checkpoint)
+    }
+
+    /// How a checkpoint is reached that lies on a branch the run has left; `None` where it lies on the run's own way.
+    ///
+    /// # Errors
+    /// [`RunError::LostBranch`] where the logs do not say; I/O errors.
+    pub fn way_back(&mut self, entry: &CheckpointEntry) -> Result<Option<WayBack>, RunError> {
+        if !entry.left {
+            return Ok(None);
+        }
+        match self.place(entry)? {
+            Place::Here => Ok(None),
+            Place::Left(way) => Ok(Some(way)),
+            Place::Unknown => Err(RunError::LostBranch {
+                run: self.path.clone(),
+                checkpoint: entry.name(),
+            }),
+        }
+    }
+
+    /// Goes back to a checkpoint, by its [`RunDir::way_back`]: what the logs hold beyond it is a branch that was left from now on,
+    /// and a run that is taken up goes on from it. The lines are written in any case; I/O errors come beside.
     pub fn go_back(
         &mut self,
-        entry: &checkpoint::CheckpointEntry,
+        entry: &CheckpointEntry,
+        way: Option<&WayBack>,
         from: u64,
         by: EditAuthor,
     ) -> (Rewound, Result<(), RunError>) {
         // First: a crash in between must not let the run go on from what was left.
-        let marked = checkpoint::leave_after(&self.path, entry);
+        let marked = checkpoint::return_to(&self.path, entry, way);
         let rewound = Rewound {
             from,
-            step: entry.step,
+            step: way.map_or(entry.step, |way| way.common),
             checkpoint: entry.name(),
             by,
+            onto: way.map(|_| entry.step),
         };
         self.append(&Record::Rewound(rewound.clone()));
+        if let Some(way) = way {
+            self.follow(way, entry.step);
+        }
         let rebuilt = self.rebuild_summary();
         (rewound, marked.and(rebuilt))
+    }
+
+    /// Goes on from a checkpoint that the run is taken up from.
+    ///
+    /// A run that ended while it went back to a branch it had left may have the branch's checkpoint in force and none of its
+    /// lines: they are said then.
+    ///
+    /// # Errors
+    /// I/O errors of the logs.
+    pub fn take_up(&mut self, entry: &CheckpointEntry) -> Result<(), RunError> {
+        match self.place(entry)? {
+            Place::Left(way) => {
+                self.append(&Record::Rewound(Rewound {
+                    from: self.summary.step,
+                    step: way.common,
+                    checkpoint: entry.name(),
+                    by: EditAuthor::User,
+                    onto: Some(entry.step),
+                }));
+                self.follow(&way, entry.step);
+            }
+            Place::Here | Place::Unknown => self.append(&Record::Resumed { step: entry.step }),
+        }
+        Ok(())
+    }
+
+    /// Says once more what happened on a branch.
+    fn follow(&mut self, way: &WayBack, step: u64) {
+        for record in &way.records {
+            self.append(record);
+        }
+        // What is done again at the very step takes the place of what was there.
+        self.append(&Record::Resumed { step });
     }
 
     fn write_header(&self) -> Result<(), RunError> {

@@ -88,6 +88,8 @@ pub fn read_history_up_to(dir: &Path, logged: &Logged) -> Result<History, RunErr
             history.add(record);
         }
     }
+    // One that a run will make again, after it ended without a last word, stands before those made meanwhile.
+    history.edits.sort_by_key(|edit| edit.step);
     Ok(history)
 }
 

@@ -117,54 +117,80 @@ pub fn read(path: &Path) -> Result<Lines, RunError> {
 
 /// As [`read`], of the first `limit` bytes.
 pub fn read_up_to(path: &Path, limit: u64) -> Result<Lines, RunError> {
-    let bytes = || -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        File::open(path)?.take(limit).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    };
-    let bytes = match bytes() {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Lines::default()),
-        Err(error) => return Err(RunError::io("read", path)(error)),
-    };
-    let mut lines = Lines::default();
-    // The last border, as its step and how many records lie before it.
-    let mut border: Option<(u64, usize)> = None;
+    let bytes = read_bytes(path, limit)?;
+    let mut reader = Reader::default();
     for line in bytes.split(|byte| *byte == b'\n') {
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
         match parse(line) {
-            Some(record @ (Record::Resumed { .. } | Record::Rewound(_))) => {
-                let step = match &record {
-                    Record::Resumed { step } => *step,
-                    Record::Rewound(rewound) => {
-                        let left = |record: &&Record| taken_back(record, rewound.step);
-                        lines.left.push(LeftBranch {
-                            rewound: rewound.clone(),
-                            records: lines.records.iter().filter(left).cloned().collect(),
-                        });
-                        rewound.step
-                    }
-                    _ => continue,
-                };
-                lines.records.retain(|record| !taken_back(record, step));
-                border = Some((step, lines.records.len()));
-                lines.records.push(record);
-            }
-            Some(record) => {
-                if let Some((step, before)) = &mut border
-                    && let Some(at) = replaced(&lines.records[..*before], &record, *step)
-                {
-                    lines.records.remove(at);
-                    *before -= 1;
-                }
-                lines.records.push(record);
-            }
-            None => lines.skipped += 1,
+            Some(record) => reader.take(record),
+            None => reader.lines.skipped += 1,
         }
     }
-    Ok(lines)
+    Ok(reader.lines)
+}
+
+/// Every record of a log as it was written, taken back or not. A file that is not there is an empty one.
+pub(super) fn read_raw(path: &Path) -> Result<Vec<Record>, RunError> {
+    let bytes = read_bytes(path, u64::MAX)?;
+    let lines = bytes.split(|byte| *byte == b'\n');
+    Ok(lines.filter_map(parse).collect())
+}
+
+/// The first `limit` bytes of what is there now: a device in the place of a file may never end.
+fn read_bytes(path: &Path, limit: u64) -> Result<Vec<u8>, RunError> {
+    let read = || -> std::io::Result<Vec<u8>> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len().min(limit);
+        let mut bytes = Vec::new();
+        file.take(length).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match read() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(RunError::io("read", path)),
+    }
+}
+
+/// Takes the records of a log in, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    pub lines: Lines,
+    /// The last border, as its step and how many records lie before it.
+    border: Option<(u64, usize)>,
+}
+
+impl Reader {
+    pub fn take(&mut self, record: Record) {
+        let lines = &mut self.lines;
+        if let Some(step) = border(&record) {
+            if let Record::Rewound(rewound) = &record {
+                let left = |record: &&Record| taken_back(record, step);
+                lines.left.push(LeftBranch {
+                    rewound: rewound.clone(),
+                    records: lines.records.iter().filter(left).cloned().collect(),
+                });
+            }
+            lines.records.retain(|record| !taken_back(record, step));
+            self.border = Some((step, lines.records.len()));
+        } else if let Some((step, before)) = &mut self.border
+            && let Some(at) = replaced(&lines.records[..*before], &record, *step)
+        {
+            lines.records.remove(at);
+            *before -= 1;
+        }
+        lines.records.push(record);
+    }
+}
+
+/// The step that a record takes the run back to, if it is one that does.
+pub(super) fn border(record: &Record) -> Option<u64> {
+    match record {
+        Record::Resumed { step } => Some(*step),
+        Record::Rewound(rewound) => Some(rewound.step),
+        _ => None,
+    }
 }
 
 pub fn parse(line: &[u8]) -> Option<Record> {
@@ -201,7 +227,7 @@ fn replaced(before: &[Record], record: &Record, step: u64) -> Option<usize> {
 
 /// Whether going on from `step` makes this record one of a future that did not happen. Ends always are: the
 /// run went on.
-fn taken_back(record: &Record, step: u64) -> bool {
+pub(super) fn taken_back(record: &Record, step: u64) -> bool {
     match record {
         Record::Step(report) => report.step > step,
         Record::Eval(report) => report.step > step,

@@ -23,6 +23,7 @@
 //! a checkpoint is used; one that is damaged, of a newer format or of another run is passed over, named and left alone.
 
 mod bin;
+pub mod branch;
 pub mod checkpoint;
 mod column;
 mod compare;
@@ -76,6 +77,9 @@ pub enum RunError {
     Exists { path: PathBuf },
     #[error("{} is not empty and holds no run; choose a new or an empty folder", path.display())]
     Occupied { path: PathBuf },
+    #[error("{checkpoint} is on a branch that the run has left, and its logs do not say what happened there; `fireside train --fork {} \
+             --at {checkpoint}` goes on from it in a new run", run.display())]
+    LostBranch { run: PathBuf, checkpoint: String },
     #[error("the run {} is in use by another process{}", path.display(), pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
     Locked { path: PathBuf, pid: Option<u32> },
     #[error("{} was written by a newer fireside (format {found}; this one reads up to {FORMAT_VERSION})", path.display())]

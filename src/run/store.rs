@@ -62,8 +62,12 @@ impl RunEntry {
 
     fn set_header(&mut self, header: &RunHeader) {
         self.parent.clone_from(&header.parent);
+        // What it began with; runs of older versions only know what they were taken up with last.
+        let first = header.info.as_ref().map(|info| &info.config);
+        if let Some(config) = header.config.as_ref().or(first) {
+            self.set_config(config);
+        }
         if let Some(info) = &header.info {
-            self.set_config(&info.config);
             self.vocab_size = info.vocab_size;
             self.bytes_per_token = info.bytes_per_token;
             self.operations_per_token = training_operations(&info.config.model, info.vocab_size);

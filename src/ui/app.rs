@@ -115,7 +115,9 @@ pub struct App {
     /// Resume the run when the process goes on.
     resume_after: bool,
     /// Halve the learning rate and go on once the run is back at a checkpoint.
-    halve_after_rewind: bool,
+    halve_after_rewind: Option<(String, f64)>,
+    /// The step at which the run was told to pause.
+    until: Option<u64>,
     engine_gone: bool,
 }
 
@@ -129,6 +131,8 @@ pub struct Setup {
     pub width: u16,
     pub height: u16,
     pub start: Option<(RunConfig, Origin)>,
+    /// The step at which that was told to pause.
+    pub until: Option<u64>,
     /// Show this run, which another process trains.
     pub attach: Option<PathBuf>,
 }
@@ -164,7 +168,8 @@ impl App {
             hung_up: false,
             suspending: false,
             resume_after: false,
-            halve_after_rewind: false,
+            halve_after_rewind: None,
+            until: setup.until,
             engine_gone: false,
         };
         let mut effects = vec![Effect::LoadRuns, Effect::LoadConfigs];
@@ -204,11 +209,31 @@ impl App {
     /// Takes one message; returns what is to be done.
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
         let mut effects = Vec::new();
+        self.take_in(message, &mut effects);
+        for effect in &effects {
+            match effect {
+                Effect::Send(Command::RunUntil {
+                    until: Until::Step(step),
+                }) => self.until = Some(*step),
+                Effect::Send(
+                    Command::RunUntil { .. }
+                    | Command::Start { .. }
+                    | Command::Resume
+                    | Command::StepOnce
+                    | Command::Rewind { .. },
+                ) => self.until = None,
+                _ => {}
+            }
+        }
+        effects
+    }
+
+    fn take_in(&mut self, message: Message, effects: &mut Vec<Effect>) {
         match message {
-            Message::Input(input) => self.input(input, &mut effects),
-            Message::Resumed => self.resumed(&mut effects),
-            Message::Engine(event) => self.engine(event, &mut effects),
-            Message::EngineGone => self.engine_gone(&mut effects),
+            Message::Input(input) => self.input(input, effects),
+            Message::Resumed => self.resumed(effects),
+            Message::Engine(event) => self.engine(event, effects),
+            Message::EngineGone => self.engine_gone(effects),
             Message::RunsLoaded { runs, now } => {
                 if let Ok(runs) = &runs {
                     let summaries: Vec<RunSummary> =
@@ -224,19 +249,19 @@ impl App {
             Message::Runs(answer) => {
                 let mut requests = Vec::new();
                 self.runs.on_answer(answer, &mut requests);
-                self.carry_out_runs(requests, &mut effects);
+                self.carry_out_runs(requests, effects);
             }
-            Message::ConfigsLoaded(own) => self.take_configs(own, None, &mut effects),
+            Message::ConfigsLoaded(own) => self.take_configs(own, None, effects),
             Message::ConfigKept(Ok((name, own))) => {
                 let text = format!("kept: `fireside train {name}` trains it too");
-                self.notify(NoticeLevel::Info, text, &mut effects);
-                self.take_configs(own, Some(&name), &mut effects);
+                self.notify(NoticeLevel::Info, text, effects);
+                self.take_configs(own, Some(&name), effects);
             }
             Message::ConfigKept(Err(problem)) => {
                 let text = format!("the config was not kept: {problem}");
-                self.notify(NoticeLevel::Error, text, &mut effects);
+                self.notify(NoticeLevel::Error, text, effects);
             }
-            Message::RunOpened { dir, config } => self.opened(dir, config, &mut effects),
+            Message::RunOpened { dir, config } => self.opened(dir, config, effects),
             Message::HistoryLoaded { run, history } => match history {
                 Ok(history) => {
                     if let Some(train) = self.train.as_mut().filter(|t| t.view.run == run) {
@@ -246,15 +271,15 @@ impl App {
                 Err(message) => self.notify(
                     NoticeLevel::Warning,
                     format!("what this run did before cannot be shown: {message}"),
-                    &mut effects,
+                    effects,
                 ),
             },
             Message::ChartExported(written) => match written {
-                Ok(words) => self.notify(NoticeLevel::Info, words, &mut effects),
+                Ok(words) => self.notify(NoticeLevel::Info, words, effects),
                 Err(message) => self.notify(
                     NoticeLevel::Error,
                     format!("the chart was not written: {message}"),
-                    &mut effects,
+                    effects,
                 ),
             },
             Message::CheckpointsLoaded {
@@ -263,35 +288,34 @@ impl App {
                 found,
             } => {
                 if self.train.as_ref().is_some_and(|t| t.view.run == run) {
-                    self.checkpoints_found(purpose, found, &mut effects);
+                    self.checkpoints_found(purpose, found, effects);
                 }
             }
-            Message::Attached { run, attached } => self.attached(run, attached, &mut effects),
-            Message::Role { run, role } => self.role(run, role, &mut effects),
-            Message::Unlinked { run, how } => self.unlinked(run, how, &mut effects),
+            Message::Attached { run, attached } => self.attached(run, attached, effects),
+            Message::Role { run, role } => self.role(run, role, effects),
+            Message::Unlinked { run, how } => self.unlinked(run, how, effects),
             Message::Timer(Timer::Preview(request)) => {
                 if let Some(config) = self.home.preview_config(request) {
                     effects.push(Effect::Send(Command::Preview { request, config }));
                 }
             }
             Message::Timer(Timer::Notice(id)) => self.notices.retain(|(other, _)| *other != id),
-            Message::Timer(Timer::Suspend) => self.suspend_now(&mut effects),
+            Message::Timer(Timer::Suspend) => self.suspend_now(effects),
             Message::Timer(Timer::Runs) => {
                 self.runs_timer = false;
                 if self.screen == Screen::Runs {
                     effects.push(Effect::LoadRuns);
                 }
             }
-            Message::Terminate => self.leave(Outcome::Interrupted, &mut effects),
-            Message::HangUp => self.hang_up(&mut effects),
-            Message::Suspend => self.suspend(&mut effects),
+            Message::Terminate => self.leave(Outcome::Interrupted, effects),
+            Message::HangUp => self.hang_up(effects),
+            Message::Suspend => self.suspend(effects),
         }
         if self.screen == Screen::Runs {
             let mut requests = Vec::new();
             self.runs.tend(render::body(self.size), &mut requests);
-            self.carry_out_runs(requests, &mut effects);
+            self.carry_out_runs(requests, effects);
         }
-        effects
     }
 
     /// Where keys are looked up, innermost first.

@@ -96,6 +96,7 @@ impl Loop {
             width,
             height,
             start: options.start,
+            until: options.until,
             attach: options.attach,
         });
         let mut it = Self {

@@ -37,6 +37,8 @@ use crate::protocol::{Engine, Origin};
 pub struct UiOptions {
     /// Train this at once instead of opening the home screen.
     pub start: Option<(RunConfig, Origin)>,
+    /// The step at which that was told to pause.
+    pub until: Option<u64>,
     /// Show this run, which another process trains.
     pub attach: Option<PathBuf>,
     /// Folder of all runs.
@@ -54,8 +56,9 @@ pub enum Outcome {
     Done,
     /// The user chose to quit without saving: do not wait for the training thread.
     Abandoned,
-    /// The run in this folder was saved and is to go on without screens, in a process of its own.
-    Background(PathBuf),
+    /// The run in this folder was saved and is to go on without screens, in a process of its own: to the step that it was told to
+    /// pause at, if there is one.
+    Background { dir: PathBuf, until: Option<u64> },
     /// A signal or Ctrl-C ended a run, after saving.
     Interrupted,
 }

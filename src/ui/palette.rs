@@ -8,8 +8,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
 
-use crate::config::Changes;
-use crate::protocol::Until;
+use crate::protocol::{Edit, Until};
 
 use super::keymap::{Action, Context, KeyMap};
 use super::layout::{centered, fit, pane, scroll_offset, wrap, write, write_line, write_right};
@@ -35,7 +34,7 @@ pub enum Chosen {
     },
     Theme(&'static str),
     /// Values of the run in progress.
-    Edit(Changes),
+    Edit(Edit),
     Until(Until),
     /// To the checkpoint of this step.
     RewindTo(u64),

@@ -11,6 +11,28 @@ use crate::train::Counts;
 /// Learning-rate multipliers that make sense; 0 freezes the weights.
 const MULTIPLIERS: std::ops::RangeInclusive<f64> = 0.0..=1000.0;
 
+/// Who makes an edit, and whether the log has it already.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct By {
+    author: EditAuthor,
+    logged: bool,
+}
+
+impl By {
+    /// As the log has it, by a run that ended before a checkpoint knew of it.
+    pub fn again(author: EditAuthor) -> Self {
+        let logged = true;
+        By { author, logged }
+    }
+}
+
+impl From<EditAuthor> for By {
+    fn from(author: EditAuthor) -> Self {
+        let logged = false;
+        By { author, logged }
+    }
+}
+
 impl Session<'_> {
     /// An evaluation that the present step asks for, and that a pause cut short, belongs before a change of the configuration:
     /// otherwise a replay, which is never paused, could not do the same. False when it was cut short again.
@@ -25,14 +47,15 @@ impl Session<'_> {
     ///
     /// # Errors
     /// Sentences about why not, with what is allowed. Nothing has changed then.
-    pub(super) fn edit(&mut self, edit: Edit, by: EditAuthor) -> Result<(), String> {
+    pub(super) fn edit(&mut self, edit: Edit, by: impl Into<By>) -> Result<(), String> {
+        let by = by.into();
         match edit {
             Edit::LearningRateMultiplier(multiplier) => self.multiply(multiplier, by),
             Edit::Set(changes) => self.change(changes, by),
         }
     }
 
-    fn multiply(&mut self, multiplier: f64, by: EditAuthor) -> Result<(), String> {
+    fn multiply(&mut self, multiplier: f64, by: By) -> Result<(), String> {
         if !MULTIPLIERS.contains(&multiplier) {
             return Err(format!(
                 "learning-rate multiplier {multiplier} was refused: it must be between {} and {}",
@@ -43,20 +66,21 @@ impl Session<'_> {
         self.save_before_edit();
         let before = self.driver.learning_rate_multiplier();
         self.driver.set_learning_rate_multiplier(multiplier);
-        self.note(EditRecord {
+        let record = EditRecord {
             step: self.step + 1,
             edit: Edit::LearningRateMultiplier(multiplier),
             undo: Some(Edit::LearningRateMultiplier(before)),
-            by,
-        });
+            by: by.author,
+        };
+        self.note(record, by);
         Ok(())
     }
 
-    fn change(&mut self, mut changes: Changes, by: EditAuthor) -> Result<(), String> {
+    fn change(&mut self, mut changes: Changes, by: By) -> Result<(), String> {
         let new = config::change(&self.config, &changes, self.step)
             .map_err(|problems| in_words(&problems))?;
         if new == self.config {
-            if by == EditAuthor::User {
+            if by.author == EditAuthor::User && !by.logged {
                 let words = format!("{} is in force already", Edit::Set(changes));
                 self.notice(NoticeLevel::Info, words);
             }
@@ -90,12 +114,13 @@ impl Session<'_> {
         if let Some(start) = changes.get_mut("schedule.start") {
             *start = self.config.schedule.start.to_string();
         }
-        self.note(EditRecord {
+        let record = EditRecord {
             step: self.step + 1,
             edit: Edit::Set(changes),
             undo: Some(Edit::Set(config::difference(&self.config, &old))),
-            by,
-        });
+            by: by.author,
+        };
+        self.note(record, by);
         if !done.moments_kept {
             self.notice(
                 NoticeLevel::Info,
@@ -119,11 +144,14 @@ impl Session<'_> {
     }
 
     /// Into the log, out as an event, and the schedule as it now is.
-    fn note(&mut self, record: EditRecord) {
+    fn note(&mut self, record: EditRecord, by: By) {
         self.dirty = true;
         self.went_back_to = None;
         self.edits.push(record.clone());
-        self.publish(Record::Edit(record));
+        match by.logged {
+            false => self.publish(Record::Edit(record)),
+            true => self.context.outbox.emit(EventKind::Edited(record)),
+        }
         let schedule = self.driver.schedule();
         self.context.outbox.emit(EventKind::Schedule(schedule));
     }
@@ -137,7 +165,9 @@ impl Session<'_> {
 
     /// `config.toml` says what is in force.
     pub(super) fn write_config(&mut self) {
-        if let Err(error) = self.dir.write_config(&self.config) {
+        let steps = self.config.train.steps;
+        let written = self.dir.write_config(&self.config);
+        if let Err(error) = written.and_then(|()| self.dir.write_total_steps(steps)) {
             self.notice(
                 NoticeLevel::Warning,
                 format!("{error}; the change is in force, and in the run's edits and checkpoints"),

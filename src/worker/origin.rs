@@ -9,9 +9,9 @@ use super::replay::{Plan, Replay, stored_config};
 use super::session::{Session, SessionState};
 use super::start::{NoStart, loading};
 use crate::config::{self, Changes, RunConfig};
-use crate::protocol::{CheckpointReason, NoticeLevel, Origin, RunInfo};
+use crate::protocol::{CheckpointReason, Edit, NoticeLevel, Origin, RunInfo};
 use crate::run::checkpoint::{self, Checkpoint, CheckpointEntry, Loaded, Which};
-use crate::run::{Parent, RunDir, RunFile, read_header};
+use crate::run::{EditRecord, Parent, RunDir, RunFile, branch, read_header};
 use crate::state::NamedTensor;
 
 /// How a run begins.
@@ -27,6 +27,8 @@ pub(super) struct Beginning {
     /// Of the run it goes on from, to see whether the text is still the same.
     pub info: Option<RunInfo>,
     pub replay: Option<Replay>,
+    /// Edits of later than the checkpoint that a run which ended without a last word had made, to be made again.
+    pub again: Vec<EditRecord>,
     /// Its beginning is saved: it cannot be had again from the configuration alone.
     pub saved: bool,
 }
@@ -55,15 +57,17 @@ pub(super) fn begin(
         parent: None,
         info: None,
         replay: None,
+        again: Vec::new(),
         saved: false,
     };
     let tokenizer = |run: &Path| Some(run.join(RunFile::Tokenizer.name()));
     match (origin, plan) {
         (Origin::New { .. }, _) => Ok(fresh(config)),
         (Origin::Resume { .. }, _) => {
-            let (loaded, config, changes) = resume(context, dir, config)?;
+            let (loaded, config, changes, again) = resume(context, dir, config)?;
             Ok(Beginning {
                 changes,
+                again,
                 tokenizer: Some(dir.file(RunFile::Tokenizer)),
                 from: From::Checkpoint(Box::new(loaded)),
                 info: dir.header().info.clone(),
@@ -87,7 +91,7 @@ pub(super) fn begin(
             _,
         ) => {
             let loaded = read(context, parent, checkpoint.as_deref())?;
-            let (in_force, changes) = differing(None, config, &loaded)?;
+            let (in_force, changes, _) = differing(None, config, &loaded)?;
             Ok(Beginning {
                 changes,
                 tokenizer: tokenizer(parent),
@@ -132,7 +136,7 @@ fn resume(
     context: &mut Context,
     dir: &mut RunDir,
     config: RunConfig,
-) -> Result<(Loaded, RunConfig, Changes), NoStart> {
+) -> Result<(Loaded, RunConfig, Changes, Vec<EditRecord>), NoStart> {
     let stored = stored_config(dir.path()).map_err(NoStart::Failed)?;
     let loaded = read(context, dir.path(), None)?;
     for (path, reason) in &loaded.damaged {
@@ -142,18 +146,39 @@ fn resume(
     }
     // Before edits were repeated nothing changed but by being taken up.
     dir.write_first_config(&stored).map_err(NoStart::failed)?;
-    let (in_force, changes) = differing(Some(&stored), config, &loaded)?;
-    say_what_was_lost(context, dir, loaded.entry.step);
-    Ok((loaded, in_force, changes))
+    let (in_force, changes, known) = differing(Some(&stored), config, &loaded)?;
+    let again = edits_to_make_again(dir.path(), &loaded.entry, &known, &changes)?;
+    say_what_was_lost(context, dir, loaded.entry.step, again.len());
+    Ok((loaded, in_force, changes, again))
 }
 
-/// What is in force at a checkpoint, and what is to change: where what is asked for differs from what was stored, or else from
+/// The edits made after a checkpoint that it does not know of: the run makes them again when it is there. What is asked for now counts
+/// more than what they say of the same keys.
+fn edits_to_make_again(
+    run: &Path,
+    entry: &CheckpointEntry,
+    known: &[EditRecord],
+    changes: &Changes,
+) -> Result<Vec<EditRecord>, NoStart> {
+    let mut edits = branch::edits_after(run, entry).map_err(NoStart::failed)?;
+    edits.retain(|record| !known.contains(record));
+    edits.retain_mut(|record| match &mut record.edit {
+        Edit::Set(set) => {
+            set.retain(|key, _| !changes.contains_key(key));
+            !set.is_empty()
+        }
+        Edit::LearningRateMultiplier(_) => true,
+    });
+    Ok(edits)
+}
+
+/// What is in force at a checkpoint with the edits that it knows of, and what is to change: where what is asked for differs from what was stored, or else from
 /// the checkpoint.
 fn differing(
     stored: Option<&RunConfig>,
     wanted: RunConfig,
     loaded: &Loaded,
-) -> Result<(RunConfig, Changes), NoStart> {
+) -> Result<(RunConfig, Changes, Vec<EditRecord>), NoStart> {
     let mut checkpoint = loaded.checkpoint.state.clone();
     let state: SessionState = part(&mut checkpoint, "session", &loaded.entry)
         .and_then(|value| read_state(value, &loaded.entry))
@@ -181,7 +206,7 @@ fn differing(
     if then == in_force {
         changes.clear();
     }
-    Ok((in_force, changes))
+    Ok((in_force, changes, state.edits))
 }
 
 /// A checkpoint of `run`, by its name or the newest whole one. What was passed over is said, and in a run of our own marked.
@@ -201,7 +226,7 @@ fn read(context: &mut Context, run: &Path, name: Option<&str>) -> Result<Loaded,
 }
 
 /// What a run that ended without a last word loses: a checkpoint half written, and the steps after the newest whole one.
-fn say_what_was_lost(context: &mut Context, dir: &RunDir, step: u64) {
+fn say_what_was_lost(context: &mut Context, dir: &RunDir, step: u64, edits: usize) {
     if dir.swept() > 0 {
         context.notice(
             NoticeLevel::Info,
@@ -210,11 +235,16 @@ fn say_what_was_lost(context: &mut Context, dir: &RunDir, step: u64) {
     }
     let reached = crate::run::summarize(dir.path()).map_or(0, |summary| summary.step);
     if reached > step {
+        let edited = match edits {
+            0 => String::new(),
+            1 => ", with the edit made there".to_string(),
+            _ => format!(", with the {edits} edits made there"),
+        };
         context.notice(
             NoticeLevel::Info,
             format!(
                 "the run had reached step {reached}, its newest whole checkpoint is of step {step}: what lies between is \
-                 trained again"
+                 trained again{edited}"
             ),
         );
     }

@@ -23,32 +23,12 @@ impl Session<'_> {
     /// A fact of the run: into its log and out as an event.
     pub(super) fn publish(&mut self, record: Record) {
         self.dir.append(&record);
-        let event = match record {
-            Record::Eval(report) => EventKind::Evaluated(report),
-            Record::Sample(sample) => EventKind::SampleDone(sample),
-            Record::Checkpoint(info) => EventKind::Checkpointed(info),
-            Record::Edit(edit) => EventKind::Edited(edit),
-            Record::Rewound(rewound) => EventKind::Rewound(rewound),
-            Record::Spike(spike) => EventKind::Spiked(spike),
-            Record::Notice { level, message } => {
-                tracing::info!(?level, "{message}");
-                EventKind::Notice(Notice { level, message })
-            }
-            Record::Diverged {
-                step,
-                layer,
-                message,
-            } => EventKind::Phase(Phase::Diverged {
-                step,
-                layer,
-                message,
-            }),
-            Record::Started(_)
-            | Record::Resumed { .. }
-            | Record::Step(_)
-            | Record::Finished(_)
-            | Record::Failed { .. } => return,
+        let Some(event) = event_of(record) else {
+            return;
         };
+        if let EventKind::Notice(Notice { level, message }) = &event {
+            tracing::info!(?level, "{message}");
+        }
         if let EventKind::Phase(phase) = &event {
             self.shown = Some(phase.clone());
         }
@@ -89,4 +69,31 @@ impl Session<'_> {
             Err(_) => {}
         }
     }
+}
+
+/// How a fact is told, where it is not told otherwise: beginnings, steps and last words are.
+pub(super) fn event_of(record: Record) -> Option<EventKind> {
+    Some(match record {
+        Record::Eval(report) => EventKind::Evaluated(report),
+        Record::Sample(sample) => EventKind::SampleDone(sample),
+        Record::Checkpoint(info) => EventKind::Checkpointed(info),
+        Record::Edit(edit) => EventKind::Edited(edit),
+        Record::Rewound(rewound) => EventKind::Rewound(rewound),
+        Record::Spike(spike) => EventKind::Spiked(spike),
+        Record::Notice { level, message } => EventKind::Notice(Notice { level, message }),
+        Record::Diverged {
+            step,
+            layer,
+            message,
+        } => EventKind::Phase(Phase::Diverged {
+            step,
+            layer,
+            message,
+        }),
+        Record::Started(_)
+        | Record::Resumed { .. }
+        | Record::Step(_)
+        | Record::Finished(_)
+        | Record::Failed { .. } => return None,
+    })
 }

@@ -146,6 +146,14 @@ impl Session<'_> {
         replay.edits.drain(..due).collect()
     }
 
+    /// The edits that the run made before the next step when it was there for the first time.
+    pub(super) fn edits_again(&mut self) -> Vec<EditRecord> {
+        let next = self.step + 1;
+        let due = self.again.iter().take_while(|edit| edit.step <= next);
+        let due = due.count();
+        self.again.drain(..due).collect()
+    }
+
     /// Says how the replay came out. One that is not the same is a failed run.
     pub(super) fn judge_replay(&mut self) {
         let Some(replay) = self.replay.take() else {

@@ -4,15 +4,19 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::edit::By;
 use super::session::{Mode, Session, WhenEnding};
 use crate::config::SampleConfig;
 use crate::protocol::{CheckpointReason, Command, Edit, EditAuthor, EventKind, NoticeLevel, Until};
+use crate::run::EditRecord;
 use crate::train::Counts;
 
 /// What waits for the next step boundary.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     Set(Edit, EditAuthor),
+    /// What the log says that the run did here already, before it ended without a last word.
+    Again(EditRecord),
     Rewind(String),
     Evaluate,
     Sample(SampleConfig),
@@ -93,9 +97,14 @@ impl Session<'_> {
     }
 
     fn set_mode(&mut self, mode: Mode) {
-        // The step that went wrong was not applied: with another learning rate it may go well.
+        // The step that went wrong was not applied: with another learning rate it may go well, as it is it would not.
         if mode != Mode::Paused && self.diverged.take().is_some() {
-            self.notice(NoticeLevel::Info, "trying the step again that went wrong");
+            match self.edits.len() == self.edits_when_diverged {
+                true => self.leaves_out = true,
+                false => {
+                    self.notice(NoticeLevel::Info, "trying the step again that went wrong");
+                }
+            }
         }
         self.pause_heard |= mode == Mode::Paused;
         self.mode = mode;
@@ -103,10 +112,11 @@ impl Session<'_> {
 
     /// Does what waited for a step boundary.
     pub(super) fn obey_requests(&mut self) {
-        let replayed = self.replayed_edits();
-        for record in replayed.into_iter().rev() {
-            self.queue
-                .push_front(Request::Set(record.edit, EditAuthor::Replay));
+        let replayed = self.replayed_edits().into_iter();
+        let replayed = replayed.map(|record| Request::Set(record.edit, EditAuthor::Replay));
+        let again = self.edits_again().into_iter().map(Request::Again);
+        for request in replayed.chain(again).rev() {
+            self.queue.push_front(request);
         }
         while let Some(request) = self.queue.pop_front() {
             if self.ending() || self.failed.is_some() {
@@ -116,6 +126,19 @@ impl Session<'_> {
                 Request::Set(Edit::Set(changes), by) if !self.evaluated_before_edit() => {
                     self.queue.push_front(Request::Set(Edit::Set(changes), by));
                     return;
+                }
+                Request::Again(record) if !self.evaluated_before_edit() => {
+                    self.queue.push_front(Request::Again(record));
+                    return;
+                }
+                Request::Again(EditRecord { edit, by, .. }) => {
+                    let words = edit.to_string();
+                    if let Err(reason) = self.edit(edit, By::again(by)) {
+                        self.notice(
+                            NoticeLevel::Warning,
+                            format!("{words} was not made again: {reason}"),
+                        );
+                    }
                 }
                 Request::Set(edit, by) => {
                     if let Err(reason) = self.edit(edit, by) {

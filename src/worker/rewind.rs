@@ -1,22 +1,25 @@
 //! Going back to a checkpoint, by the user or by `train.on_spike`, and what else is done about a loss that went wrong.
 
 use super::origin::{config_of, session_state};
+use super::publishing::event_of;
 use super::session::{Mode, Session};
 use super::spike;
 use crate::config::OnSpike;
 use crate::protocol::{Edit, EditAuthor, EventKind, NoticeLevel, Phase, Spike, StepReport};
 use crate::run::Record;
+use crate::run::branch::WayBack;
 use crate::run::checkpoint::{self, CheckpointEntry};
 
 /// Checkpoints named where one was asked for that is not there.
 const MOST_NAMES: usize = 12;
 /// How often the policy goes back to one checkpoint.
-const MOST_RETREATS: u32 = 3;
+const MOST_RETREATS: usize = 3;
 
 impl Session<'_> {
     /// Goes back to a checkpoint of this run: weights, optimizer, place in the data, configuration, multiplier and edits are what
     /// they were there. The screens hear of it by `Rewound`: edits after its step are taken back, newest first, by their undo;
-    /// those made at the checkpoint's own step that it holds follow once more, then the schedule.
+    /// what happened on the way to a checkpoint of a branch that was left is told once more, those edits made at the checkpoint's
+    /// own step that it holds as well, then the schedule.
     ///
     /// # Errors
     /// A sentence that says which checkpoints there are. Nothing has changed then.
@@ -24,22 +27,13 @@ impl Session<'_> {
         self.saver.wait();
         self.report_saves();
         let entries = checkpoint::entries(self.dir.path());
-        let left = entries
-            .iter()
-            .any(|entry| entry.left && entry.name() == name);
-        if left {
-            return Err(format!(
-                "{name} is on a branch that this run has left; `fireside train --fork {} --at {name}` goes on from it in a \
-                 new run",
-                self.dir.path().display()
-            ));
-        }
         let loaded = checkpoint::load(self.dir.path(), name)
             .map_err(|reason| format!("{reason}. {}", existing(&entries)))?;
         let mut checkpoint = loaded.checkpoint;
         let entry = loaded.entry;
         let state = session_state(&mut checkpoint, &entry)?;
         let config = config_of(&state, &entry, &self.config);
+        let way = self.dir.way_back(&entry).map_err(|e| e.to_string())?;
         let from = self.step;
         self.driver
             .restore(&config, checkpoint)
@@ -50,13 +44,16 @@ impl Session<'_> {
         self.step = self.driver.steps_done();
         self.seconds = self.driver.seconds();
         self.diverged = None;
+        self.leaves_out = false;
         self.dirty = false;
         self.trained = false;
+        self.again.clear();
         self.went_back_to = Some(entry.clone());
         // It may have been taken between a step and what its cadence asks for.
         self.unfinished = self.step > 0;
-        let (rewound, written) = self.dir.go_back(&entry, from, by);
+        let (rewound, written) = self.dir.go_back(&entry, way.as_ref(), from, by);
         self.context.outbox.emit(EventKind::Rewound(rewound));
+        self.tell_again(way);
         if let Err(error) = written {
             self.notice(NoticeLevel::Error, error.to_string());
         }
@@ -69,6 +66,20 @@ impl Session<'_> {
         let schedule = self.driver.schedule();
         self.context.outbox.emit(EventKind::Schedule(schedule));
         Ok(())
+    }
+
+    /// Tells the screens what happened on a branch that is taken up again. The logs have it.
+    fn tell_again(&mut self, way: Option<WayBack>) {
+        for record in way.into_iter().flat_map(|way| way.records) {
+            match record {
+                Record::Step(report) => self.context.outbox.step(report),
+                record => {
+                    if let Some(event) = event_of(record) {
+                        self.context.outbox.emit(event);
+                    }
+                }
+            }
+        }
     }
 
     /// Takes note of a loss.
@@ -129,16 +140,11 @@ impl Session<'_> {
                 }
             }
             OnSpike::Continue => {
-                if let Some(report) = self.driver.skip_step() {
-                    if self.replay.is_none() {
-                        self.spiked_without_number(step);
-                        self.notice(
-                            NoticeLevel::Warning,
-                            format!("step {step} was left out: {message}. The weights are as before, training goes on"),
-                        );
-                    }
-                    self.stepped(report);
-                    self.cadence();
+                if self.replay.is_none() {
+                    self.spiked_without_number(step);
+                    self.notice(NoticeLevel::Warning, format!("step {step}: {message}"));
+                }
+                if self.leave_out() {
                     return;
                 }
             }
@@ -149,12 +155,30 @@ impl Session<'_> {
             layer: layer.clone(),
             message: message.clone(),
         });
+        self.edits_when_diverged = self.edits.len();
         self.diverged = Some(Phase::Diverged {
             step,
             layer,
             message,
         });
         self.flush_log();
+    }
+
+    /// Goes on without the step that has just diverged. False where none has.
+    pub(super) fn leave_out(&mut self) -> bool {
+        let Some(report) = self.driver.skip_step() else {
+            return false;
+        };
+        if self.replay.is_none() {
+            let words = format!(
+                "step {} was left out: the weights are as before, training goes on",
+                report.step
+            );
+            self.notice(NoticeLevel::Warning, words);
+        }
+        self.stepped(report);
+        self.cadence();
+        true
     }
 
     fn spiked_without_number(&mut self, step: u64) {
@@ -179,11 +203,8 @@ impl Session<'_> {
             .find(|entry| !entry.left && entry.step <= latest)
             .ok_or("There is no checkpoint from before it to go back to")?;
         let name = target.name();
-        let before = match self.retreats.0 == name {
-            true => self.retreats.1,
-            false => 0,
-        };
-        if before == MOST_RETREATS {
+        let before = self.dir.retreats(&name).map_err(|e| e.to_string())?;
+        if before >= MOST_RETREATS {
             return Err(format!(
                 "The run went back to step {} {before} times, which did not help",
                 target.step
@@ -192,7 +213,6 @@ impl Session<'_> {
         // The multiplier that went wrong: the checkpoint's own may be one of before an earlier retreat.
         let multiplier = self.driver.learning_rate_multiplier() / 2.0;
         self.rewind(&name, EditAuthor::Policy)?;
-        self.retreats = (name, before + 1);
         self.notice(
             NoticeLevel::Warning,
             format!(
@@ -212,7 +232,6 @@ const CHOICES: &str = "Training is paused: resume to go on as it is, go back to 
 fn existing(entries: &[CheckpointEntry]) -> String {
     let names: Vec<String> = entries
         .iter()
-        .filter(|entry| !entry.left)
         .map(CheckpointEntry::name)
         .take(MOST_NAMES)
         .collect();

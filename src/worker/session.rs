@@ -103,6 +103,10 @@ pub struct Session<'a> {
     pub(super) queue: VecDeque<Request>,
     pub(super) end: Option<WhenEnding>,
     pub(super) diverged: Option<Phase>,
+    /// How many edits there were when the run diverged.
+    pub(super) edits_when_diverged: usize,
+    /// The step that went wrong is left out.
+    pub(super) leaves_out: bool,
     /// The phase last published.
     pub(super) shown: Option<Phase>,
     /// A pause was heard since the evaluation or the sample in progress began, and cuts it short.
@@ -115,9 +119,9 @@ pub struct Session<'a> {
     pub(super) trained: bool,
     /// The checkpoint that the run went back to, until something changes.
     pub(super) went_back_to: Option<CheckpointEntry>,
-    /// By the policy for spikes: the checkpoint last gone back to, and how often.
-    pub(super) retreats: (String, u32),
     pub(super) replay: Option<Replay>,
+    /// What the log says of steps beyond the checkpoint that the run was taken up from: edits to be made there again.
+    pub(super) again: VecDeque<EditRecord>,
     /// The run lives in the machine's main memory.
     pub(super) main_memory: bool,
     pub(super) edits: Vec<EditRecord>,
@@ -194,6 +198,9 @@ impl Session<'_> {
     }
 
     fn train_step(&mut self) {
+        if std::mem::take(&mut self.leaves_out) && self.leave_out() {
+            return;
+        }
         self.show(match self.compiles {
             true => Phase::Compiling,
             false => Phase::Training,

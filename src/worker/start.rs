@@ -22,7 +22,8 @@ use crate::progress::{Flow, Update};
 use crate::protocol::{
     Command, Edit, EditAuthor, EventKind, NoticeLevel, Origin, Phase, RunInfo, Until,
 };
-use crate::run::{Record, RunDir, RunFile};
+use crate::run::checkpoint::CheckpointEntry;
+use crate::run::{EditRecord, Record, RunDir, RunFile};
 use crate::tokenizer::Tokenizer;
 
 /// Loading is shown at most this often.
@@ -198,14 +199,16 @@ impl Parts {
             queue: first_edit.into_iter().collect(),
             end: None,
             diverged: None,
+            edits_when_diverged: 0,
+            leaves_out: false,
             shown: None,
             pause_heard: false,
             unfinished: false,
             dirty: false,
             trained: false,
             went_back_to: None,
-            retreats: (String::new(), 0),
             replay: beginning.replay,
+            again: beginning.again.into(),
             main_memory: self.main_memory,
             edits: self.state.edits.clone(),
             prompts_warned: HashSet::new(),
@@ -280,6 +283,10 @@ fn load(
         device: chosen.device.clone(),
     })
     .map_err(NoStart::failed)?;
+    let taken_up = match (origin, &beginning.from) {
+        (Origin::Resume { .. }, origin::From::Checkpoint(loaded)) => Some(loaded.entry.clone()),
+        _ => None,
+    };
     let state = beginning.restore(driver.as_mut())?;
     if let Some(parent) = beginning.parent.take() {
         dir.write_parent(parent).map_err(NoStart::failed)?;
@@ -294,14 +301,24 @@ fn load(
     if let Some(theirs) = &beginning.info {
         warn_of_differences(context, theirs, &info, beginning.replay.is_some());
     }
-    let resumed = matches!(origin, Origin::Resume { .. }).then_some(&state);
-    record_start(context, dir, &prepared, &info, resumed).map_err(NoStart::failed)?;
+    let resumed = taken_up.as_ref().map(|entry| Resumed {
+        entry,
+        edits: &state.edits,
+        again: &beginning.again,
+    });
+    record_start(context, dir, &prepared, &info, resumed.as_ref()).map_err(NoStart::failed)?;
+    // What the history that is read now leaves out.
+    if resumed.is_some() {
+        for edit in state.edits.iter().filter(|edit| edit.step > step) {
+            context.outbox.emit(EventKind::Edited(edit.clone()));
+        }
+    }
     // The multiplier of the snapshot is in force; the screens learn it as they learn an edit.
     let multiplied = state
         .edits
         .iter()
         .rfind(|record| matches!(record.edit, Edit::LearningRateMultiplier(_)));
-    if let Some(edit) = multiplied {
+    if let Some(edit) = multiplied.filter(|edit| edit.step <= step || resumed.is_none()) {
         context.outbox.emit(EventKind::Edited(edit.clone()));
     }
     let schedule = driver.schedule();
@@ -417,24 +434,33 @@ pub(crate) fn tokens_per_step(config: &RunConfig) -> u64 {
     (windows * config.model.context_length()) as u64
 }
 
+/// What a run is taken up with.
+struct Resumed<'a> {
+    entry: &'a CheckpointEntry,
+    /// Those that the checkpoint knows.
+    edits: &'a [EditRecord],
+    /// Those of later that the run will make again.
+    again: &'a [EditRecord],
+}
+
 /// Completes the folder and announces the run.
 fn record_start(
     context: &mut Context,
     dir: &mut RunDir,
     prepared: &Prepared,
     info: &RunInfo,
-    resumed: Option<&SessionState>,
+    resumed: Option<&Resumed>,
 ) -> Result<(), crate::run::RunError> {
-    if let Some(state) = resumed {
-        dir.append(&Record::Resumed {
-            step: info.start_step,
-        });
+    if let Some(resumed) = resumed {
+        dir.take_up(resumed.entry)?;
         // An edit made at the checkpoint's step takes effect one step later: the line above takes it back from
-        // the log, the checkpoint has it.
-        for edit in &state.edits {
-            if edit.step > info.start_step {
-                dir.append(&Record::Edit(edit.clone()));
-            }
+        // the log, the checkpoint has it. Those to be made again stay known, should the run end once more before it is there.
+        let known = resumed
+            .edits
+            .iter()
+            .filter(|edit| edit.step > info.start_step);
+        for edit in known.chain(resumed.again) {
+            dir.append(&Record::Edit(edit.clone()));
         }
         dir.rebuild_summary()?;
     } else {

@@ -65,7 +65,7 @@ pub struct EmptyBinArgs {
 }
 
 fn find(run: &str) -> Result<PathBuf, CliError> {
-    run::find(&run::runs_root(), run).map_err(CliError::failed)
+    run::find(&super::super::tui::runs_root(), run).map_err(CliError::failed)
 }
 
 fn print(text: &str) -> Result<Exit, CliError> {
@@ -164,7 +164,7 @@ fn in_bin(bin: &[Binned], name: &str) -> Option<Binned> {
 }
 
 pub fn restore(args: RestoreArgs) -> Result<Exit, CliError> {
-    let root = run::runs_root();
+    let root = super::super::tui::runs_root();
     let bin = run::binned(&root);
     if args.runs.is_empty() {
         let mut text = String::new();
@@ -200,7 +200,7 @@ pub fn restore(args: RestoreArgs) -> Result<Exit, CliError> {
 }
 
 pub fn empty_bin(args: EmptyBinArgs) -> Result<Exit, CliError> {
-    let root = run::runs_root();
+    let root = super::super::tui::runs_root();
     let bin = run::binned(&root);
     if bin.is_empty() {
         return print("the bin is empty\n");

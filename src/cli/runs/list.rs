@@ -37,7 +37,7 @@ pub struct ListArgs {
 }
 
 pub fn run(args: ListArgs) -> Result<Exit, CliError> {
-    let root = run::runs_root();
+    let root = super::super::tui::runs_root();
     let text = match &args.run {
         None => {
             let filter = args.filter.as_deref().unwrap_or_default();

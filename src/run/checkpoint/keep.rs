@@ -5,7 +5,8 @@ use std::path::Path;
 use super::{CheckpointEntry, DAMAGED, KEPT, LEFT, TEMPORARY, entries, folder};
 use crate::protocol::CheckpointReason;
 use crate::run::RunError;
-use crate::run::dir::write_whole;
+use crate::run::branch::WayBack;
+use crate::run::dir::{sync_parent, write_whole};
 
 /// In the name of a folder on its way out.
 const CLEARED: &str = "-old-";
@@ -20,16 +21,43 @@ pub fn keep(entry: &CheckpointEntry) -> Result<(), RunError> {
     write_whole(&entry.path.join(KEPT), b"")
 }
 
-/// Marks what came after a checkpoint as left, because the run goes back to it.
-pub fn leave_after(run: &Path, entry: &CheckpointEntry) -> Result<(), RunError> {
-    entries(run)
+/// Makes a checkpoint, to which the run goes back, the newest that it may go on from: what is not on the way to it is left.
+pub fn return_to(
+    run: &Path,
+    entry: &CheckpointEntry,
+    way: Option<&WayBack>,
+) -> Result<(), RunError> {
+    let entries = entries(run);
+    let leads = |other: &CheckpointEntry| {
+        let mut names = way.into_iter().flat_map(WayBack::checkpoints);
+        other.sequence < entry.sequence && names.any(|name| other.path.file_name() == Some(name))
+    };
+    let is_it = |other: &CheckpointEntry| other.sequence == entry.sequence;
+    // First, so that there is one to go on from at every moment: the newest of now, until that is marked.
+    for other in entries.iter().filter(|other| other.left) {
+        if is_it(other) || leads(other) {
+            let mark = other.path.join(LEFT);
+            match std::fs::remove_file(&mark) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(RunError::io("remove", &mark)(error));
+                }
+                _ => sync_parent(&mark).map_err(RunError::io("sync", &mark))?,
+            }
+        }
+    }
+    let common = way.map_or(u64::MAX, |way| way.common);
+    let elsewhere = |other: &&CheckpointEntry| {
+        other.sequence > entry.sequence || (other.step > common && !is_it(other) && !leads(other))
+    };
+    entries
         .iter()
-        .filter(|later| later.sequence > entry.sequence && !later.left)
-        .try_for_each(|later| write_whole(&later.path.join(LEFT), b""))
+        .filter(|other| !other.left)
+        .filter(elsewhere)
+        .try_for_each(|other| write_whole(&other.path.join(LEFT), b""))
 }
 
-/// Clears away what the rule does not keep: the newest `keep`, as many of those made before edits, the best, and every one the
-/// user saved or the run began from. Damaged folders are not touched. Returns the steps cleared away.
+/// Clears away what the rule does not keep: the newest `keep`, as many of those made before edits and of those on branches that the
+/// run has left, the best, and every one the user saved or the run began from. Damaged folders are not touched. Returns the steps cleared away.
 ///
 /// # Errors
 /// I/O errors; what could not be cleared away stays.
@@ -45,10 +73,15 @@ pub fn prune(run: &Path, keep: usize) -> Result<Vec<u64>, RunError> {
         })
         .map(|entry| entry.sequence);
     let mut removed = Vec::new();
-    // Those before edits count for themselves, so that many edits push nothing else out.
-    let mut newer = [0, 0];
+    // Those before edits count for themselves, so that many edits push nothing else out, and so do those of branches that were
+    // left: the one that the run went back to is older than they are.
+    let mut newer = [0, 0, 0];
     for entry in &entries {
-        let count = &mut newer[usize::from(entry.reason == CheckpointReason::Edit)];
+        let kind = match entry.left {
+            true => 2,
+            false => usize::from(entry.reason == CheckpointReason::Edit),
+        };
+        let count = &mut newer[kind];
         *count += 1;
         if *count <= keep.max(1) || entry.kept || Some(entry.sequence) == best {
             continue;

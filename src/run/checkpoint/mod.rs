@@ -17,7 +17,7 @@ use super::RunFile;
 use crate::protocol::CheckpointReason;
 use crate::state::NamedTensor;
 
-pub use keep::{keep, leave_after, mark_damaged, prune, sweep};
+pub use keep::{keep, mark_damaged, prune, return_to, sweep};
 use manifest::Manifest;
 pub use read::{load, load_model, load_newest};
 pub use write::{write, write_with};
@@ -68,7 +68,8 @@ pub struct CheckpointEntry {
     pub best: bool,
     /// Saved by the user, where a run began, or marked to be kept.
     pub kept: bool,
-    /// The run went back to before it: a branch that was left. A run neither goes on from it nor back to it; it can be forked.
+    /// The run went back to before it: it is on a branch that was left. A run that is taken up does not go on from it; it can go
+    /// back to it, which takes the branch up again, and it can be forked.
     pub left: bool,
     pub val_loss: Option<f64>,
     /// Seconds since 1970, UTC.

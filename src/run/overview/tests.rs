@@ -47,6 +47,7 @@ fn rewound(from: u64, step: u64) -> Record {
         step,
         checkpoint: format!("step-{step:08}"),
         by: EditAuthor::User,
+        onto: None,
     })
 }
 

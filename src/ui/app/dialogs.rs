@@ -1,5 +1,6 @@
 //! The questions the application asks, and what the answers do.
 
+use super::steering::moments::Moment;
 use super::*;
 use crate::config::own_name;
 use crate::protocol::{Edit, EditRecord};
@@ -164,7 +165,8 @@ impl Dialog {
         }
     }
 
-    pub fn rewind(checkpoint: String, to: u64, from: u64, pending: usize) -> Self {
+    pub fn rewind(moment: &Moment, from: u64, pending: usize) -> Self {
+        let to = moment.step;
         let left = from.saturating_sub(to);
         let steps = if left == 1 { "step is" } else { "steps are" };
         let pending = match pending {
@@ -179,13 +181,19 @@ impl Dialog {
             ),
             choice('t', "stay here", "Closes this dialog; nothing happens."),
         ];
-        let message = format!(
-            "Go back from step {from} to {to}? {left} {steps} left behind: they stay in the run's logs, and faint on the \
-             charts."
-        );
+        let message = match moment.left {
+            false => format!(
+                "Go back from step {from} to {to}? {left} {steps} left behind: they stay in the run's logs, and faint on \
+                 the charts."
+            ),
+            true => format!(
+                "Go from step {from} to step {to} of a branch that was left? What it trained up to there counts again, \
+                 instead of what was trained since: that stays in the run's logs, and faint on the charts."
+            ),
+        };
         Self {
             modal: Modal::question("Go back", message, choices),
-            about: About::Rewind(checkpoint),
+            about: About::Rewind(moment.name.clone()),
         }
     }
 
@@ -214,7 +222,7 @@ impl Dialog {
             "Closes this dialog; nothing happens.",
         ));
         let gone = match go_back {
-            None => " The checkpoint before it has been cleared away.",
+            None => " There is no checkpoint from before it any more.",
             Some(_) => "",
         };
         let message = format!(
@@ -231,7 +239,14 @@ impl Dialog {
     }
 
     /// Training stands still because the loss went wrong; `checkpoint` lies before that.
-    pub fn spike(words: String, checkpoint: Option<(String, u64)>, from: u64) -> Self {
+    ///
+    /// `diverged`: the step gave no number and was not applied.
+    pub fn spike(
+        words: String,
+        checkpoint: Option<(String, u64)>,
+        from: u64,
+        diverged: bool,
+    ) -> Self {
         let mut choices = Vec::new();
         if let Some((_, step)) = &checkpoint {
             let left = from.saturating_sub(*step);
@@ -241,11 +256,14 @@ impl Dialog {
                 format!("To the checkpoint of step {step}; {left} steps are left behind, faint on the charts."),
             ));
         }
-        choices.push(choice(
-            'g',
-            "go on",
-            "Trains on from here as if nothing had happened.",
-        ));
+        let (label, detail) = match diverged {
+            true => (
+                "go on without this step",
+                "Leaves its text out: the weights stay as they were before it.",
+            ),
+            false => ("go on", "Trains on from here as if nothing had happened."),
+        };
+        choices.push(choice('g', label, detail));
         choices.push(choice(
             's',
             "stop the run",
@@ -414,7 +432,7 @@ impl App {
                 }
             }
             (About::Rewind(checkpoint), 0) => {
-                effects.push(Effect::Send(Command::Rewind { checkpoint }));
+                self.go_back(checkpoint, effects);
             }
             (About::Undo { put_back, go_back }, selected) => {
                 let putting = usize::from(put_back.is_some());
@@ -423,7 +441,7 @@ impl App {
                         effects.push(Effect::Send(Command::Set { edit }));
                     }
                     (_, Some(checkpoint)) if selected == putting => {
-                        effects.push(Effect::Send(Command::Rewind { checkpoint }));
+                        self.go_back(checkpoint, effects);
                     }
                     _ => {}
                 }

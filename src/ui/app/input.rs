@@ -1,7 +1,6 @@
 //! Keys, pastes and the mouse: to whatever lies on top, and what they come to.
 
 use super::*;
-use crate::protocol::Edit;
 use crate::ui::widgets::text_input::TextInput;
 
 impl App {
@@ -144,9 +143,9 @@ impl App {
                 self.notify(NoticeLevel::Info, text, effects);
             }
             Chosen::Action(action) => self.act(action, effects),
-            Chosen::Edit(changes) => {
+            Chosen::Edit(edit) => {
                 if self.still_trains(effects) {
-                    self.send_edit(Edit::Set(changes), effects);
+                    self.send_edit(edit, effects);
                 }
             }
             Chosen::Until(until) => {

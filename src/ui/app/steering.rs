@@ -131,7 +131,8 @@ impl App {
         found: Vec<Found>,
         effects: &mut Vec<Effect>,
     ) {
-        let active = self.active().is_some();
+        // Another process would have to save it first.
+        let from_now = self.local().is_some();
         let Some(train) = &self.train else {
             return;
         };
@@ -153,10 +154,11 @@ impl App {
                 let Some(record) = view.last_edit() else {
                     return;
                 };
-                let before = |moment: &&Moment| {
-                    moment.reason == CheckpointReason::Edit && moment.step + 1 == record.step
-                };
-                let found = moments.iter().filter(usable).find(before);
+                // One made for it; or else the first of that step, which was there already.
+                let of_step = |moment: &&Moment| moment.step + 1 == record.step;
+                let made_for_it = |moment: &&Moment| moment.reason == CheckpointReason::Edit;
+                let mut there = moments.iter().filter(usable).filter(of_step);
+                let found = there.clone().find(made_for_it).or(there.next_back());
                 let go_back = found.map(|moment| (moment.name.clone(), moment.step));
                 if record.undo.is_none() && go_back.is_none() {
                     let text = format!("{}: how to take it back is not known", record.edit);
@@ -178,11 +180,15 @@ impl App {
                     .filter(usable)
                     .find(|moment| moment.step <= latest);
                 let checkpoint = before.map(|moment| (moment.name.clone(), moment.step));
-                Overlay::Dialog(Dialog::spike(words, checkpoint, view.step))
+                let diverged = matches!(view.phase, Phase::Diverged { .. });
+                Overlay::Dialog(Dialog::spike(words, checkpoint, view.step, diverged))
             }
             Purpose::RewindTo(step) => {
-                let Some(moment) = moments.iter().filter(usable).find(|m| m.step == step) else {
-                    let steps: Vec<u64> = moments.iter().filter(usable).map(|m| m.step).collect();
+                // The run's own before one on a branch it has left.
+                let of_step = |moment: &&Moment| moment.step == step;
+                let own = moments.iter().filter(usable).find(of_step);
+                let Some(moment) = own.or_else(|| moments.iter().find(of_step)) else {
+                    let steps: Vec<u64> = moments.iter().map(|m| m.step).collect();
                     let text = match steps.is_empty() {
                         true => "there is no checkpoint to go back to yet; w saves one".to_string(),
                         false => {
@@ -195,7 +201,7 @@ impl App {
             }
             Purpose::Rewind | Purpose::Fork => {
                 let forks = purpose == Purpose::Fork;
-                let moments = Moments::new(forks, active, view.step, moments);
+                let moments = Moments::new(forks, from_now, view.step, moments);
                 if moments.is_empty() {
                     let text = "there is no checkpoint yet; w saves one".to_string();
                     return self.notify(NoticeLevel::Info, text, effects);
@@ -335,9 +341,10 @@ impl App {
         }
     }
 
-    /// The run is saved and stopped, and the fork takes the screen. From now means from what is saved then.
+    /// The run is saved and stopped, or goes on where another process trains it, and the fork takes the screen. From now means from
+    /// what is saved then.
     fn fork(&mut self, fork: ForkSheet, config: RunConfig, effects: &mut Vec<Effect>) {
-        if self.active().is_some() {
+        if self.local().is_some() {
             effects.push(Effect::Send(Command::Stop));
         }
         let origin = Origin::Fork {
@@ -363,9 +370,20 @@ impl App {
         self.overlay = Some(Overlay::Steer(Steer::Schedule(schedule)));
     }
 
+    pub(super) fn go_back(&mut self, checkpoint: String, effects: &mut Vec<Effect>) {
+        self.halve_after_rewind = None;
+        effects.push(Effect::Send(Command::Rewind { checkpoint }));
+    }
+
     /// Goes back to a checkpoint before the loss went wrong; the rest follows when the run is there.
     pub(super) fn go_back_and_halve(&mut self, checkpoint: String, effects: &mut Vec<Effect>) {
-        self.halve_after_rewind = true;
+        // Half of what went wrong: the checkpoint's own may be of before an earlier halving.
+        let multiplier = self
+            .train
+            .as_ref()
+            .map_or(1.0, |train| train.view.multiplier)
+            / 2.0;
+        self.halve_after_rewind = Some((checkpoint.clone(), multiplier));
         effects.push(Effect::Send(Command::Rewind { checkpoint }));
     }
 
@@ -376,8 +394,12 @@ impl App {
         };
         match happened {
             Happened::Rewound => {
-                if std::mem::take(&mut self.halve_after_rewind) {
-                    let edit = Edit::LearningRateMultiplier(train.view.multiplier * 0.5);
+                // Not where that one was refused and the run went back to another since.
+                let there = train.view.rewinds.last().map(|rewound| &rewound.checkpoint);
+                if let Some((checkpoint, multiplier)) = self.halve_after_rewind.take()
+                    && there == Some(&checkpoint)
+                {
+                    let edit = Edit::LearningRateMultiplier(multiplier);
                     self.send_edit(edit, effects);
                     effects.push(Effect::Send(Command::Resume));
                 }
@@ -417,12 +439,7 @@ impl Happened {
 }
 
 fn ask_rewind(view: &RunView, moment: &Moment) -> Dialog {
-    Dialog::rewind(
-        moment.name.clone(),
-        moment.step,
-        view.step,
-        view.knobs.count(),
-    )
+    Dialog::rewind(moment, view.step, view.knobs.count())
 }
 
 /// `100, 200 and 300`

@@ -42,7 +42,12 @@ impl App {
     pub(super) fn resumed(&mut self, effects: &mut Vec<Effect>) {
         self.suspending = false;
         if std::mem::take(&mut self.resume_after) {
-            effects.push(Effect::Send(Command::Resume));
+            effects.push(Effect::Send(match self.until {
+                Some(step) => Command::RunUntil {
+                    until: Until::Step(step),
+                },
+                None => Command::Resume,
+            }));
         }
         effects.push(Effect::Redraw);
     }

@@ -61,12 +61,6 @@ impl App {
         }
         self.train = Some(train);
         self.screen = Screen::Train;
-        if let Origin::Resume { dir } = &origin {
-            effects.push(Effect::LoadHistory {
-                run,
-                dir: dir.clone(),
-            });
-        }
         effects.push(Effect::Send(Command::Start {
             run,
             config: Box::new(config),
@@ -193,14 +187,18 @@ impl App {
             EventKind::Finished(_) => Some(Phase::Finished),
             _ => None,
         };
-        // A fork shows what its parent went through up to there.
-        if matches!(event.kind, EventKind::Started(_))
-            && let Some(dir) = train.view.parent.take()
+        // What the run went through up to there, or its parent did. The logs say it from now on: a run that is taken up first
+        // writes into them what it goes on from.
+        if let EventKind::Started(info) = &event.kind
+            && train.view.trainer.is_none()
         {
-            effects.push(Effect::LoadHistory {
-                run: event.run,
-                dir,
-            });
+            let own = (info.start_step > 0).then(|| info.dir.clone());
+            if let Some(dir) = train.view.parent.take().or(own) {
+                effects.push(Effect::LoadHistory {
+                    run: event.run,
+                    dir,
+                });
+            }
         }
         train.on_event(event.kind);
         if let Some(happened) = happened {
@@ -417,7 +415,10 @@ impl App {
         let step = self.local().map_or(0, |train| train.view.step);
         // Before the first step there is nothing to go on from.
         match info.map(|info| info.dir.clone()).filter(|_| step > 0) {
-            Some(dir) => self.leave(Outcome::Background(dir), effects),
+            Some(dir) => {
+                let until = self.until.filter(|until| *until > step);
+                self.leave(Outcome::Background { dir, until }, effects);
+            }
             None => {
                 let text = "the run is still loading; ask again when it trains".to_string();
                 self.notify(NoticeLevel::Warning, text, effects);

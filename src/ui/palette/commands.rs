@@ -3,10 +3,10 @@
 
 use super::{Chosen, Entry, score};
 use crate::config::{Changes, FieldKind, change, did_you_mean, field, is_live};
-use crate::protocol::Until;
+use crate::protocol::{Edit, Until};
 use crate::ui::app::schedule_key;
 use crate::ui::keymap::Context;
-use crate::ui::screens::train::{Knob, RunView};
+use crate::ui::screens::train::{Knob, RunView, typed_multiplier};
 use crate::ui::widgets::chart::short;
 
 fn entry(name: String, description: String, chosen: Chosen) -> Entry {
@@ -47,6 +47,9 @@ fn set(rest: &str, run: &RunView) -> Vec<Entry> {
         return keys(key, run);
     }
     let name = format!("set {key} {value}");
+    if key == MULTIPLIER {
+        return multiplier(name, value, run);
+    }
     let key = match full_key(key, run) {
         Ok(key) => key,
         Err(words) => return problem(name, words),
@@ -64,12 +67,29 @@ fn set(rest: &str, run: &RunView) -> Vec<Entry> {
                 true => now,
                 false => format!("{key}: {now}"),
             };
-            vec![entry(name, now, Chosen::Edit(changes))]
+            vec![entry(name, now, Chosen::Edit(Edit::Set(changes)))]
         }
         Err(problems) => {
             let words: Vec<&str> = problems.iter().map(|p| p.message.as_str()).collect();
             problem(name, format!("{key}: {}", words.join("; ")))
         }
+    }
+}
+
+/// What the learning-rate multiplier is called here; it is no key of the configuration.
+const MULTIPLIER: &str = "multiplier";
+
+fn multiplier(name: String, value: &str, run: &RunView) -> Vec<Entry> {
+    match typed_multiplier(value) {
+        Ok(multiplier) => {
+            let words = format!(
+                "whatever the schedule says times this, from the next step on; now {}",
+                short(run.multiplier)
+            );
+            let edit = Edit::LearningRateMultiplier(multiplier);
+            vec![entry(name, words, Chosen::Edit(edit))]
+        }
+        Err(words) => problem(name, format!("{MULTIPLIER}: {words}")),
     }
 }
 
@@ -103,6 +123,16 @@ fn keys(typed: &str, run: &RunView) -> Vec<Entry> {
         Knob::Key(field) => Some(*field),
         Knob::Multiplier => None,
     });
+    let of_multiplier = score(typed, MULTIPLIER).map(|score| {
+        let words = format!(
+            "now {}  {}  {}",
+            short(run.multiplier),
+            Knob::Multiplier.range(),
+            Knob::Multiplier.description()
+        );
+        let text = format!("set {MULTIPLIER} ");
+        (score, entry(text.clone(), words, Chosen::Complete(text)))
+    });
     let mut found: Vec<(i32, Entry)> = fields
         .filter_map(|field| {
             let score = match typed {
@@ -118,6 +148,7 @@ fn keys(typed: &str, run: &RunView) -> Vec<Entry> {
             let text = format!("set {} ", field.key);
             Some((score, entry(text.clone(), words, Chosen::Complete(text))))
         })
+        .chain(of_multiplier)
         .collect();
     found.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
     let found: Vec<Entry> = found.into_iter().map(|(_, entry)| entry).collect();

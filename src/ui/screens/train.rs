@@ -16,7 +16,7 @@ mod layout;
 mod timeline;
 mod view;
 
-pub use knobs::{InForce, Knob, Knobs, edit_between, put_back};
+pub use knobs::{InForce, Knob, Knobs, edit_between, multiplier as typed_multiplier, put_back};
 pub use timeline::{Branch, EditState, author, edit_states};
 pub use view::{LiveSample, LogLine, RunView, Sampled, Trainer};
 

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::config;
-use crate::run::RunFile;
+use crate::run::{RunFile, checkpoint};
 
 const PLATEAU: &[&str] = &[
     "schedule.kind=plateau",
@@ -385,5 +385,119 @@ fn until_a_loss_or_an_evaluation() {
     });
     front.until("a refusal", |event| says(event, "must be a number"));
     front.stop(1);
+    front.end();
+}
+
+/// A crash between an edit and the next checkpoint: the run trains the same steps again, and makes the edits where they were made.
+#[test]
+fn edits_that_no_checkpoint_knows_of_are_made_again() {
+    let mut front = Front::new();
+    let base = config(&["checkpoint.every=0", "checkpoint.keep=100", "eval.every=4"]);
+    front.start(1, base.clone());
+    front.pause();
+    let dir = front.started_dir(1);
+    let start = front.step_of(1);
+    front.run_to(start + 2);
+    front.save();
+    front.run_to(start + 4);
+    front.edit(set(&[("optimizer.kind", "sgd"), ("train.batch_size", "3")]));
+    front.run_to(start + 6);
+    front.edit(Edit::LearningRateMultiplier(0.5));
+    front.edit(set(&[("train.steps", "500")]));
+    front.run_to(start + 9);
+    front.stop(1);
+    let edits = read_history(&dir).unwrap().edits;
+    assert_eq!(edits.len(), 3);
+    let whole = traced(&dir);
+    // As if the process had been killed before anything after step start + 2 was saved.
+    for entry in checkpoint::entries(&dir) {
+        if entry.step > start + 2 {
+            std::fs::remove_dir_all(entry.path).unwrap();
+        }
+    }
+    let stored = || {
+        let text = std::fs::read_to_string(dir.join("config.toml")).unwrap();
+        RunConfig::from_toml("config.toml", &text).unwrap()
+    };
+    let resume = || Origin::Resume { dir: dir.clone() };
+    front.begin(2, stored(), resume());
+    let info = front.started(2);
+    assert_eq!(
+        (info.start_step, info.config.train.batch_size),
+        (start + 2, 2)
+    );
+    assert!(
+        front
+            .seen
+            .iter()
+            .any(|event| says(event, "with the 3 edits made there"))
+    );
+    front.pause();
+    // Once more, perhaps before it has got as far as any of them.
+    front.stop(2);
+    front.begin(3, stored(), resume());
+    let from = front.started(3).start_step;
+    front.pause();
+    front.run_to(start + 9);
+    let made: Vec<&EditRecord> = front
+        .seen
+        .iter()
+        .filter(|event| event.run == 3)
+        .filter_map(edited)
+        .filter(|record| record.step > from + 1)
+        .collect();
+    let due: Vec<&EditRecord> = edits.iter().filter(|edit| edit.step > from + 1).collect();
+    assert_eq!(made, due);
+    front.stop(3);
+    assert_eq!(traced(&dir), whole);
+    assert_eq!(read_history(&dir).unwrap().edits, edits);
+    let info = crate::run::read_header(&dir).unwrap().info.unwrap();
+    assert_eq!(info.total_steps, 500);
+    front.replay(4, &dir, "edits made again");
+    front.end();
+}
+
+/// What is asked for when a run is taken up counts more than an edit of the same key that it had still to make again.
+#[test]
+fn what_is_asked_for_counts_more_than_an_edit_to_be_made_again() {
+    let mut front = Front::new();
+    front.start(1, config(&["checkpoint.every=0", "checkpoint.keep=100"]));
+    front.pause();
+    let dir = front.started_dir(1);
+    let start = front.step_of(1);
+    front.save();
+    front.run_to(start + 2);
+    front.edit(set(&[
+        ("optimizer.weight_decay", "0.3"),
+        ("train.batch_size", "3"),
+    ]));
+    front.run_to(start + 4);
+    front.stop(1);
+    for entry in checkpoint::entries(&dir) {
+        if entry.step > start {
+            std::fs::remove_dir_all(entry.path).unwrap();
+        }
+    }
+    let text = std::fs::read_to_string(dir.join("config.toml")).unwrap();
+    let mut asked = RunConfig::from_toml("config.toml", &text).unwrap();
+    asked.optimizer.weight_decay = 0.2;
+    front.begin(2, asked, Origin::Resume { dir: dir.clone() });
+    front.started(2);
+    front.pause();
+    let reached = front.step_of(2).max(start + 4);
+    if reached > front.step_of(2) {
+        front.run_to(reached);
+    }
+    front.stop(2);
+    let edits = read_history(&dir).unwrap().edits;
+    let made: Vec<(u64, &Edit)> = edits.iter().map(|edit| (edit.step, &edit.edit)).collect();
+    assert_eq!(
+        made,
+        [
+            (start + 1, &set(&[("optimizer.weight_decay", "0.2")])),
+            (start + 3, &set(&[("train.batch_size", "3")])),
+        ]
+    );
+    front.replay(3, &dir, "asked for");
     front.end();
 }

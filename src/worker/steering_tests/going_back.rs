@@ -40,7 +40,8 @@ fn going_back_takes_everything_back_and_the_left_branch_stays_in_the_log() {
             from: start + 12,
             step: start + 5,
             checkpoint: back.clone(),
-            by: EditAuthor::User
+            by: EditAuthor::User,
+            onto: None,
         })
     );
     // It was paused before, so that no phase follows: the words are the last of it.
@@ -54,11 +55,6 @@ fn going_back_takes_everything_back_and_the_left_branch_stays_in_the_log() {
         (2, config::OptimizerKind::AdamW)
     );
     front.run_to(start + 9);
-    let later = format!("step-{:08}", start + 10);
-    front.send(Command::Rewind { checkpoint: later });
-    front.until("a refusal", |event| {
-        says(event, "on a branch that this run has left")
-    });
     front.stop(1);
     let history = read_history(&dir).unwrap();
     let edits: Vec<&Edit> = history.edits.iter().map(|record| &record.edit).collect();
@@ -80,6 +76,120 @@ fn going_back_takes_everything_back_and_the_left_branch_stays_in_the_log() {
     );
     assert_eq!(front.started(3).start_step, start + 9);
     front.stop(3);
+    front.end();
+}
+
+/// Two branches from one checkpoint, and from the second to a checkpoint of the first and back.
+#[test]
+fn a_branch_that_was_left_is_taken_up_again() {
+    let mut front = Front::new();
+    let base = config(&[
+        "checkpoint.every=0",
+        "checkpoint.keep=100",
+        "eval.every=4",
+        "sample.every=4",
+    ]);
+    front.start(1, base.clone());
+    front.pause();
+    let dir = front.started_dir(1);
+    let start = front.step_of(1);
+    let name = |step: u64| format!("step-{step:08}");
+    let go = |front: &mut Front, checkpoint: String| {
+        let from = front.seen.len();
+        front.send(Command::Rewind { checkpoint });
+        let event = front.until("the way there", |event| {
+            rewound(event).is_some() || says(event, "left")
+        });
+        front.until("the words about it", |event| {
+            says(event, "went back to step")
+        });
+        let told = front.seen[from..]
+            .iter()
+            .flat_map(|event| match &event.kind {
+                EventKind::Steps(steps) => steps.iter().map(|report| report.step).collect(),
+                _ => Vec::new(),
+            });
+        let told: Vec<u64> = told.collect();
+        let rewound = rewound(&event)
+            .unwrap_or_else(|| panic!("{event:?}"))
+            .clone();
+        (rewound, told)
+    };
+    front.run_to(start + 3);
+    front.save();
+    front.run_to(start + 5);
+    let first_edit = front.edit(set(&[("optimizer.kind", "sgd"), ("train.batch_size", "7")]));
+    front.run_to(start + 9);
+    front.save();
+    front.edit(Edit::LearningRateMultiplier(3.0));
+    front.run_to(start + 12);
+    let first = traced(&dir);
+    let (back, _) = go(&mut front, name(start + 3));
+    assert_eq!((back.step, back.onto), (start + 3, None));
+    front.run_to(start + 4);
+    let second_edit = front.edit(set(&[("optimizer.weight_decay", "0.3")]));
+    front.run_to(start + 14);
+    front.save();
+    let second = traced(&dir);
+    // To the first branch, and on.
+    let (back, told) = go(&mut front, name(start + 9));
+    assert_eq!(
+        (back.from, back.step, back.onto),
+        (start + 14, start + 3, Some(start + 9))
+    );
+    assert_eq!(told, (start + 4..=start + 9).collect::<Vec<_>>());
+    let edits = |dir: &Path| read_history(dir).unwrap().edits;
+    assert_eq!(edits(&dir), std::slice::from_ref(&first_edit));
+    assert_eq!(traced(&dir), first[..(start + 9) as usize]);
+    let newest = checkpoint::newest(&dir).unwrap();
+    assert_eq!((newest.step, newest.left), (start + 9, false));
+    front.run_to(start + 16);
+    let third = traced(&dir);
+    assert_eq!(third[..(start + 9) as usize], first[..(start + 9) as usize]);
+    front.save();
+    let history = read_history(&dir).unwrap();
+    let once = |steps: Vec<u64>| {
+        let mut sorted = steps.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(steps, sorted);
+    };
+    once(history.evaluations.iter().map(|e| e.step).collect());
+    once(history.checkpoints.iter().map(|c| c.step).collect());
+    // And to the second once more.
+    let (back, _) = go(&mut front, name(start + 14));
+    assert_eq!((back.step, back.onto), (start + 3, Some(start + 14)));
+    assert_eq!(edits(&dir), [second_edit]);
+    assert_eq!(traced(&dir), second[..(start + 14) as usize]);
+    front.run_to(start + 18);
+    front.stop(1);
+    front.replay(2, &dir, "from branch to branch");
+    // A run that ended between the marks on its checkpoints and the lines in its logs: the lines are said when it is taken up.
+    let entries = checkpoint::entries(&dir);
+    let first_branch = entries
+        .iter()
+        .find(|entry| entry.step == start + 9)
+        .unwrap();
+    assert!(first_branch.left);
+    for entry in &entries {
+        let mark = entry.path.join("left");
+        match entry.step {
+            step if step == start + 9 => std::fs::remove_file(mark).unwrap(),
+            step if step > start + 3 && !entry.left => std::fs::write(mark, "").unwrap(),
+            _ => {}
+        }
+    }
+    front.begin(3, base, Origin::Resume { dir: dir.clone() });
+    assert_eq!(front.started(3).start_step, start + 9);
+    front.pause();
+    front.run_to(start + 11);
+    front.stop(3);
+    assert_eq!(edits(&dir), [first_edit]);
+    assert_eq!(
+        traced(&dir)[..(start + 9) as usize],
+        first[..(start + 9) as usize]
+    );
+    front.replay(4, &dir, "taken up on another branch");
     front.end();
 }
 
@@ -287,6 +397,34 @@ fn steps_without_a_number_are_left_out() {
             .all(|report| !report.loss.is_finite())
     );
     assert_eq!(history.spikes.len(), 12 - before);
+    front.end();
+}
+
+/// With `pause`: going on as it is would only give the same again.
+#[test]
+fn going_on_after_a_step_without_a_number_leaves_it_out() {
+    let mut front = Front::new();
+    let (dir, config) = poisoned(&mut front, "pause");
+    let before = read_history(&dir).unwrap().steps.len() as u64;
+    front.begin(2, config, Origin::Resume { dir: dir.clone() });
+    for step in before + 1..=before + 2 {
+        front.until("the question", |event| {
+            matches!(&event.kind, EventKind::Phase(Phase::Diverged { step: s, .. }) if *s == step)
+        });
+        front.send(Command::Resume);
+        let words = format!("step {step} was left out");
+        front.until("the word", |event| says(event, &words));
+    }
+    front.until("the question", |event| {
+        matches!(&event.kind, EventKind::Phase(Phase::Diverged { .. }))
+    });
+    // With something changed it is tried again.
+    front.edit(Edit::LearningRateMultiplier(0.5));
+    front.send(Command::Resume);
+    front.until("the word", |event| says(event, "trying the step again"));
+    front.stop(2);
+    let history = read_history(&dir).unwrap();
+    assert_eq!(history.steps.len() as u64, before + 2);
     front.end();
 }
 

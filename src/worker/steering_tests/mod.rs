@@ -162,7 +162,7 @@ impl Front {
         let steps = self.seen.iter().rev().filter(|event| event.run == run);
         let known = steps.filter_map(|event| match &event.kind {
             EventKind::Steps(steps) => steps.last().map(|report| report.step),
-            EventKind::Rewound(rewound) => Some(rewound.step),
+            EventKind::Rewound(rewound) => Some(rewound.to()),
             EventKind::Started(info) => Some(info.start_step),
             _ => None,
         });

@@ -126,6 +126,7 @@ fn a_thousand_random_acts_leave_runs_that_replay() {
     front.pause();
     let mut dirs = vec![front.started_dir(run)];
     let mut done: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut crossed = 0;
     for _ in 0..ACTS {
         let dir = dirs[dirs.len() - 1].clone();
         let act = *dice.pick(&[
@@ -178,13 +179,14 @@ fn a_thousand_random_acts_leave_runs_that_replay() {
                     false => dice.pick(&entries).name(),
                 };
                 front.send(Command::Rewind { checkpoint: name });
-                front.until("an answer", |event| {
+                let answer = front.until("an answer", |event| {
                     event.run == run
                         && (rewound(event).is_some()
                             || says(event, "there is no checkpoint")
-                            || says(event, "has left")
                             || says(event, "cannot be used"))
                 });
+                let onto = rewound(&answer).and_then(|rewound| rewound.onto);
+                crossed += usize::from(onto.is_some());
             }
             "fork" | "stop" => {
                 front.stop(run);
@@ -215,6 +217,7 @@ fn a_thousand_random_acts_leave_runs_that_replay() {
     }
     front.stop(run);
     assert!(done.values().all(|count| *count > 20), "{done:?}");
+    assert!(crossed > 5, "{crossed} times onto a branch that was left");
     let mut steps = 0;
     for dir in &dirs {
         let history = read_history(dir).unwrap();

@@ -48,10 +48,9 @@ impl Moment {
         if entry.best && entry.reason != CheckpointReason::Best {
             why.push_str(", best");
         }
-        // What the run has left it neither goes on from nor back to; it can be forked.
         let left = entry.left;
         if left {
-            why.push_str(", left");
+            why.push_str(", branch left");
         }
         let loss = entry
             .val_loss
@@ -102,7 +101,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         title: "why",
-        width: 20,
+        width: 26,
         right: false,
         importance: 7,
     },
@@ -131,13 +130,13 @@ pub struct Moments {
 }
 
 impl Moments {
-    pub fn new(forks: bool, active: bool, step: u64, found: Vec<Moment>) -> Self {
+    /// `from_now`: a fork can begin from what is saved first.
+    pub fn new(forks: bool, from_now: bool, step: u64, found: Vec<Moment>) -> Self {
         let mut rows: Vec<Option<Moment>> = Vec::new();
-        if forks && active {
+        if forks && from_now {
             rows.push(None);
         }
-        let wanted = |moment: &Moment| forks || !moment.left;
-        rows.extend(found.into_iter().filter(wanted).map(Some));
+        rows.extend(found.into_iter().map(Some));
         let cells = rows.iter().map(|row| match row {
             Some(moment) => moment.cells.clone(),
             None => vec![

@@ -209,12 +209,18 @@ impl ForkSheet {
             Some(_) => format!("the checkpoint of step {step}"),
             None => format!("now (about step {step}, which is saved first)"),
         };
+        let over = matches!(view.phase, Phase::Idle | Phase::Finished | Phase::Failed);
+        let stays = match &view.trainer {
+            _ if over => String::new(),
+            Some(_) => format!("; {parent_name} goes on in its own process"),
+            None => format!("; {parent_name} is saved and stopped, and can go on later"),
+        };
         let mut form = Self {
             sheet: Sheet {
                 title: "Fork".to_string(),
                 message: format!(
-                    "A new run that goes on from {from} with everything it had. It takes the screen; {parent_name} is \
-                     saved and stopped, and can go on later. Enter forks, Esc closes."
+                    "A new run that goes on from {from} with everything it had. It takes the screen{stays}. Enter forks, \
+                     Esc closes."
                 ),
                 lines,
                 cursor: 0,

@@ -240,6 +240,27 @@ fn the_owner_sees_who_takes_the_controls() {
 }
 
 #[test]
+fn a_fork_of_a_run_that_another_process_trains_leaves_it_alone() {
+    let mut journey = Journey::attached(Role::Control);
+    journey.keys("F");
+    journey.found(super::moments::two());
+    // What is not saved yet only that process could save.
+    journey.does_not_see("now; saved first");
+    journey.keys("enter");
+    journey.sees("goes on in");
+    journey.keys("enter");
+    assert!(journey.effects.contains(&Effect::Detach));
+    let sent = journey.sent();
+    let [Command::Start { origin, .. }] = sent.as_slice() else {
+        panic!("{sent:?}");
+    };
+    assert!(matches!(
+        origin,
+        Origin::Fork { checkpoint: Some(name), .. } if name == "step-00000150"
+    ));
+}
+
+#[test]
 fn a_run_goes_on_when_its_terminal_is_gone_unless_it_should_not() {
     let started = |settings: Settings| {
         let mut journey = Journey::with(Setup {
@@ -262,7 +283,28 @@ fn a_run_goes_on_when_its_terminal_is_gone_unless_it_should_not() {
     };
     let dir = info().dir;
     let journey = started(Settings::default());
-    assert_eq!(gone(journey), Some(Outcome::Background(dir)));
+    assert_eq!(
+        gone(journey),
+        Some(Outcome::Background {
+            dir: dir.clone(),
+            until: None
+        })
+    );
+    // It ends where it was told to pause, unless something else was asked for since.
+    for until in [Some(40), None] {
+        let mut journey = started(Settings::default());
+        journey.keys(":");
+        journey.text("until step 40");
+        journey.keys("enter");
+        if until.is_none() {
+            journey.keys("space");
+            journey.event(EventKind::Phase(Phase::Paused));
+            journey.keys("space");
+            journey.event(EventKind::Phase(Phase::Training));
+        }
+        let dir = dir.clone();
+        assert_eq!(gone(journey), Some(Outcome::Background { dir, until }));
+    }
     let journey = started(Settings {
         on_hangup: OnHangup::Save,
         ..Settings::default()
@@ -284,7 +326,10 @@ fn a_run_goes_on_when_its_terminal_is_gone_unless_it_should_not() {
     assert!(journey.sent().contains(&Command::Shutdown));
     journey.tell(Message::EngineGone);
     let dir = info().dir;
-    assert_eq!(journey.quit(), Some(&Outcome::Background(dir)));
+    assert_eq!(
+        journey.quit(),
+        Some(&Outcome::Background { dir, until: None })
+    );
     // A pause is the user's wish.
     let mut journey = started(Settings::default());
     journey.event(EventKind::Phase(Phase::Paused));

@@ -175,14 +175,26 @@ fn runs_on_disk_are_offered_and_resumed() {
         dir: dir.clone(),
         config: Ok(Box::new(config)),
     });
-    assert!(journey.effects.contains(&Effect::LoadHistory {
-        run: 1,
-        dir: dir.clone()
-    }));
     assert!(matches!(
         journey.sent().as_slice(),
         [Command::Start { origin: Origin::Resume { dir: d }, .. }] if *d == dir
     ));
+    // Its logs are read once they say what it goes on from.
+    let asked = |journey: &Journey| {
+        let wanted = Effect::LoadHistory {
+            run: 1,
+            dir: dir.clone(),
+        };
+        journey.effects.contains(&wanted)
+    };
+    assert!(!asked(&journey));
+    let started = crate::protocol::RunInfo {
+        start_step: 100,
+        dir: dir.clone(),
+        ..info()
+    };
+    journey.event(EventKind::Started(Box::new(started)));
+    assert!(asked(&journey));
 }
 
 #[test]

@@ -99,8 +99,22 @@ fn undo_can_go_back_to_before_the_edit() {
     // When that checkpoint is gone, only the value can be put back.
     journey.keys("u");
     journey.found(vec![entry(100, CheckpointReason::Cadence)]);
-    journey.sees("has been cleared away");
+    journey.sees("There is");
     journey.does_not_see("go back to before it");
+    journey.keys("esc");
+    // One that was there already when the edit was made does as well.
+    journey.keys("u");
+    let mut found = vec![
+        entry(150, CheckpointReason::User),
+        entry(150, CheckpointReason::Cadence),
+    ];
+    found[0].entry.path.set_file_name("step-00000150-1");
+    journey.found(found);
+    journey.keys("down");
+    journey.sees("To the checkpoint of step 150");
+    journey.keys("enter");
+    let checkpoint = "step-00000150".to_string();
+    assert_eq!(journey.sent(), [Command::Rewind { checkpoint }]);
 }
 
 #[test]
@@ -149,6 +163,72 @@ fn a_checkpoint_is_chosen_to_go_back_to_and_asked_about_once() {
     journey.keys("b");
     journey.found(Vec::new());
     journey.sees("there is no checkpoint yet");
+}
+
+fn checkpointed(step: u64) -> CheckpointInfo {
+    CheckpointInfo {
+        step,
+        path: PathBuf::from(format!("runs/gpt-stories/checkpoints/step-{step:08}")),
+        bytes: 10_400_000,
+        total_bytes: 10_400_000,
+        reason: CheckpointReason::User,
+        val_loss: None,
+    }
+}
+
+#[test]
+fn a_checkpoint_of_a_branch_that_was_left_can_be_gone_back_to() {
+    let mut journey = steered();
+    let mut left = entry(180, CheckpointReason::User);
+    left.entry.left = true;
+    let all = vec![left, entry(100, CheckpointReason::Cadence)];
+    journey.keys("b");
+    journey.found(all.clone());
+    journey.sees("saved by you, branch left");
+    for (width, height) in [(40, 12), (80, 24), (120, 40), (200, 60)] {
+        journey.size(width, height);
+        journey.sees("180");
+    }
+    journey.keys("enter");
+    journey.sees("Go from step 200 to step 180 of a branch that was left?");
+    journey.keys("g");
+    let checkpoint = "step-00000180".to_string();
+    assert_eq!(journey.sent(), [Command::Rewind { checkpoint }]);
+    // What the worker then tells: back to where both part, and what the branch did from there.
+    journey.event(EventKind::Rewound(crate::protocol::Rewound {
+        from: 200,
+        step: 150,
+        checkpoint: "step-00000180".into(),
+        by: crate::protocol::EditAuthor::User,
+        onto: Some(180),
+    }));
+    journey.event(edited(
+        161,
+        Edit::LearningRateMultiplier(0.5),
+        Edit::LearningRateMultiplier(1.0),
+    ));
+    let again = (151..=180).map(|n| StepReport {
+        loss: 7.25,
+        ..step(n)
+    });
+    journey.event(EventKind::Steps(again.collect()));
+    journey.event(EventKind::Checkpointed(checkpointed(180)));
+    let view = journey.view();
+    assert_eq!((view.step, view.multiplier), (180, 0.5));
+    assert_eq!(view.saved_step, Some(180));
+    assert_eq!(view.series.last().map(|report| report.loss), Some(7.25));
+    journey.size(200, 60);
+    journey.sees("went back from step 200 to 150");
+    journey.does_not_see("checkpoint of step 180");
+    // `:rewind` takes the run's own before a left one of the same step.
+    let mut twin = entry(100, CheckpointReason::User);
+    twin.entry.left = true;
+    twin.entry.path.set_file_name("step-00000100-1");
+    journey.keys(":");
+    journey.text("rewind 100");
+    journey.keys("enter");
+    journey.found(vec![twin, entry(100, CheckpointReason::Cadence)]);
+    journey.sees("Go back from step 180 to 100?");
 }
 
 #[test]

@@ -193,6 +193,7 @@ fn going_back_keeps_what_survives_and_dims_what_was_left() {
         step: 120,
         checkpoint: "step-00000120".into(),
         by: EditAuthor::User,
+        onto: None,
     }));
     let view = journey.view();
     assert_eq!((view.step, view.multiplier), (120, 1.0));
@@ -310,6 +311,7 @@ fn the_palette_sets_values_of_the_run() {
     for (typed, edit) in [
         ("set dropout 0.1", set(&[("model.dropout", "0.1")])),
         ("eval.every=50", set(&[("eval.every", "50")])),
+        ("set multiplier 0.5", Edit::LearningRateMultiplier(0.5)),
         (
             "set sample.prompts [\"One day\", \"The end\"]",
             set(&[("sample.prompts", "[\"One day\", \"The end\"]")]),
@@ -328,6 +330,7 @@ fn the_palette_sets_values_of_the_run() {
         ),
         ("set every 3", "may be"),
         ("until loss x", "is not a loss"),
+        ("set multiplier -1", "expected a number from 0.001 to 1000"),
         ("schedule wavy", "expected constant"),
         ("rewind soon", "is not the step of a checkpoint"),
     ] {
@@ -443,6 +446,7 @@ fn a_spike_that_pauses_the_run_puts_the_choices_in_words() {
         step: 150,
         checkpoint: "step-00000150".into(),
         by: EditAuthor::User,
+        onto: None,
     }));
     let edit = Edit::LearningRateMultiplier(0.5);
     assert_eq!(journey.sent(), [Command::Set { edit }, Command::Resume]);

@@ -242,7 +242,10 @@ fn a_run_can_go_on_in_the_background() {
     journey.sees("Saving the run");
     journey.tell(Message::EngineGone);
     let dir = PathBuf::from("runs/gpt-stories");
-    assert_eq!(journey.quit(), Some(&Outcome::Background(dir)));
+    assert_eq!(
+        journey.quit(),
+        Some(&Outcome::Background { dir, until: None })
+    );
 }
 
 #[test]

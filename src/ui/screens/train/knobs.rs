@@ -462,15 +462,9 @@ impl Knobs {
         if !self.cursor.is_empty() {
             return self.set(self.cursor, text, run.config, run.step);
         }
-        match text.trim().parse::<f64>() {
-            Ok(value) if (MULTIPLIER.0..=MULTIPLIER.1).contains(&value) => {
-                self.set_multiplier(value, run.multiplier);
-            }
-            _ => {
-                let (low, high) = MULTIPLIER;
-                let allowed = format!("expected a number from {} to {}", short(low), short(high));
-                self.multiplier_problem = Some(allowed);
-            }
+        match multiplier(text) {
+            Ok(value) => self.set_multiplier(value, run.multiplier),
+            Err(allowed) => self.multiplier_problem = Some(allowed),
         }
     }
 }
@@ -481,6 +475,18 @@ pub struct InForce<'a> {
     pub config: &'a RunConfig,
     pub multiplier: f64,
     pub step: u64,
+}
+
+/// A learning-rate multiplier as it is typed.
+///
+/// # Errors
+/// What is allowed.
+pub fn multiplier(text: &str) -> Result<f64, String> {
+    let (low, high) = MULTIPLIER;
+    let value = text.trim().parse::<f64>().ok();
+    value
+        .filter(|value| (low..=high).contains(value))
+        .ok_or_else(|| format!("expected a number from {} to {}", short(low), short(high)))
 }
 
 fn is_now(text: &str) -> bool {

@@ -129,8 +129,9 @@ impl RunView {
 
     pub(super) fn edited(&mut self, record: EditRecord) {
         self.force(&record);
-        // A run that is taken up again says its last edit once more.
-        if self.edits.contains(&record) {
+        // A run that is taken up says its multiplier once more: the history has that edit.
+        let start = self.info.as_ref().map_or(0, |info| info.start_step);
+        if record.step <= start {
             return;
         }
         self.edits.push(record);
@@ -223,10 +224,14 @@ impl RunView {
             EditAuthor::User => "",
             by => &format!(", {}", author(by)),
         };
+        let onto = match rewound.onto {
+            Some(onto) => format!(", then on to step {onto} of a branch left there before"),
+            None => String::new(),
+        };
         self.say(
             NoticeLevel::Info,
             format!(
-                "went back from step {} to {step}{who}; {left} steps left behind",
+                "went back from step {} to {step}{onto}{who}; {left} steps left behind",
                 rewound.from
             ),
         );

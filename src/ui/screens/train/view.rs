@@ -189,11 +189,15 @@ impl RunView {
             EventKind::SampleDone(record) => self.sampled(record),
             EventKind::Checkpointed(info) => {
                 self.saved_step = self.saved_step.max(Some(info.step));
-                let size = format::bytes(info.bytes);
-                self.say(
-                    NoticeLevel::Info,
-                    format!("checkpoint of step {} ({size})", info.step),
-                );
+                // Those of a branch that is taken up again were said when they were written.
+                let again = self.rewinds.last().and_then(|rewound| rewound.onto);
+                if again.is_none_or(|onto| info.step > onto) {
+                    let size = format::bytes(info.bytes);
+                    self.say(
+                        NoticeLevel::Info,
+                        format!("checkpoint of step {} ({size})", info.step),
+                    );
+                }
                 self.checkpoints.push(info);
             }
             EventKind::Edited(record) => self.edited(record),
