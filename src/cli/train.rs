@@ -9,9 +9,9 @@ use super::open::parse_which;
 use super::{CliError, Exit, detach};
 use crate::config::{RunConfig, Source, load_with_notes};
 use crate::headless::{self, Format, Streams};
-use crate::protocol::{EditAuthor, Origin};
+use crate::protocol::Origin;
 use crate::run::checkpoint::{self, CheckpointEntry, Which};
-use crate::run::{self, RunDir, RunFile};
+use crate::run::{self, Back, RunFile};
 use crate::ui::UiOptions;
 use crate::worker::{self, WorkerOptions};
 
@@ -88,7 +88,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         return start_detached(&root, &config);
     }
     if let Some(back) = back {
-        back.go()?;
+        back.go().map_err(CliError::failed)?;
     }
     let mut lines = args.detached.then(detach::Lines::detached);
     let screens = lines.is_none() && !args.headless && !args.json && super::tui::can_show().is_ok();
@@ -193,9 +193,9 @@ fn plan(args: &Args, root: &Path) -> Result<Plan, CliError> {
             let file = dir.join(RunFile::Config.name());
             let source = match &args.at {
                 Some(at) => {
-                    let way = Back::new(&dir, checkpoint_at(&dir, at)?)?;
-                    let text = way.config.to_toml();
-                    let name = way.entry.path.join(RunFile::Config.name());
+                    let way = Back::new(&dir, checkpoint_at(&dir, at)?).map_err(CliError::usage)?;
+                    let text = way.config().to_toml();
+                    let name = way.entry().path.join(RunFile::Config.name());
                     back = Some(way);
                     Source::Text {
                         name: name.display().to_string(),
@@ -256,18 +256,18 @@ fn plan(args: &Args, root: &Path) -> Result<Plan, CliError> {
     };
     let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
     if let Some(back) = &back
-        && loaded.config.train.steps < back.entry.step
-        && loaded.config.train.steps != back.config.train.steps
+        && loaded.config.train.steps < back.entry().step
+        && loaded.config.train.steps != back.config().train.steps
     {
         return Err(CliError::usage(format!(
             "train.steps = {}: {} is of step {}; expected at least that",
             loaded.config.train.steps,
-            back.entry.name(),
-            back.entry.step
+            back.entry().name(),
+            back.entry().step
         )));
     }
     if let (Some(until), Origin::Resume { dir }) = (args.until, &origin) {
-        let from = back.as_ref().map(|back| back.entry.clone());
+        let from = back.as_ref().map(|back| back.entry().clone());
         let from = from.or_else(|| checkpoint::newest(dir));
         if let Some(entry) = from.filter(|entry| entry.step >= until) {
             return Err(CliError::usage(format!(
@@ -327,55 +327,6 @@ fn checkpoint_at(run: &Path, at: &str) -> Result<CheckpointEntry, CliError> {
             }
         ))
     })
-}
-
-/// The way back to a checkpoint of a run that nobody trains.
-struct Back {
-    dir: PathBuf,
-    entry: CheckpointEntry,
-    /// In force there. Where to compute, and what the run is called, is as it is now.
-    config: RunConfig,
-}
-
-impl Back {
-    fn new(dir: &Path, entry: CheckpointEntry) -> Result<Self, CliError> {
-        let read = |path: PathBuf| -> Result<RunConfig, CliError> {
-            let loaded = load_with_notes(Source::File(path), &[]).map_err(CliError::usage)?;
-            Ok(loaded.config)
-        };
-        let now = read(dir.join(RunFile::Config.name()))?;
-        let copy = entry.path.join(RunFile::Config.name());
-        // Checkpoints of older versions have none.
-        let mut config = match copy.is_file() {
-            true => read(copy)?,
-            false => now.clone(),
-        };
-        config.name = now.name;
-        config.device = now.device;
-        config.train.threads = now.train.threads;
-        Ok(Self {
-            dir: dir.to_path_buf(),
-            entry,
-            config,
-        })
-    }
-
-    /// So that the run goes on from there.
-    fn go(&self) -> Result<(), CliError> {
-        let Back { dir, entry, config } = self;
-        let mut run = RunDir::open(dir).map_err(CliError::failed)?;
-        checkpoint::load(dir, &entry.name()).map_err(CliError::failed)?;
-        let reached = run::summarize(dir).map_or(entry.step, |summary| summary.step);
-        let way = run.way_back(entry).map_err(CliError::failed)?;
-        let from = match way {
-            Some(_) => reached,
-            None => reached.max(entry.step),
-        };
-        let (_, written) = run.go_back(entry, way.as_ref(), from, EditAuthor::User);
-        written
-            .and_then(|()| run.write_config(config))
-            .map_err(CliError::failed)
-    }
 }
 
 /// Weights mean nothing without the tokenizer that they were trained with.

@@ -22,6 +22,7 @@
 //! that it is whole or not there; its manifest says size and SHA-256 of each file. Every file is held against it before
 //! a checkpoint is used; one that is damaged, of a newer format or of another run is passed over, named and left alone.
 
+mod back;
 mod bin;
 pub mod branch;
 pub mod checkpoint;
@@ -42,6 +43,7 @@ pub mod sweep;
 
 use std::path::{Path, PathBuf};
 
+pub use back::Back;
 pub use bin::{Binned, binned, check_name, delete, empty_bin, rename, restore};
 pub use column::{Datum, Key, KeyKind, RunColumn, SortBy};
 pub use compare::{Branch, Compared, EditLine, RunSamples, compare, lineage, read_samples};

@@ -262,6 +262,7 @@ impl App {
                 self.notify(NoticeLevel::Error, text, effects);
             }
             Message::RunOpened { dir, config } => self.opened(dir, config, effects),
+            Message::WentBack { dir, config } => self.went_back(dir, config, effects),
             Message::HistoryLoaded { run, history } => match history {
                 Ok(history) => {
                     if let Some(train) = self.train.as_mut().filter(|t| t.view.run == run) {

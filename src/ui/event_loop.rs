@@ -7,6 +7,7 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
@@ -16,7 +17,7 @@ use crossterm::event::Event as Input;
 
 use crate::config::{self, OwnConfigs, RunConfig, Source};
 use crate::protocol::{Command, CommandSender, Engine, Event};
-use crate::run;
+use crate::run::{self, Back};
 
 use super::app::{App, Effect, Found, Message, Setup, Timer};
 use super::link;
@@ -248,6 +249,10 @@ impl Loop {
                         found: read_checkpoints(&dir),
                     })?
                 }
+                Effect::GoBack { dir, checkpoint } => self.aside(move || Message::WentBack {
+                    config: go_back(&dir, &checkpoint).map(Box::new),
+                    dir,
+                })?,
                 Effect::OpenRun { dir } => self.aside(move || Message::RunOpened {
                     config: config::load(Source::File(dir.join("config.toml")), &[])
                         .map(Box::new)
@@ -315,6 +320,14 @@ fn keep_config(name: &str, config: &RunConfig) -> Result<(String, OwnConfigs), S
     let kept = own.configs.iter().find(|own| own.path == path);
     let name = kept.map_or_else(|| path.display().to_string(), |own| own.name.clone());
     Ok((name, own))
+}
+
+/// Takes a run that nobody trains back to one of its checkpoints.
+fn go_back(dir: &Path, checkpoint: &str) -> Result<RunConfig, String> {
+    let entries = crate::run::checkpoint::entries(dir);
+    let entry = entries.into_iter().find(|entry| entry.name() == checkpoint);
+    let entry = entry.ok_or_else(|| format!("there is no checkpoint {checkpoint} any more"))?;
+    Back::new(dir, entry)?.go()
 }
 
 fn read_checkpoints(dir: &std::path::Path) -> Vec<Found> {

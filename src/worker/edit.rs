@@ -5,7 +5,7 @@ use super::session::Session;
 use crate::config::{self, Changes, FieldProblem, RunConfig};
 use crate::model;
 use crate::protocol::{CheckpointReason, Edit, EditAuthor, EventKind, NoticeLevel};
-use crate::run::{EditRecord, Record};
+use crate::run::{EditRecord, Record, checkpoint};
 use crate::train::Counts;
 
 /// Learning-rate multipliers that make sense; 0 freezes the weights.
@@ -158,7 +158,10 @@ impl Session<'_> {
 
     /// So that an edit can be undone by going back. Edits of one step share one checkpoint.
     fn save_before_edit(&mut self) {
-        if self.trained && self.diverged.is_none() && self.failed.is_none() {
+        // The beginning can be gone back to as well.
+        let none = self.edits.is_empty() && !checkpoint::any(self.dir.path());
+        let first = self.step == 0 && none;
+        if (self.trained || first) && self.diverged.is_none() && self.failed.is_none() {
             self.save(CheckpointReason::Edit, false);
         }
     }

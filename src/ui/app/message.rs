@@ -40,6 +40,11 @@ pub enum Message {
         dir: PathBuf,
         config: Result<Box<RunConfig>, String>,
     },
+    /// The answer to [`Effect::GoBack`]: what is in force there, or why the run is where it was.
+    WentBack {
+        dir: PathBuf,
+        config: Result<Box<RunConfig>, String>,
+    },
     HistoryLoaded {
         run: RunId,
         history: Result<Box<History>, String>,
@@ -115,6 +120,11 @@ pub enum Effect {
         run: RunId,
         dir: PathBuf,
         purpose: Purpose,
+    },
+    /// Take a run that nobody trains back to the checkpoint of this name, off this thread.
+    GoBack {
+        dir: PathBuf,
+        checkpoint: String,
     },
     /// Read the config of a run that is to go on, off this thread.
     OpenRun {

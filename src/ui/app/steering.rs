@@ -97,8 +97,12 @@ impl App {
 
     /// Reads which checkpoints there are, for a question that is put when they are known.
     pub(super) fn look_for_checkpoints(&mut self, purpose: Purpose, effects: &mut Vec<Effect>) {
-        // A run that is over can still be forked.
-        if purpose != Purpose::Fork && !self.still_trains(effects) {
+        // A run that is over can still be forked, and go back to go on from there.
+        let of_any_run = matches!(
+            purpose,
+            Purpose::Fork | Purpose::Rewind | Purpose::RewindTo(_)
+        );
+        if !of_any_run && !self.still_trains(effects) {
             return;
         }
         let Some(train) = &self.train else {
@@ -372,7 +376,32 @@ impl App {
 
     pub(super) fn go_back(&mut self, checkpoint: String, effects: &mut Vec<Effect>) {
         self.halve_after_rewind = None;
-        effects.push(Effect::Send(Command::Rewind { checkpoint }));
+        if self.active().is_some() {
+            effects.push(Effect::Send(Command::Rewind { checkpoint }));
+        } else if let Some(info) = self.train.as_ref().and_then(|t| t.view.info.as_ref()) {
+            let dir = info.dir.clone();
+            effects.push(Effect::GoBack { dir, checkpoint });
+        }
+    }
+
+    /// A run that was over is at a checkpoint again: it is taken up there, paused.
+    pub(super) fn went_back(
+        &mut self,
+        dir: PathBuf,
+        config: Result<Box<RunConfig>, String>,
+        effects: &mut Vec<Effect>,
+    ) {
+        match config {
+            Ok(_) if self.local().is_some() => {
+                let text = "it went back; it can go on once the run here is over".to_string();
+                self.notify(NoticeLevel::Info, text, effects);
+            }
+            Ok(config) => {
+                self.start(*config, Origin::Resume { dir }, effects);
+                effects.push(Effect::Send(Command::Pause));
+            }
+            Err(message) => self.notify(NoticeLevel::Warning, message, effects),
+        }
     }
 
     /// Goes back to a checkpoint before the loss went wrong; the rest follows when the run is there.

@@ -6,6 +6,8 @@ use ratatui::widgets::{Clear, Widget};
 use super::*;
 use crate::ui::format;
 use crate::ui::layout::{centered, pane, write};
+use crate::ui::series::XAxis;
+use crate::ui::widgets::chart::short;
 use crate::ui::widgets::table::{Column, Table};
 
 /// Why the checkpoints of a run are asked for.
@@ -52,9 +54,17 @@ impl Moment {
         if left {
             why.push_str(", branch left");
         }
-        let loss = entry
-            .val_loss
-            .map_or("-".to_string(), |loss| format!("{loss:.4}"));
+        let trained = || {
+            let series = &view.series;
+            let at = series.index_at(XAxis::Step, entry.step as f64);
+            let report = series.report(at).filter(|report| report.step == entry.step);
+            let report = report.filter(|_| !entry.left)?;
+            Some(format!("train {}", short(report.loss)))
+        };
+        let loss = match entry.val_loss {
+            Some(loss) => format!("{loss:.4}"),
+            None => trained().unwrap_or_else(|| "-".to_string()),
+        };
         let sample = view
             .samples
             .iter()
@@ -95,7 +105,7 @@ const COLUMNS: &[Column] = &[
     },
     Column {
         title: "val loss",
-        width: 9,
+        width: 11,
         right: true,
         importance: 8,
     },

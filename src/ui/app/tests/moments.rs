@@ -165,6 +165,48 @@ fn a_checkpoint_is_chosen_to_go_back_to_and_asked_about_once() {
     journey.sees("there is no checkpoint yet");
 }
 
+#[test]
+fn a_run_that_is_over_goes_back_and_is_taken_up_there() {
+    let mut journey = steered();
+    journey.event(EventKind::Finished(FinishReport {
+        step: 200,
+        reason: FinishReason::Completed,
+        val_loss: None,
+        best_val_loss: None,
+        best_step: None,
+        seconds: 6.0,
+    }));
+    journey.keys("b");
+    journey.found(two());
+    journey.keys("enter");
+    journey.sees("Go back from step 200 to 150?");
+    journey.keys("g");
+    let dir = info().dir;
+    let wanted = Effect::GoBack {
+        dir: dir.clone(),
+        checkpoint: "step-00000150".into(),
+    };
+    assert!(journey.effects.contains(&wanted));
+    assert_eq!(journey.sent(), [], "nobody trains it");
+    journey.tell(Message::WentBack {
+        dir: dir.clone(),
+        config: Err("the run is in use by another process".into()),
+    });
+    journey.sees("in use by another process");
+    journey.tell(Message::WentBack {
+        dir: dir.clone(),
+        config: Ok(Box::new(RunConfig::defaults())),
+    });
+    let sent = journey.sent();
+    assert!(
+        matches!(
+            sent.as_slice(),
+            [Command::Start { origin: Origin::Resume { dir: there }, .. }, Command::Pause] if *there == dir
+        ),
+        "{sent:?}"
+    );
+}
+
 fn checkpointed(step: u64) -> CheckpointInfo {
     CheckpointInfo {
         step,
