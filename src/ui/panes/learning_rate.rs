@@ -202,6 +202,8 @@ fn pending_schedule(run: &RunView) -> Option<Vec<SchedulePoint>> {
     let peak = run.config.optimizer.learning_rate * run.multiplier;
     let mut plateau = PlateauState::default();
     if run.config.schedule.kind == ScheduleKind::Plateau
+        // One from another step on begins without cuts.
+        && run.config.schedule.start == config.schedule.start
         && let Some(last) = run.series.last()
         && peak > 0.0
     {
@@ -266,7 +268,7 @@ impl Pane for LearningRate {
             ),
             Span::styled(format!("ahead {dotted} "), theme.chart.ahead),
         ];
-        if run.knobs.pending_multiplier().is_some() || run.knobs.pending_config().is_some() {
+        if pending_schedule(run).is_some() {
             legend.push(Span::styled(format!("pending {dot} "), theme.chart.pending));
         }
         let now = run.series.last().map(|last| {
