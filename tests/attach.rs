@@ -167,10 +167,8 @@ fn a_second_controller_watches_until_the_first_has_left() {
     first.wait_for("● attached");
     let mut second = place.attach();
     // The notice about it may be gone on a busy machine before it is looked for.
-    second.wait_for(&format!(
-        "watching, {} controls",
-        first.id().as_raw_nonzero()
-    ));
+    let controls = format!("{} controls", first.id().as_raw_nonzero());
+    second.wait_for(&format!("watching, {controls}"));
     second.press(" ");
     second.wait_for("`pause` was not");
     let seen = place.only_run().step;
@@ -179,7 +177,7 @@ fn a_second_controller_watches_until_the_first_has_left() {
     first.wait_for("detach, it trains on");
     first.press("d");
     assert_eq!(first.exit(), 0);
-    second.wait_for("the controls are free");
+    second.wait_gone(&controls);
     second.press(" ");
     second.wait_for("paused ● attached");
     second.press("\x03");

@@ -52,7 +52,7 @@ impl Moment {
         }
         let left = entry.left;
         if left {
-            why.push_str(", branch left");
+            why.insert_str(0, "left: ");
         }
         let trained = || {
             let series = &view.series;

@@ -226,7 +226,7 @@ fn a_checkpoint_of_a_branch_that_was_left_can_be_gone_back_to() {
     let all = vec![left, entry(100, CheckpointReason::Cadence)];
     journey.keys("b");
     journey.found(all.clone());
-    journey.sees("saved by you, branch left");
+    journey.sees("left: saved by you");
     for (width, height) in [(40, 12), (80, 24), (120, 40), (200, 60)] {
         journey.size(width, height);
         journey.sees("180");
