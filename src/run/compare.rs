@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::store::RunEntry;
 use super::{Record, RunError, RunFile, log};
 use crate::config::{self, Value};
-use crate::protocol::{EditAuthor, SampleRecord};
+use crate::protocol::{EditAuthor, EditRecord, SampleRecord};
 
 /// What differs between runs. Values stand in the order of the runs.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,21 +50,31 @@ pub fn compare(runs: &[Arc<RunEntry>]) -> Result<Compared, RunError> {
         }
     }
     for (at, run) in runs.iter().enumerate() {
-        let lines = log::read(&run.summary.dir.join(RunFile::Edits.name()))?;
+        let edits = edits(&run.summary.dir)?;
         compared
             .edits
-            .extend(lines.records.into_iter().filter_map(|record| match record {
-                Record::Edit(edit) => Some(EditLine {
-                    run: at,
-                    step: edit.step,
-                    text: edit.edit.to_string(),
-                    by: edit.by,
-                }),
-                _ => None,
+            .extend(edits.into_iter().map(|edit| EditLine {
+                run: at,
+                step: edit.step,
+                text: edit.edit.to_string(),
+                by: edit.by,
             }));
     }
     compared.edits.sort_by_key(|edit| (edit.step, edit.run));
     Ok(compared)
+}
+
+/// The edits of a run that going back or taking up did not take back, oldest first.
+///
+/// # Errors
+/// I/O errors.
+pub fn edits(dir: &Path) -> Result<Vec<EditRecord>, RunError> {
+    let lines = log::read(&dir.join(RunFile::Edits.name()))?;
+    let edits = lines.records.into_iter().filter_map(|record| match record {
+        Record::Edit(edit) => Some(edit),
+        _ => None,
+    });
+    Ok(edits.collect())
 }
 
 /// The samples of a run, oldest first.

@@ -46,7 +46,7 @@ use std::path::{Path, PathBuf};
 pub use back::Back;
 pub use bin::{Binned, binned, check_name, delete, empty_bin, rename, restore};
 pub use column::{Datum, Key, KeyKind, RunColumn, SortBy};
-pub use compare::{Branch, Compared, EditLine, RunSamples, compare, lineage, read_samples};
+pub use compare::{Branch, Compared, EditLine, RunSamples, compare, edits, lineage, read_samples};
 pub use dir::now;
 pub use dir::{Logged, Parent, RunDir, RunFile, RunHeader, read_header};
 pub use history::{History, read_history, read_history_up_to};

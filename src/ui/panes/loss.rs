@@ -17,7 +17,7 @@ use super::frame::frame;
 use super::plot::{Curve, PlotState, empty, left, left_layers, look, symbols, with_lines};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::chart::{Quantity, View};
-use crate::protocol::{Edit, EvalReport};
+use crate::protocol::{Edit, EditRecord, EvalReport};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::{Branch, EditState, RunView, edit_states};
 use crate::ui::series::{Metric, XAxis};
@@ -281,9 +281,7 @@ fn with_near(range: (f64, f64), references: &[Reference]) -> (f64, f64) {
 
 /// Edits, resumes, rewinds and spikes as lines, checkpoints as ticks: of very many, the newest.
 pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
-    const MOST: usize = 500;
     let place = |step: u64| run.place(axis, step as f64);
-    let newest = |len: usize| len.saturating_sub(MOST);
     let line = |step: u64, label: String, style| Marker {
         x: place(step),
         label,
@@ -302,17 +300,7 @@ pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
     for spike in &run.spikes[newest(run.spikes.len())..] {
         all.push(line(spike.step, "spike".into(), chart.mark_bad));
     }
-    let states = edit_states(&run.edits);
-    let edits = run.edits.iter().zip(states);
-    for (record, state) in edits.skip(newest(run.edits.len())) {
-        let words = edit_label(&record.edit, theme);
-        let (label, style) = match state {
-            EditState::InForce => (words, chart.mark_edit),
-            EditState::Undone => (format!("{words} (undone)"), theme.dim),
-            EditState::Undoing => (format!("undo: {words}"), theme.dim),
-        };
-        all.push(line(record.step, label, style));
-    }
+    all.extend(edit_markers(&run.edits, theme, place));
     all.sort_by(|a, b| a.x.total_cmp(&b.x));
     let tick = if theme.symbols.unicode { '◆' } else { '#' };
     for checkpoint in &run.checkpoints[newest(run.checkpoints.len())..] {
@@ -324,6 +312,37 @@ pub fn markers(run: &RunView, axis: XAxis, theme: &Theme) -> Vec<Marker> {
         });
     }
     all
+}
+
+/// The newest of very many are drawn.
+fn newest(len: usize) -> usize {
+    const MOST: usize = 500;
+    len.saturating_sub(MOST)
+}
+
+/// Edits as lines. `place`: where on the horizontal axis a step lies.
+pub fn edit_markers(
+    edits: &[EditRecord],
+    theme: &Theme,
+    place: impl Fn(u64) -> f64,
+) -> Vec<Marker> {
+    let states = edit_states(edits);
+    let shown = edits.iter().zip(states).skip(newest(edits.len()));
+    let markers = shown.map(|(record, state)| {
+        let words = edit_label(&record.edit, theme);
+        let (label, style) = match state {
+            EditState::InForce => (words, theme.chart.mark_edit),
+            EditState::Undone => (format!("{words} (undone)"), theme.dim),
+            EditState::Undoing => (format!("undo: {words}"), theme.dim),
+        };
+        Marker {
+            x: place(record.step),
+            label,
+            kind: MarkerKind::Line,
+            style,
+        }
+    });
+    markers.collect()
 }
 
 /// An edit in few characters: `lr ×0.5`, `weight_decay 0.05`, `kind sgd +2`.

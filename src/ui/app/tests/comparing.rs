@@ -2,9 +2,11 @@
 
 use super::runs::{dir, listed, loaded, three};
 use super::*;
+use crate::protocol::{Edit, EditAuthor, EditRecord};
+use crate::ui::screens::runs::work::Course;
 
-/// A folder with the log of a run, and its overview as the desk reads it.
-fn overview(steps: u64, loss: f64) -> Arc<crate::run::Overview> {
+/// A folder with the log of a run, and its overview as the desk reads it. With an edit at each of these steps.
+fn course(steps: u64, loss: f64, edited: &[u64]) -> Course {
     let folder = tempfile::tempdir().unwrap_or_else(|e| panic!("{e}"));
     let mut text = String::new();
     for n in 1..=steps {
@@ -18,7 +20,16 @@ fn overview(steps: u64, loss: f64) -> Arc<crate::run::Overview> {
     let log = folder.path().join("metrics.jsonl");
     std::fs::write(log, text).unwrap_or_else(|e| panic!("{e}"));
     let overview = crate::run::Overview::of(folder.path());
-    Arc::new(overview.unwrap_or_else(|e| panic!("{e}")))
+    let edits = edited.iter().map(|step| EditRecord {
+        step: *step,
+        edit: Edit::LearningRateMultiplier(0.5),
+        undo: None,
+        by: EditAuthor::default(),
+    });
+    Course {
+        overview: Arc::new(overview.unwrap_or_else(|e| panic!("{e}"))),
+        edits: edits.collect(),
+    }
 }
 
 /// All three marked and laid over each other.
@@ -26,14 +37,14 @@ fn overlaid() -> Journey {
     let mut journey = listed();
     journey.keys("a o");
     let wanted = journey.effects.iter().find_map(|effect| match effect {
-        Effect::Runs(RunsTask::Overviews(dirs)) => Some(dirs.len()),
+        Effect::Runs(RunsTask::Courses(dirs)) => Some(dirs.len()),
         _ => None,
     });
     assert_eq!(wanted, Some(3));
     journey.sees("reading the curves");
-    journey.tell(Message::Runs(RunsAnswer::Overviews(vec![
-        (dir("gpt-busy"), Ok(overview(900, 1.0))),
-        (dir("gpt-child"), Ok(overview(500, 2.0))),
+    journey.tell(Message::Runs(RunsAnswer::Courses(vec![
+        (dir("gpt-busy"), Ok(course(900, 1.0, &[300]))),
+        (dir("gpt-child"), Ok(course(500, 2.0, &[100, 200]))),
         (
             dir("rnn-bad"),
             Err("cannot read runs/rnn-bad/metrics.jsonl".into()),
@@ -92,13 +103,30 @@ fn marked_runs_lie_over_each_other_on_every_axis() {
 }
 
 #[test]
+fn edits_are_marked_on_every_run_and_said_of_the_one_under_the_cursor() {
+    let mut journey = overlaid();
+    let count = |journey: &Journey, what: &str| journey.screen().matches(what).count();
+    for _by in ["step", "tokens", "time"] {
+        assert_eq!(count(&journey, "◇"), 3, "{}", journey.screen());
+        assert_eq!(count(&journey, "lr ×0.5"), 1, "{}", journey.screen());
+        journey.keys("j");
+        assert_eq!(count(&journey, "lr ×0.5"), 2, "{}", journey.screen());
+        // Of a hidden run nothing is drawn.
+        journey.keys("space");
+        assert_eq!(count(&journey, "◇"), 1, "{}", journey.screen());
+        assert_eq!(count(&journey, "lr ×0.5"), 0, "{}", journey.screen());
+        journey.keys("space k x");
+    }
+}
+
+#[test]
 fn a_run_that_is_still_training_goes_on_in_the_overlay() {
     let mut journey = overlaid();
     journey.effects.clear();
     journey.tell(loaded());
     let asked = |journey: &Journey| {
         journey.effects.iter().find_map(|effect| match effect {
-            Effect::Runs(RunsTask::Overviews(dirs)) => Some(dirs.clone()),
+            Effect::Runs(RunsTask::Courses(dirs)) => Some(dirs.clone()),
             _ => None,
         })
     };
@@ -110,9 +138,9 @@ fn a_run_that_is_still_training_goes_on_in_the_overlay() {
         now: 9_201,
     });
     assert_eq!(asked(&journey), Some(vec![dir("gpt-busy")]));
-    journey.tell(Message::Runs(RunsAnswer::Overviews(vec![(
+    journey.tell(Message::Runs(RunsAnswer::Courses(vec![(
         dir("gpt-busy"),
-        Ok(overview(950, 0.5)),
+        Ok(course(950, 0.5, &[])),
     )])));
     journey.sees("0.50");
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::run::Binned;
-use crate::ui::screens::runs::work::{RunsDesk, Said};
+use crate::ui::screens::runs::work::{Course, RunsDesk, Said};
 
 /// Three runs on the list: one alive, one diverged, one with a tag and a parent.
 pub(super) fn listed() -> Journey {
@@ -51,7 +51,7 @@ impl Journey {
     pub(super) fn tasks(&mut self) -> Vec<RunsTask> {
         let effects = std::mem::take(&mut self.effects);
         let tasks = effects.into_iter().filter_map(|effect| match effect {
-            Effect::Runs(RunsTask::Overviews(_)) => None,
+            Effect::Runs(RunsTask::Courses(_)) => None,
             Effect::Runs(task) => Some(task),
             _ => None,
         });
@@ -323,15 +323,15 @@ fn forks_stand_below_their_parents_and_ask_for_what_is_shown() {
     journey.sees("3 marked");
     // On a wide screen the curve of the run under the cursor is asked for, once.
     journey.size(180, 40);
-    let wanted = Effect::Runs(RunsTask::Overviews(vec![dir("gpt-busy")]));
+    let wanted = Effect::Runs(RunsTask::Courses(vec![dir("gpt-busy")]));
     assert!(journey.effects.contains(&wanted), "{:?}", journey.effects);
     journey.effects.clear();
     journey.tell(loaded());
     assert!(!journey.effects.contains(&wanted));
     journey.sees("reading its curve");
-    journey.tell(Message::Runs(RunsAnswer::Overviews(vec![(
+    journey.tell(Message::Runs(RunsAnswer::Courses(vec![(
         dir("gpt-busy"),
-        Ok(Arc::default()),
+        Ok(Course::default()),
     )])));
     journey.sees("no steps yet");
     journey.sees("running by process 4711");

@@ -54,8 +54,8 @@ impl RunsScreen {
                             name,
                         });
                     }
-                    if let Some(known) = self.overviews.remove(&from) {
-                        self.overviews.insert(to.clone(), known);
+                    if let Some(known) = self.courses.remove(&from) {
+                        self.courses.insert(to.clone(), known);
                     }
                     let marked = self.marked.iter_mut();
                     let noted = self.undo.iter_mut().flat_map(|undo| match undo {
@@ -84,11 +84,11 @@ impl RunsScreen {
             RunsAnswer::PutBack { problems } => problems
                 .into_iter()
                 .for_each(|problem| say(NoticeLevel::Error, problem)),
-            RunsAnswer::Overviews(found) => {
+            RunsAnswer::Courses(found) => {
                 self.reading = false;
-                for (dir, overview) in found {
-                    if let Some(known) = self.overviews.get_mut(&dir) {
-                        known.overview = overview;
+                for (dir, course) in found {
+                    if let Some(known) = self.courses.get_mut(&dir) {
+                        known.course = course;
                     }
                 }
                 return;

@@ -4,11 +4,13 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::RunsScreen;
+use super::work::Course;
 use crate::config::Value;
-use crate::run::{Overview, RunEntry};
+use crate::run::RunEntry;
 use crate::ui::format;
 use crate::ui::layout::{fit, pane, wrap, write};
-use crate::ui::panes::{look, symbols};
+
+use crate::ui::panes::{edit_markers, look, symbols};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{Axis, Chart, Layer, Pattern, Sample, Scale, fit as fit_values};
 
@@ -36,7 +38,7 @@ impl RunsScreen {
         if chart.height < LEAST_CHART {
             return;
         }
-        match self.overview(&run.summary.dir) {
+        match self.course(&run.summary.dir) {
             None => {
                 let text = format!("reading its curve{}", theme.symbols.ellipsis);
                 write(buffer, chart, 0, &text, theme.dim);
@@ -46,7 +48,7 @@ impl RunsScreen {
                     write(buffer, chart, at as u16, &line, theme.error);
                 }
             }
-            Some(Ok(overview)) => curve(overview, theme, chart).render(chart, buffer),
+            Some(Ok(course)) => curve(course, theme, chart).render(chart, buffer),
         }
     }
 
@@ -175,8 +177,9 @@ fn lines(run: &RunEntry, now: u64, theme: &Theme) -> Vec<(String, ratatui::style
     lines
 }
 
-/// Training loss by step, and the evaluations.
-fn curve(overview: &Overview, theme: &Theme, area: Rect) -> Chart {
+/// Training loss by step, the evaluations, and where it was edited.
+fn curve(course: &Course, theme: &Theme, area: Rect) -> Chart {
+    let overview = &course.overview;
     let plot = Chart::plot(area);
     let columns = Chart::columns(plot, symbols(theme));
     let from = overview.buckets.first().map_or(0, |bucket| bucket.step);
@@ -220,5 +223,6 @@ fn curve(overview: &Overview, theme: &Theme, area: Rect) -> Chart {
         symbol: if theme.symbols.unicode { '●' } else { 'o' },
         style: theme.chart.validation,
     });
+    chart.markers = edit_markers(&course.edits, theme, |step| step as f64);
     chart
 }

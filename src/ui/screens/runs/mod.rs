@@ -15,11 +15,11 @@
 
 mod answers;
 mod ask;
+mod courses;
 mod detail;
 mod difference;
 mod list;
 mod overlay;
-mod overviews;
 mod samples;
 mod table;
 pub mod work;
@@ -44,9 +44,9 @@ use crate::ui::theme::Theme;
 use crate::ui::widgets::text_input::TextInput;
 
 use ask::{Answer, Question};
+use courses::Known;
 use difference::DifferenceView;
 use overlay::OverlayView;
-use overviews::Known;
 use samples::SamplesView;
 use work::{RunsTask, Said};
 
@@ -109,8 +109,8 @@ pub struct RunsScreen {
     typing: Option<Typing>,
     question: Option<Question>,
     undo: Vec<Undo>,
-    overviews: HashMap<PathBuf, Known>,
-    /// Overviews are being read.
+    courses: HashMap<PathBuf, Known>,
+    /// Courses are being read.
     reading: bool,
 }
 

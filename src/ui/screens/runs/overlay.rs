@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Lines are told apart by colour, by pattern when the colours have run out, and by the letter at their end; the one under the
-//! cursor lies on top. Curves come from the runs' overviews, so that a hundred thousand steps cost no more than a few thousand.
+//! cursor lies on top. `◇` marks where a run was edited; what was edited of the one under the cursor is said. Curves come from the
+//! runs' overviews, so that a hundred thousand steps cost no more than a few thousand.
 
 mod curves;
 mod draw;

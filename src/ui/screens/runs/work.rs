@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::protocol::EditRecord;
 use crate::run::{self, Binned, Compared, Notes, Overview, RunEntry, RunError, RunSamples, Store};
 use crate::ui::export::OverlayExport;
 
@@ -37,10 +38,18 @@ pub enum RunsTask {
     },
     /// Tags and notes as they were.
     PutBack(Vec<Said>),
-    Overviews(Vec<PathBuf>),
+    Courses(Vec<PathBuf>),
     Compare(Vec<Arc<RunEntry>>),
     Samples(Vec<PathBuf>),
     Export(Box<OverlayExport>),
+}
+
+/// What a run's chart is drawn from.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Course {
+    pub overview: Arc<Overview>,
+    /// Those that were not taken back, oldest first.
+    pub edits: Arc<[EditRecord]>,
 }
 
 /// The tags and the note that a run had.
@@ -75,7 +84,7 @@ pub enum RunsAnswer {
     PutBack {
         problems: Vec<String>,
     },
-    Overviews(Vec<(PathBuf, Result<Arc<Overview>, String>)>),
+    Courses(Vec<(PathBuf, Result<Course, String>)>),
     Compared(Result<Compared, String>),
     Samples(Vec<(PathBuf, Result<RunSamples, String>)>),
     Exported(Result<String, String>),
@@ -134,7 +143,7 @@ impl RunsDesk {
                 let problems = put.filter_map(Result::err).collect();
                 RunsAnswer::PutBack { problems }
             }
-            RunsTask::Overviews(dirs) => RunsAnswer::Overviews(self.overviews(dirs)),
+            RunsTask::Courses(dirs) => RunsAnswer::Courses(self.courses(dirs)),
             RunsTask::Compare(runs) => RunsAnswer::Compared(words(run::compare(&runs))),
             RunsTask::Samples(dirs) => RunsAnswer::Samples(
                 dirs.into_iter()
@@ -149,7 +158,7 @@ impl RunsDesk {
     }
 
     /// Each brought up to its log. Those that were never made are made here, two at a time.
-    fn overviews(&self, dirs: Vec<PathBuf>) -> Vec<(PathBuf, Result<Arc<Overview>, String>)> {
+    fn courses(&self, dirs: Vec<PathBuf>) -> Vec<(PathBuf, Result<Course, String>)> {
         let known = |dir: &PathBuf| {
             let known = self
                 .overviews
@@ -157,13 +166,17 @@ impl RunsDesk {
                 .unwrap_or_else(PoisonError::into_inner);
             known.get(dir).cloned()
         };
-        let one = |dir: &PathBuf| -> Result<Arc<Overview>, String> {
-            let Some(mut overview) = known(dir) else {
-                return words(Overview::of(dir)).map(Arc::new);
+        let one = |dir: &PathBuf| -> Result<Course, String> {
+            let overview = match known(dir) {
+                Some(mut overview) => {
+                    // Somebody else may still draw the one there is: what is added goes into a copy then.
+                    words(Arc::make_mut(&mut overview).read_on(dir))?;
+                    overview
+                }
+                None => Arc::new(words(Overview::of(dir))?),
             };
-            // Somebody else may still draw the one there is: what is added goes into a copy then.
-            words(Arc::make_mut(&mut overview).read_on(dir))?;
-            Ok(overview)
+            let edits = words(run::edits(dir))?.into();
+            Ok(Course { overview, edits })
         };
         let half = dirs.len().div_ceil(2).max(1);
         let found: Vec<_> = std::thread::scope(|scope| {
@@ -174,8 +187,7 @@ impl RunsDesk {
             let results = workers.into_iter().map(|worker| worker.join());
             results.flat_map(Result::unwrap_or_default).collect()
         });
-        let found: Vec<(PathBuf, Result<Arc<Overview>, String>)> =
-            dirs.into_iter().zip(found).collect();
+        let found: Vec<(PathBuf, Result<Course, String>)> = dirs.into_iter().zip(found).collect();
         let mut known = self
             .overviews
             .lock()
@@ -183,9 +195,9 @@ impl RunsDesk {
         if known.len() > KEPT {
             known.retain(|dir, _| found.iter().any(|(other, _)| other == dir));
         }
-        for (dir, overview) in &found {
-            match overview {
-                Ok(overview) => known.insert(dir.clone(), overview.clone()),
+        for (dir, course) in &found {
+            match course {
+                Ok(course) => known.insert(dir.clone(), course.overview.clone()),
                 Err(_) => known.remove(dir),
             };
         }

@@ -1,6 +1,9 @@
-//! The curves of an overlay, out of the overviews of its runs.
+//! The curves of an overlay, out of the courses of its runs.
+
+use std::sync::Arc;
 
 use super::{By, In, Of, OverlayView};
+use crate::protocol::EditRecord;
 use crate::run::{Overview, RunEntry};
 use crate::ui::screens::runs::RunsScreen;
 use crate::ui::widgets::chart::{Axis, Sample, fit as fit_values};
@@ -10,6 +13,9 @@ pub(super) struct Curve {
     pub at: usize,
     pub train: Vec<(f64, f64)>,
     pub validation: Vec<(f64, f64)>,
+    /// Where it was edited, beside the edits: in order, as many.
+    pub edited: Vec<f64>,
+    pub edits: Arc<[EditRecord]>,
 }
 
 impl OverlayView {
@@ -20,6 +26,25 @@ impl OverlayView {
             By::Time => seconds,
             By::Compute if run.operations_per_token == 0 => f64::NAN,
             By::Compute => tokens as f64 * run.operations_per_token as f64,
+        }
+    }
+
+    /// Where a step lies that a bucket may end after: between the ends of the buckets beside it.
+    fn place_of_step(&self, run: &RunEntry, overview: &Overview, step: u64) -> f64 {
+        let buckets = &overview.buckets;
+        let after = buckets.partition_point(|bucket| bucket.step < step);
+        let end = |at: usize| {
+            let bucket = buckets.get(at)?;
+            let place = self.place(run, bucket.step, bucket.tokens, bucket.seconds);
+            Some((bucket.step, place))
+        };
+        let before = after.checked_sub(1).and_then(end).unwrap_or((0, 0.0));
+        match end(after) {
+            Some((last, place)) if last > before.0 => {
+                let share = (step.saturating_sub(before.0)) as f64 / (last - before.0) as f64;
+                before.1 + (place - before.1) * share
+            }
+            _ => before.1,
         }
     }
 
@@ -151,9 +176,11 @@ impl RunsScreen {
         runs.filter(|(_, (_, hidden))| !hidden)
             .filter_map(|(at, (dir, _))| {
                 let run = self.find(dir)?;
-                let Some(Ok(overview)) = self.overview(dir) else {
+                let Some(Ok(course)) = self.course(dir) else {
                     return None;
                 };
+                let overview = &course.overview;
+                let edits = course.edits.iter();
                 Some(Curve {
                     at,
                     train: match view.of {
@@ -164,6 +191,10 @@ impl RunsScreen {
                         Of::Train => Vec::new(),
                         Of::Validation | Of::Both => view.validation(run, overview),
                     },
+                    edited: edits
+                        .map(|edit| view.place_of_step(run, overview, edit.step))
+                        .collect(),
+                    edits: course.edits.clone(),
                 })
             })
             .collect()

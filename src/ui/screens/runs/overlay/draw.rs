@@ -9,7 +9,8 @@ use unicode_width::UnicodeWidthStr;
 use super::curves::{Curve, columns, newest, value_at};
 use super::{By, Of, OverlayView, places};
 use crate::ui::layout::{fit, pane, scroll_offset, write, write_line};
-use crate::ui::panes::{look, symbols};
+
+use crate::ui::panes::{edit_markers, look, symbols};
 use crate::ui::screens::runs::RunsScreen;
 use crate::ui::theme::{ColorDepth, Theme};
 use crate::ui::widgets::chart::{
@@ -157,6 +158,26 @@ impl RunsScreen {
                 style: bold(at).add_modifier(Modifier::BOLD),
             });
         }
+        let edited = if theme.symbols.unicode { '◇' } else { '!' };
+        for curve in curves {
+            let points = curve.edited.iter().filter_map(|place| {
+                let value = value_at(view, curve, *place)?;
+                x.place(*place).map(|_| (*place, value))
+            });
+            chart.layers.push(Layer::Points {
+                points: points.collect(),
+                symbol: edited,
+                style: bold(curve.at),
+            });
+            if curve.at == view.cursor {
+                let at = |step: u64| {
+                    let edit = curve.edits.iter().position(|edit| edit.step == step);
+                    edit.and_then(|edit| curve.edited.get(edit).copied())
+                        .unwrap_or(f64::NAN)
+                };
+                chart.markers = edit_markers(&curve.edits, theme, at);
+            }
+        }
         chart.crosshair = view.crosshair.map(|x| {
             let mut rows: Vec<(f64, (String, Style))> = curves
                 .iter()
@@ -180,10 +201,7 @@ impl RunsScreen {
     }
 
     fn why_empty(&self, view: &OverlayView, theme: &Theme) -> String {
-        let waiting = view
-            .runs
-            .iter()
-            .any(|(dir, _)| self.overview(dir).is_none());
+        let waiting = view.runs.iter().any(|(dir, _)| self.course(dir).is_none());
         match (waiting, view.of) {
             (true, _) => format!("reading the curves{}", theme.symbols.ellipsis),
             (false, Of::Validation) => "no evaluations here".to_string(),
@@ -216,7 +234,7 @@ impl RunsScreen {
                 Pattern::Dotted => dotted,
             };
             let run = self.find(dir);
-            let value = match (run, self.overview(dir)) {
+            let value = match (run, self.course(dir)) {
                 (None, _) => "gone".to_string(),
                 _ if *hidden => "hidden".to_string(),
                 (_, None) => theme.symbols.ellipsis.to_string(),

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use ratatui::layout::Rect;
 
 use super::list;
-use super::work::RunsTask;
+use super::work::{Course, RunsTask};
 use super::{RunsRequest, RunsScreen, View};
-use crate::run::{Overview, RunEntry};
+use crate::run::RunEntry;
 
-/// An overview that was read, and what its run looked like then.
+/// A course that was read, and what its run looked like then.
 #[derive(Debug)]
 pub struct Known {
-    pub overview: Result<Arc<Overview>, String>,
+    pub course: Result<Course, String>,
     seen: Seen,
 }
 
@@ -45,7 +45,7 @@ impl RunsScreen {
         let stale: Vec<PathBuf> = wanted
             .iter()
             .filter(|run| {
-                let known = self.overviews.get(&run.summary.dir);
+                let known = self.courses.get(&run.summary.dir);
                 known.is_none_or(|known| known.seen != Seen::of(run))
             })
             .map(|run| run.summary.dir.clone())
@@ -54,22 +54,22 @@ impl RunsScreen {
             return;
         }
         // What nobody looks at any more goes.
-        if self.overviews.len() > 64 {
+        if self.courses.len() > 64 {
             let kept: Vec<&PathBuf> = wanted.iter().map(|run| &run.summary.dir).collect();
-            self.overviews.retain(|dir, _| kept.contains(&dir));
+            self.courses.retain(|dir, _| kept.contains(&dir));
         }
         for run in wanted {
             let seen = Seen::of(&run);
-            self.overviews
+            self.courses
                 .entry(run.summary.dir.clone())
                 .and_modify(|known| known.seen = seen)
                 .or_insert(Known {
-                    overview: Err(String::new()),
+                    course: Err(String::new()),
                     seen,
                 });
         }
         self.reading = true;
-        requests.push(RunsRequest::Task(RunsTask::Overviews(stale)));
+        requests.push(RunsRequest::Task(RunsTask::Courses(stale)));
     }
 
     /// The runs whose curves are on the screen.
@@ -86,8 +86,8 @@ impl RunsScreen {
     }
 
     /// `None` while it is being read.
-    pub(super) fn overview(&self, dir: &Path) -> Option<&Result<Arc<Overview>, String>> {
-        let known = &self.overviews.get(dir)?.overview;
+    pub(super) fn course(&self, dir: &Path) -> Option<&Result<Course, String>> {
+        let known = &self.courses.get(dir)?.course;
         match known {
             Err(words) if words.is_empty() => None,
             known => Some(known),
