@@ -181,10 +181,10 @@ fn measure(root: &Path) -> bool {
         app.render(area, &mut buffer);
     });
     let desk = RunsDesk::new(root.to_path_buf());
-    let runs = desk.list();
+    let runs = desk.list().runs;
     assert_eq!(runs.len(), RUNS);
     measured.time("list: a look when nothing changed", None, || {
-        assert_eq!(desk.list().len(), RUNS);
+        assert_eq!(desk.list().runs.len(), RUNS);
     });
     keys(&mut app, "/group-3 & learning_rate<1e-3");
     measured.time("list: a key in the filter, and its frame", None, || {
@@ -201,13 +201,13 @@ fn measure(root: &Path) -> bool {
     measured.time("overlay of 20: read, and its frame", Some(100.0), || {
         let desk = RunsDesk::new(root.to_path_buf());
         let mut app = overlay(&distinct);
-        let answer = desk.work(RunsTask::Overviews(dirs.clone()));
+        let answer = desk.work(RunsTask::Courses(dirs.clone()));
         check(&answer);
         app.update(Message::Runs(answer));
         app.render(area, &mut buffer);
     });
     let mut app = overlay(&distinct);
-    app.update(Message::Runs(desk.work(RunsTask::Overviews(dirs.clone()))));
+    app.update(Message::Runs(desk.work(RunsTask::Courses(dirs.clone()))));
     measured.time("overlay of 20: a frame", None, || {
         app.render(area, &mut buffer)
     });
@@ -215,7 +215,7 @@ fn measure(root: &Path) -> bool {
         "overlay of 20: brought up to date, nothing new",
         None,
         || {
-            check(&desk.work(RunsTask::Overviews(dirs.clone())));
+            check(&desk.work(RunsTask::Courses(dirs.clone())));
         },
     );
     measured.say(
@@ -234,12 +234,12 @@ fn measure(root: &Path) -> bool {
 }
 
 fn check(answer: &RunsAnswer) {
-    let RunsAnswer::Overviews(found) = answer else {
+    let RunsAnswer::Courses(found) = answer else {
         panic!("{answer:?}");
     };
     assert_eq!(found.len(), OVERLAID);
     for (_, overview) in found {
-        assert_eq!(overview.as_ref().map(|o| o.last_step()), Ok(STEPS));
+        assert_eq!(overview.as_ref().map(|o| o.overview.last_step()), Ok(STEPS));
     }
 }
 
@@ -257,14 +257,14 @@ fn fresh() -> App {
 fn overlay(runs: &[Arc<run::RunEntry>]) -> App {
     let mut app = fresh();
     app.update(Message::RunsLoaded {
-        runs: Ok(runs.to_vec()),
+        runs: Ok(runs.to_vec().into()),
         now: run::now(),
     });
     // The list has asked for the curve of the run under its cursor: here is one, and the overlay asks for all.
-    app.update(Message::Runs(RunsAnswer::Overviews(Vec::new())));
+    app.update(Message::Runs(RunsAnswer::Courses(Vec::new())));
     let effects = keys(&mut app, "ao");
     let asked = effects.iter().any(|effect| {
-        matches!(effect, Effect::Runs(RunsTask::Overviews(dirs)) if dirs.len() >= OVERLAID - 1)
+        matches!(effect, Effect::Runs(RunsTask::Courses(dirs)) if dirs.len() >= OVERLAID - 1)
     });
     assert!(asked, "{effects:?}");
     app

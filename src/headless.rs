@@ -67,22 +67,7 @@ pub fn run<'a>(
         config: Box::new(config),
         origin,
     });
-    let mut reader = Reader {
-        engine,
-        printer: Printer::new(streams, steps),
-        until,
-        step: 0,
-        evaluated: None,
-        stopping: None,
-        paused_from_outside: false,
-        stopped_from_outside: false,
-        trouble: None,
-        spiked: false,
-        controlled: false,
-        waits: None,
-        ended: None,
-    };
-    reader.follow(interrupts)
+    Reader::new(engine, Printer::new(streams, steps), until).follow(interrupts)
 }
 
 /// Why a stop was asked for from here.
@@ -123,7 +108,25 @@ struct Reader<'a> {
     ended: Option<Result<FinishReason, String>>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(engine: &'a Engine, printer: Printer<'a>, until: Option<u64>) -> Self {
+        Reader {
+            engine,
+            printer,
+            until,
+            step: 0,
+            evaluated: None,
+            stopping: None,
+            paused_from_outside: false,
+            stopped_from_outside: false,
+            trouble: None,
+            spiked: false,
+            controlled: false,
+            waits: None,
+            ended: None,
+        }
+    }
+
     fn follow(&mut self, interrupts: &AtomicUsize) -> Result<Outcome, String> {
         let mut seen = 0;
         loop {
@@ -192,8 +195,9 @@ impl Reader<'_> {
             return;
         }
         self.printer.show(&event.kind);
-        if self.printer.closed {
-            // Nobody reads any more: save and end.
+        if self.printer.closed && self.stopping.is_none() && self.ended.is_none() {
+            self.printer
+                .say("nobody reads the output any more: the run is saved and ends");
             self.stop(Stopping::Interrupted);
         }
         match &event.kind {
@@ -281,5 +285,92 @@ impl Reader<'_> {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::mpsc::{self, Receiver};
+
+    use super::*;
+    use crate::protocol::{CommandSender, EventKind as Kind, Remote, Spike};
+
+    /// What is asked for after each of these events.
+    fn asked(events: &[Kind]) -> (Vec<Vec<Command>>, String) {
+        let (sender, commands) = mpsc::channel();
+        let (_events, received) = mpsc::channel();
+        let engine = Engine {
+            commands: CommandSender::new(sender, Arc::default()),
+            events: received,
+        };
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let streams = Streams {
+            format: Format::Lines,
+            out: &mut out,
+            err: &mut err,
+        };
+        let mut reader = Reader::new(&engine, Printer::new(streams, 100), None);
+        let taken = |commands: &Receiver<Command>| commands.try_iter().collect();
+        let asked = events
+            .iter()
+            .map(|kind| {
+                reader.event(&Event {
+                    run: RUN,
+                    kind: kind.clone(),
+                });
+                taken(&commands)
+            })
+            .collect();
+        drop(reader);
+        (asked, String::from_utf8(err).unwrap_or_default())
+    }
+
+    fn remote(act: RemoteAct) -> Kind {
+        Kind::Remote(Remote { pid: 7, act })
+    }
+
+    fn spike() -> Kind {
+        Kind::Spiked(Spike {
+            step: 9,
+            loss: 5.0,
+            mean: 2.0,
+        })
+    }
+
+    fn diverged() -> Kind {
+        Kind::Phase(Phase::Diverged {
+            step: 9,
+            layer: None,
+            message: "the loss is not a number".into(),
+        })
+    }
+
+    #[test]
+    fn with_nobody_to_ask_a_spike_is_passed_over_and_a_divergence_ends_the_run() {
+        let (asked, said) = self::asked(&[spike(), Kind::Phase(Phase::Paused)]);
+        assert_eq!(asked, [vec![], vec![Command::Resume]]);
+        assert!(said.contains("nobody is here to ask"), "{said}");
+        let (asked, _) = self::asked(&[diverged()]);
+        assert_eq!(asked, [[Command::Stop]]);
+    }
+
+    #[test]
+    fn whoever_has_the_controls_is_asked_and_waited_for() {
+        let took = || remote(RemoteAct::TookControls);
+        let left = || remote(RemoteAct::LeftControls);
+        let paused = || Kind::Phase(Phase::Paused);
+        let (asked, said) = self::asked(&[took(), spike(), paused(), paused(), left()]);
+        assert!(asked[..4].iter().all(Vec::is_empty), "{asked:?}");
+        assert_eq!(asked[4], [Command::Resume]);
+        assert!(said.contains("has the controls is asked"), "{said}");
+        let (asked, _) = self::asked(&[took(), diverged(), left()]);
+        assert!(asked[..2].iter().all(Vec::is_empty), "{asked:?}");
+        assert_eq!(asked[2], [Command::Stop]);
+        // An answer from there is one: the run went on, and leaving changes nothing.
+        let on = remote(RemoteAct::Asked(Box::new(Command::Resume)));
+        let steps = Kind::Steps(vec![]);
+        let (asked, _) = self::asked(&[took(), diverged(), on, steps, left()]);
+        assert!(asked.iter().all(Vec::is_empty), "{asked:?}");
     }
 }

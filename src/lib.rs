@@ -16,7 +16,6 @@
 //! - [`run`]: the run on disk. [`config`]: what a run is.
 //! - [`export`]: models that leave and arrive as folders of other programs; runs as TensorBoard logs.
 //! - [`chart`]: charts of runs as tables and pictures.
-//! - [`inspect`]: looking inside a model.
 
 #![deny(unsafe_code)]
 
@@ -30,7 +29,6 @@ pub mod device;
 pub mod export;
 pub mod generate;
 pub mod headless;
-pub mod inspect;
 pub mod kernel;
 pub mod logging;
 pub mod model;

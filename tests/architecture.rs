@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const MODULES: [&str; 24] = [
+const MODULES: [&str; 23] = [
     "chart",
     "cli",
     "config",
@@ -15,7 +15,6 @@ const MODULES: [&str; 24] = [
     "export",
     "generate",
     "headless",
-    "inspect",
     "kernel",
     "model",
     "optim",

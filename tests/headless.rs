@@ -286,7 +286,7 @@ fn what_is_wrong_is_said() {
                 "--set",
                 "corpus.path=[\"none.txt\"]",
             ],
-            1,
+            2,
             "none.txt",
         ),
     ];

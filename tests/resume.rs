@@ -222,6 +222,64 @@ fn pieces_equal_the_whole(kind: &str, sets: &[&str]) {
 }
 
 #[test]
+fn a_run_goes_on_from_another_folder_with_a_text_that_was_moved_and_without_its_tokenizer() {
+    let place = Place::new(&TINY.replace("KIND", "char-rnn"));
+    let train = [
+        "train",
+        "tiny.toml",
+        "--json",
+        "--run",
+        "r",
+        "--steps",
+        "20",
+        "--set",
+        "corpus.path=text.txt",
+    ];
+    std::fs::write(
+        place.path("text.txt"),
+        "to be or not to be, that is the question\n".repeat(60),
+    )
+    .unwrap();
+    place.succeed(&train);
+    let elsewhere = place.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    let run = place.path("r").display().to_string();
+    let resume = |steps: &str, more: &[&str]| {
+        let base = ["train", "--resume", &run, "--json", "--steps", steps];
+        let all = [&base[..], more].concat();
+        place
+            .command(&all)
+            .current_dir(&elsewhere)
+            .output()
+            .unwrap()
+    };
+    let said = |output: &std::process::Output| String::from_utf8_lossy(&output.stderr).into_owned();
+    let output = resume("30", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    std::fs::rename(place.path("text.txt"), elsewhere.join("moved.txt")).unwrap();
+    let output = resume("40", &[]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        said(&output).contains("`--set corpus.path=…`"),
+        "{}",
+        said(&output)
+    );
+    // The new place is kept, and the tokenizer comes back from a checkpoint.
+    std::fs::remove_file(place.path("r/tokenizer.json")).unwrap();
+    let output = resume("40", &["--set", "corpus.path=moved.txt"]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(place.path("r/tokenizer.json").is_file());
+    let events = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        events.contains("tokenizer.json was gone and is back"),
+        "{events}"
+    );
+    let output = resume("50", &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(reached(&place.path("r")), 50);
+}
+
+#[test]
 fn char_rnn_in_pieces() {
     pieces_equal_the_whole(
         "char-rnn",

@@ -1,4 +1,4 @@
-//! Live steering on a pseudo-terminal, with real training: edit, undo, go back, fork.
+//! Live steering on a pseudo-terminal, with real training: edit, undo, go back, fork, compare.
 #![cfg(unix)]
 
 mod process;
@@ -88,6 +88,26 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.wait_for("model.dropout 0.1 from step");
     let forked = terminal.shown().step().unwrap();
     let reached = terminal.wait_for_step(forked + 20);
+
+    // Both beside each other while the fork trains: the curves with the edit, and what differs.
+    terminal.press("r");
+    terminal.wait_for("Runs: 2");
+    terminal.press("a");
+    terminal.wait_for("2 marked");
+    terminal.press("o");
+    terminal.wait_for("Overlay");
+    terminal.wait_for("◇");
+    terminal.press("x");
+    terminal.wait_for("by tokens");
+    terminal.press("\x1b");
+    terminal.wait_for("Runs: 2");
+    terminal.press("d");
+    terminal.wait_for("Difference");
+    terminal.wait_for("model.dropout 0.1");
+    terminal.press("\x1b");
+    terminal.wait_for("Runs: 2");
+    terminal.press("T");
+    terminal.wait_for("from tiny-001 @");
     terminal.press("q");
     terminal.wait_for("save and quit");
     terminal.press("s");

@@ -183,10 +183,84 @@ fn a_config_whose_text_cannot_do_is_told_before_the_start() {
         "model.hidden_size=8",
     ];
     let (code, error) = failure(home, &train, b"");
-    assert_eq!(code, Some(1));
+    assert_eq!(code, Some(2));
+    assert!(
+        error.contains("--set corpus.path=bad.txt: bad.txt is not UTF-8"),
+        "{error}"
+    );
     assert!(error.contains("position 5"), "{error}");
     let said = out(home, &[&train[..], &["--lossy"]].concat(), b"");
     assert!(said.contains("replaced by U+FFFD"), "{said}");
+}
+
+#[test]
+fn a_bad_text_is_told_together_with_everything_else() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::write(home.join("cafe.txt"), b"caf\xE9 au lait").unwrap();
+    std::fs::write(
+        home.join("d.toml"),
+        "[corpus]\npath = [\"none.txt\", \"cafe.txt\", \"gone/*.txt\"]\n[model]\nkind = \"gpt\"\nd_model = 30\nn_heads = 4\n",
+    )
+    .unwrap();
+    for command in [
+        &["config", "check", "d.toml"][..],
+        &["train", "d.toml", "--json"],
+    ] {
+        let (code, error) = failure(home, command, b"");
+        assert_eq!(code, Some(2), "{error}");
+        for line in [
+            "4 problems",
+            "d.toml:2:1: corpus.path: none.txt does not exist",
+            "d.toml:2:1: cafe.txt is not UTF-8: the first bad byte is at position 3",
+            "d.toml:2:1: corpus.path: `gone/*.txt` matches no file",
+            "model.n_heads = 4: does not divide",
+        ] {
+            assert!(error.contains(line), "{error}");
+        }
+    }
+    // A name that there is not; what hangs on a key that is wrong already is not told besides.
+    for more in [&[][..], &["--set", "model.d_modle=3"]] {
+        let sets = ["train", "gpt", "--json", "--set", "corpus.name=fablez"];
+        let (code, error) = failure(home, &[&sets[..], more].concat(), b"");
+        assert_eq!(code, Some(2));
+        let told = "--set corpus.name=fablez: there is no corpus named `fablez`";
+        assert!(error.contains(told), "{error}");
+    }
+    let bad = [
+        "train",
+        "gpt",
+        "--set",
+        "corpus.bytes=1000",
+        "--set",
+        "train.batch_size=x",
+    ];
+    let (_, error) = failure(home, &bad, b"");
+    assert!(error.contains("train.batch_size = x"), "{error}");
+    assert!(!error.contains("problems"), "{error}");
+    assert!(!home.join("runs").exists());
+    let (_, error) = failure(home, &["corpus", "show", "fablez"], b"");
+    assert!(error.contains("did you mean `fables`?"), "{error}");
+}
+
+#[test]
+fn settings_that_cannot_be_used_are_told_without_screens_too() {
+    let home = tempfile::tempdir().unwrap();
+    let home = home.path();
+    std::fs::create_dir_all(home.join("config/fireside")).unwrap();
+    std::fs::write(home.join("config/fireside/settings.toml"), "runs = 3\n").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_fireside"))
+        .arg("runs")
+        .current_dir(home)
+        .env("XDG_CONFIG_HOME", home.join("config"))
+        .env_remove("FIRESIDE_RUNS")
+        .output()
+        .unwrap();
+    let error = text(&output.stderr);
+    assert!(
+        error.contains("settings.toml") && error.contains("runs"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use clap::Subcommand;
 
 use super::{CliError, Exit};
 use crate::config::{
-    Field, Loaded, Problem, Source, describe_field, describe_markdown, did_you_mean, fields,
+    Field, Source, describe_field, describe_markdown, did_you_mean, fields, load_looking,
     load_with_notes, own_configs, own_folders, presets, sections,
 };
 use crate::corpus::{self, CorpusError};
@@ -111,13 +111,15 @@ fn check(configs: &[String], sets: &[String]) -> Result<Exit, CliError> {
     let mut bad = Vec::new();
     let mut text = String::new();
     for config in configs {
-        match load_with_notes(Source::from_argument(config), sets) {
+        match load_looking(Source::from_argument(config), sets, &data::foresee) {
             Ok(loaded) => {
                 note(&loaded.notes);
-                match corpus_problem(&loaded) {
-                    None => text.push_str(&format!("{config}: fine\n")),
-                    Some(problem) => bad.push(problem.to_string()),
+                if let Err(error @ CorpusError::NotFetched { .. }) =
+                    corpus::known_bytes(&loaded.config.corpus)
+                {
+                    note(&[error.to_string()]);
                 }
+                text.push_str(&format!("{config}: fine\n"));
             }
             Err(errors) => bad.extend(errors.problems.iter().map(|problem| problem.to_string())),
         }
@@ -139,21 +141,6 @@ fn settings() -> Result<Exit, CliError> {
         format!("# This file is {}\n", path.display())
     });
     show(&format!("{place}{}", Settings::default_toml()))
-}
-
-/// A text that is not there, or that is too small to train on. One of the catalog can still be fetched.
-fn corpus_problem(loaded: &Loaded) -> Option<Problem> {
-    match corpus::known_bytes(&loaded.config.corpus) {
-        Err(error @ CorpusError::NotFetched { .. }) => {
-            note(&[error.to_string()]);
-            None
-        }
-        Err(error) => Some(loaded.problem(&["corpus.path", "corpus.name"], error.to_string())),
-        Ok(_) => {
-            let (keys, message) = data::foresee_size(&loaded.config).err()?;
-            Some(loaded.problem(keys, message))
-        }
-    }
 }
 
 fn describe(key: Option<&str>) -> Result<Exit, CliError> {

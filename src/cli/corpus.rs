@@ -147,16 +147,23 @@ fn fetch_all(names: &[String]) -> Result<Exit, CliError> {
                 })?,
         );
     }
+    // One that does not come is no reason to leave the others.
+    let mut failed = Vec::new();
     for entry in entries {
         let mut meter = Meter::new(&entry.name);
         let result = fetch(entry, &data, &mut |update| meter.update(update));
         meter.end();
-        print(&fetched_line(
-            &entry.name,
-            &result.map_err(CliError::failed)?,
-        ))?;
+        match result {
+            Ok(fetched) => {
+                print(&fetched_line(&entry.name, &fetched))?;
+            }
+            Err(error) => failed.push(error.to_string()),
+        }
     }
-    Ok(Exit::Success)
+    match failed.is_empty() {
+        true => Ok(Exit::Success),
+        false => Err(CliError::failed(failed.join("\n  "))),
+    }
 }
 
 fn fetched_line(name: &str, fetched: &Fetched) -> String {
@@ -267,6 +274,16 @@ pub(super) fn argument(name: &str, lossy: bool) -> Result<CorpusConfig, CliError
         config.name = name.to_string();
         config.path.clear();
     } else {
+        let is_path = name == "-" || name.contains(['/', '\\', '.', '*', '?', '[']);
+        if !is_path && !Path::new(name).exists() {
+            let known = corpus::names().map_err(CliError::failed)?;
+            let guess = crate::config::closest(name, known.iter().copied());
+            let guess = guess.map_or(String::new(), |guess| format!("; did you mean `{guess}`?"));
+            return Err(CliError::failed(format!(
+                "there is neither a corpus nor a file `{name}`{guess} (corpora: {})",
+                known.join(", ")
+            )));
+        }
         config.path = vec![PathBuf::from(name)];
     }
     Ok(config)

@@ -121,7 +121,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
             };
             format!(
                 "{} of {} at step {}: loss {:.4}{}  perplexity {perplexity:.2}{}  {:.4}{} bits/byte\n\
-                 {} tokens, {} bytes; {} windows of {context_length} tokens, {stride} apart; ± is one standard error",
+                 {} tokens, {} bytes; {} of {context_length} tokens, {stride} apart; ± is one standard error",
                 if own { "held-out part" } else { "whole" },
                 corpus.name,
                 opened.entry.step,
@@ -132,7 +132,10 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
                 error(|error, bits| error * bits, per_byte(1.0)),
                 ids.len(),
                 text.len(),
-                score.windows,
+                match score.windows {
+                    1 => "1 window".to_string(),
+                    n => format!("{n} windows"),
+                },
             )
         }
     };

@@ -1,7 +1,7 @@
 //! `fireside find-rate`: Find a learning rate by a short test
 
 use super::{CliError, Exit};
-use crate::config::{Source, load_with_notes};
+use crate::config::{Source, load_looking};
 use crate::headless::{self, Format, Streams};
 use crate::protocol::RateSweep;
 use crate::worker::{self, WorkerOptions};
@@ -39,7 +39,8 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         to: args.to,
         steps: args.steps,
     };
-    let loaded = load_with_notes(Source::from_argument(&args.config), &args.sets);
+    let source = Source::from_argument(&args.config);
+    let loaded = load_looking(source, &args.sets, &crate::data::foresee);
     let mut problems: Vec<String> = match &loaded {
         Ok(_) => Vec::new(),
         Err(errors) => errors.problems.iter().map(ToString::to_string).collect(),

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::open::parse_which;
 use super::{CliError, Exit, detach};
-use crate::config::{RunConfig, Source, load_with_notes};
+use crate::config::{RunConfig, Source, load_looking, load_with_notes};
 use crate::headless::{self, Format, Streams};
 use crate::protocol::Origin;
 use crate::run::checkpoint::{self, CheckpointEntry, Which};
@@ -77,7 +77,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args) -> Result<Exit, CliError> {
-    let root = super::tui::runs_root();
+    let (root, problems) = super::tui::find_runs_root();
     let Plan {
         config,
         origin,
@@ -109,7 +109,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
             },
         );
     }
-    for note in notes {
+    for note in problems.into_iter().chain(notes) {
         let note = format!("note: {note}");
         match &mut lines {
             // Nothing to do about one that cannot be told.
@@ -254,7 +254,12 @@ fn plan(args: &Args, root: &Path) -> Result<Plan, CliError> {
             ));
         }
     };
-    let loaded = load_with_notes(source, &sets).map_err(CliError::usage)?;
+    let loaded = match origin {
+        // Its text was read before; one that is gone since is told when it is missed.
+        Origin::Resume { .. } => load_with_notes(source, &sets),
+        _ => load_looking(source, &sets, &crate::data::foresee),
+    }
+    .map_err(CliError::usage)?;
     if let Some(back) = &back
         && loaded.config.train.steps < back.entry().step
         && loaded.config.train.steps != back.config().train.steps
@@ -276,11 +281,6 @@ fn plan(args: &Args, root: &Path) -> Result<Plan, CliError> {
                 entry.step
             )));
         }
-    }
-    if !matches!(origin, Origin::Resume { .. })
-        && let Err((keys, message)) = crate::data::foresee_size(&loaded.config)
-    {
-        return Err(CliError::usage(loaded.problem(keys, message)));
     }
     if let Origin::From { parent, .. } = &origin {
         check_tokenizer(parent, &loaded.config)?;

@@ -21,7 +21,7 @@ pub fn run(_args: Args) -> Result<Exit, CliError> {
              `fireside train CONFIG --headless` (or --json), or see `fireside --help`"
         )));
     }
-    let root = runs_root();
+    let (root, _) = find_runs_root();
     let engine = worker::spawn(WorkerOptions {
         runs_root: root.clone(),
     })
@@ -46,13 +46,25 @@ pub(super) fn can_show() -> Result<(), &'static str> {
     }
 }
 
-/// Where runs live: FIRESIDE_RUNS, else the folder of the user's settings, else `./runs`.
+/// Where runs live: FIRESIDE_RUNS, else the folder of the user's settings, else `./runs`. What is wrong with the settings goes to
+/// standard error.
 pub(super) fn runs_root() -> PathBuf {
+    let (root, problems) = find_runs_root();
+    for problem in problems {
+        super::complain(&format!("note: {problem}"));
+    }
+    root
+}
+
+/// As [`runs_root`], with what is wrong with the settings: the screens say it themselves.
+pub(super) fn find_runs_root() -> (PathBuf, Vec<String>) {
     let from_environment = std::env::var_os("FIRESIDE_RUNS").is_some_and(|root| !root.is_empty());
-    match Settings::load().0.runs {
+    let (settings, problems) = Settings::load();
+    let root = match settings.runs {
         Some(folder) if !from_environment => folder,
         _ => run::runs_root(),
-    }
+    };
+    (root, problems)
 }
 
 /// Shows the screens on `engine`, with the user's settings, and says how they ended.

@@ -1,6 +1,6 @@
 //! The table of fields as text: `fireside config describe` and docs/configuration.md.
 
-use super::fields::{Field, FieldKind, fields, sections};
+use super::fields::{Field, fields, sections};
 
 /// One sentence about a section.
 fn section_title(section: &str) -> &'static str {
@@ -26,13 +26,8 @@ pub fn describe_field(field: &Field) -> String {
         format!("    {}", field.description),
         format!("    type     {}", field.kind.type_name()),
         format!("    default  {}", field.default_text()),
+        format!("    allowed  {}", field.allowed()),
     ];
-    if !matches!(
-        field.kind,
-        FieldKind::Bool | FieldKind::Text | FieldKind::TextList
-    ) {
-        lines.push(format!("    allowed  {}", field.allowed()));
-    }
     if let Some(text) = field.applies_text() {
         lines.push(format!("    applies  where {text}"));
     }

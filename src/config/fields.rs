@@ -211,7 +211,14 @@ impl Field {
 
     /// What may be given, in words.
     pub fn allowed(&self) -> String {
-        self.kind.allowed()
+        match (&self.kind, &self.step) {
+            _ if self.key == "device" => {
+                "auto, flex, ndarray, or cuda, wgpu or vulkan with the number of the device: cuda:0"
+                    .to_owned()
+            }
+            (FieldKind::Text, Step::Among(names)) if !names.is_empty() => or_list(names),
+            _ => self.kind.allowed(),
+        }
     }
 
     /// Where the key has a meaning, in words; `None` means everywhere.

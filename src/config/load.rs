@@ -63,19 +63,14 @@ pub struct Loaded {
     pub config: RunConfig,
     /// Sentences for the user: values of the file that an override left without a meaning.
     pub notes: Vec<String>,
-    entries: Entries,
 }
 
-impl Loaded {
-    /// Something about these keys that only shows outside the configuration (a file that is not there), at the place where one
-    /// of them was given.
-    pub fn problem(&self, keys: &[&'static str], message: String) -> Problem {
-        self.entries.problem(Clash {
-            keys: keys.to_vec(),
-            message,
-        })
-    }
-}
+/// Something about these keys that only shows outside the configuration: a file that is not there. The first key is the one to
+/// change.
+pub type Finding = (Vec<&'static str>, String);
+
+/// Looks outside a configuration. It may have problems of its own: what hangs on a key for which `sound` is false is not judged.
+pub type Look<'a> = &'a dyn Fn(&RunConfig, &dyn Fn(&str) -> bool) -> Vec<Finding>;
 
 /// Loads, merges and checks. All problems are reported at once.
 ///
@@ -92,10 +87,22 @@ pub fn load(source: Source, sets: &[String]) -> Result<RunConfig, ConfigErrors> 
 /// after `--set model.kind=word-gru`), is dropped with a note; one that never had a meaning, or that a `--set`
 /// gives, is an error.
 pub fn load_with_notes(source: Source, sets: &[String]) -> Result<Loaded, ConfigErrors> {
+    load_looking(source, sets, &|_, _| Vec::new())
+}
+
+/// As [`load_with_notes`]; what `look` finds is reported with the rest, at the place where one of its keys was given.
+///
+/// # Errors
+/// As [`load`], and what `look` finds.
+pub fn load_looking(
+    source: Source,
+    sets: &[String],
+    look: Look<'_>,
+) -> Result<Loaded, ConfigErrors> {
     let (name, text) = read_source(source)?;
     let mut problems = Vec::new();
     let base = parse(&name, &text, "", &mut problems)?;
-    merge(base, sets, problems)
+    merge(base, sets, problems, look)
 }
 
 impl RunConfig {
@@ -112,7 +119,7 @@ impl RunConfig {
         );
         let mut problems = Vec::new();
         let base = parse(name, text, hint, &mut problems)?;
-        merge(base, &[], problems).map(|loaded| loaded.config)
+        merge(base, &[], problems, &|_, _| Vec::new()).map(|loaded| loaded.config)
     }
 
     /// The complete configuration as TOML, in the order of the table; keys that have no meaning in it (for
@@ -201,6 +208,7 @@ fn merge(
     base: Entries,
     sets: &[String],
     mut problems: Vec<Problem>,
+    look: Look<'_>,
 ) -> Result<Loaded, ConfigErrors> {
     let mut merged = base.clone();
     let mut notes = Vec::new();
@@ -254,13 +262,20 @@ fn merge(
         }
     }
     merged.0.retain(|key, _| !meaningless.contains(key));
-    problems.extend(merged.clash_problems());
+    let clashes = merged.clashes();
+    let clashing = clashes.iter().flat_map(|clash| clash.keys.iter().copied());
+    let named = problems.iter().filter_map(|problem| problem.key.as_deref());
+    let unsound: Vec<String> = named.chain(clashing).map(str::to_owned).collect();
+    problems.extend(clashes.into_iter().map(|clash| merged.problem(clash)));
+    let config = merged.build();
+    let found = look(&config, &|key| !unsound.iter().any(|other| other == key));
+    problems.extend(
+        found
+            .into_iter()
+            .map(|(keys, message)| merged.problem(Clash { keys, message })),
+    );
     if problems.is_empty() {
-        return Ok(Loaded {
-            config: merged.build(),
-            notes,
-            entries: merged,
-        });
+        return Ok(Loaded { config, notes });
     }
     problems.sort_by_key(|problem| match &problem.place {
         Place::Line { line, column, .. } => (0, *line, *column),

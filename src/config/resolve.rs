@@ -105,13 +105,7 @@ impl Entries {
         }
     }
 
-    /// All clashes, as problems.
-    pub fn clash_problems(&self) -> Vec<Problem> {
-        let clashes = self.clashes().into_iter();
-        clashes.map(|clash| self.problem(clash)).collect()
-    }
-
-    /// The complete configuration. Call only when no problem is left.
+    /// The complete configuration; a value that cannot be used gives way to the default.
     pub fn build(&self) -> RunConfig {
         let mut root = serde_json::Map::new();
         for field in fields() {

@@ -444,10 +444,15 @@ impl RunConfig {
         let mut model = other.model.clone();
         // The one key of a model that may change while it trains.
         model.set_dropout(self.model.dropout());
+        let mut corpus = other.corpus.clone();
+        // A text may have been moved; whether it is the same one shows when it is read.
+        if !self.corpus.path.is_empty() && !corpus.path.is_empty() {
+            corpus.path.clone_from(&self.corpus.path);
+        }
         let same = [
             ("model", self.model == model),
             ("tokenizer", self.tokenizer == other.tokenizer),
-            ("corpus", self.corpus == other.corpus),
+            ("corpus", self.corpus == corpus),
             ("train.seed", self.train.seed == other.train.seed),
             (
                 "train.batching",

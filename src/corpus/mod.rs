@@ -74,6 +74,14 @@ pub fn open(config: &CorpusConfig, progress: &mut Progress<'_>) -> Result<Corpus
     Ok(corpus)
 }
 
+/// Everything that is wrong with the source that `config` describes, as far as it shows without reading it through.
+pub fn problems(config: &CorpusConfig) -> Vec<CorpusError> {
+    if !config.path.is_empty() {
+        return paths::problems(&config.path, config.lossy);
+    }
+    known_bytes(config).err().into_iter().collect()
+}
+
 /// How many bytes the text of `config` has, as far as that can be told without reading it; none for standard input. Where it
 /// has to be converted, more may come of it.
 ///

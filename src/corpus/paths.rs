@@ -26,7 +26,7 @@ pub(super) fn open(
     progress: &mut Progress<'_>,
 ) -> Result<Corpus, CorpusError> {
     let mut notices = Vec::new();
-    let sources = sources(paths, &mut notices)?;
+    let sources = whole(sources(paths, &mut notices))?;
     let name = name(paths, &sources);
     let text = match &sources[..] {
         [Source::File(path)] if is_large(path) => map(path, lossy, progress)?,
@@ -70,14 +70,60 @@ pub(super) fn open(
 
 /// As [`super::known_bytes`]. A line break may come between two files.
 pub(super) fn known_bytes(paths: &[PathBuf]) -> Result<Option<u64>, CorpusError> {
-    let sources = sources(paths, &mut Vec::new())?;
+    let sources = whole(sources(paths, &mut Vec::new()))?;
     for source in &sources {
-        if let Source::File(path) = source {
+        // A pipe that is opened and left breaks its writer, or waits for one.
+        if let Source::File(path) = source
+            && fs::metadata(path).is_ok_and(|data| data.is_file())
+        {
             File::open(path).map_err(|error| unreadable(path, error))?;
         }
     }
     let breaks = sources.len().saturating_sub(1) as u64;
     Ok(total(&sources).map(|bytes| bytes + breaks))
+}
+
+/// What is wrong with the sources, as far as their names and the first bytes of the files tell.
+pub(super) fn problems(paths: &[PathBuf], lossy: bool) -> Vec<CorpusError> {
+    let (sources, mut problems) = sources(paths, &mut Vec::new());
+    for source in &sources {
+        // What is read from a pipe is gone.
+        let Source::File(path) = source else {
+            continue;
+        };
+        if fs::metadata(path).is_ok_and(|data| !data.is_file()) {
+            continue;
+        }
+        let start = match probe(path) {
+            Ok(start) => start,
+            Err(error) => {
+                problems.push(error);
+                continue;
+            }
+        };
+        let source_name = path.display().to_string();
+        if let Some(position) = start.iter().position(|&byte| byte == 0) {
+            problems.push(CorpusError::Binary {
+                source_name,
+                position: position as u64,
+                hint: binary_hint(&start),
+            });
+        } else if let Some(position) = bad_byte(&start).filter(|_| !lossy) {
+            problems.push(CorpusError::NotUtf8 {
+                source_name,
+                position: position as u64,
+            });
+        }
+    }
+    problems
+}
+
+/// The sources, or else the first thing that is wrong with them.
+fn whole<T>((sources, problems): (Vec<T>, Vec<CorpusError>)) -> Result<Vec<T>, CorpusError> {
+    match problems.into_iter().next() {
+        Some(problem) => Err(problem),
+        None => Ok(sources),
+    }
 }
 
 fn add(
@@ -110,7 +156,10 @@ fn total(sources: &[Source]) -> Option<u64> {
         .iter()
         .map(|source| match source {
             Source::StandardInput => None,
-            Source::File(path) => fs::metadata(path).ok().map(|data| data.len()),
+            Source::File(path) => {
+                let data = fs::metadata(path).ok()?;
+                data.is_file().then_some(data.len())
+            }
         })
         .sum()
 }
@@ -173,8 +222,10 @@ fn name(paths: &[PathBuf], sources: &[Source]) -> String {
     }
 }
 
-fn sources(paths: &[PathBuf], notices: &mut Vec<String>) -> Result<Vec<Source>, CorpusError> {
+/// Those that are there, and what is wrong with the rest.
+fn sources(paths: &[PathBuf], notices: &mut Vec<String>) -> (Vec<Source>, Vec<CorpusError>) {
     let mut sources = Vec::new();
+    let mut problems = Vec::new();
     let mut standard_input = false;
     for path in paths {
         if path == Path::new("-") {
@@ -184,19 +235,18 @@ fn sources(paths: &[PathBuf], notices: &mut Vec<String>) -> Result<Vec<Source>, 
             standard_input = true;
             continue;
         }
-        match fs::metadata(path) {
-            Ok(data) if data.is_dir() => {
-                let files = folder(path, notices)?;
-                sources.extend(files.into_iter().map(Source::File));
-            }
-            Ok(_) => sources.push(Source::File(path.clone())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                sources.extend(matching(path)?.into_iter().map(Source::File));
-            }
-            Err(error) => return Err(unreadable(path, error)),
+        let files = match fs::metadata(path) {
+            Ok(data) if data.is_dir() => folder(path, notices),
+            Ok(_) => Ok(vec![path.clone()]),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => matching(path),
+            Err(error) => Err(unreadable(path, error)),
+        };
+        match files {
+            Ok(files) => sources.extend(files.into_iter().map(Source::File)),
+            Err(problem) => problems.push(problem),
         }
     }
-    Ok(sources)
+    (sources, problems)
 }
 
 /// The files that a glob matches, sorted.
@@ -229,28 +279,41 @@ fn matching(path: &Path) -> Result<Vec<PathBuf>, CorpusError> {
     Ok(files)
 }
 
-/// All text files below `folder`, sorted; hidden and binary ones are skipped.
+/// All text files below `folder`, sorted; hidden, empty and binary ones are skipped.
 fn folder(folder: &Path, notices: &mut Vec<String>) -> Result<Vec<PathBuf>, CorpusError> {
     let mut found = Vec::new();
     walk(folder, &mut found)?;
     found.sort();
     let mut files = Vec::with_capacity(found.len());
-    let mut skipped = 0;
+    let mut skipped = Vec::new();
     for path in found {
-        if looks_like_text(&path)? {
-            files.push(path);
+        let start = probe(&path)?;
+        // Text that is not UTF-8 is not passed over: that is told, or replaced where the user says so.
+        if start.is_empty() || start.contains(&0) {
+            skipped.push(path);
         } else {
-            skipped += 1;
+            files.push(path);
         }
     }
     if files.is_empty() {
         let path = folder.to_path_buf();
         return Err(CorpusError::NoText { path });
     }
-    if skipped > 0 {
+    if !skipped.is_empty() {
+        const NAMED: usize = 3;
+        let names: Vec<String> = skipped
+            .iter()
+            .take(NAMED)
+            .map(|path| path.display().to_string())
+            .collect();
+        let more = match skipped.len().saturating_sub(NAMED) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
         notices.push(format!(
-            "{}: {skipped} files that are empty or not text were skipped",
-            folder.display()
+            "{}: skipped, because empty or not text: {}{more}",
+            folder.display(),
+            names.join(", ")
         ));
     }
     Ok(files)
@@ -277,15 +340,18 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), CorpusError> {
     Ok(())
 }
 
-/// The first bytes are UTF-8 without zeros, and there are some.
-fn looks_like_text(path: &Path) -> Result<bool, CorpusError> {
+/// The first bytes of a file.
+fn probe(path: &Path) -> Result<Vec<u8>, CorpusError> {
     let mut start = Vec::with_capacity(PROBE);
     File::open(path)
         .and_then(|file| file.take(PROBE as u64).read_to_end(&mut start))
         .map_err(|error| unreadable(path, error))?;
-    let text = match std::str::from_utf8(&start) {
-        Ok(_) => true,
-        Err(error) => error.error_len().is_none() && start.len() == PROBE,
-    };
-    Ok(text && !start.is_empty() && !start.contains(&0))
+    Ok(start)
+}
+
+/// Where the start of a file stops being UTF-8; a character that is cut off by the end of what was read is none.
+fn bad_byte(start: &[u8]) -> Option<usize> {
+    let error = std::str::from_utf8(start).err()?;
+    let cut = error.error_len().is_none() && start.len() == PROBE;
+    (!cut).then_some(error.valid_up_to())
 }

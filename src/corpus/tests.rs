@@ -67,17 +67,40 @@ fn a_folder_gives_its_text_files_sorted() {
         ("a.txt", b"one\n"),
         (".hidden", b"no"),
         ("c.bin", b"\x00\x01"),
-        ("d.latin1", b"caf\xE9 au lait"),
         ("empty.txt", b""),
     ]);
     let corpus = read(&[dir.path()]).unwrap();
     assert_eq!(corpus.text(), "one\nzwei é");
-    assert!(corpus.notices[0].contains("3 files that are empty or not text"));
+    let notice = corpus.notices[0].replace(&dir.path().display().to_string(), "DIR");
+    assert_eq!(
+        notice,
+        "DIR: skipped, because empty or not text: DIR/c.bin, DIR/empty.txt"
+    );
+    // Text in another encoding is not left out in silence.
+    std::fs::write(dir.path().join("d.latin1"), b"caf\xE9 au lait").unwrap();
+    let error = message(&[dir.path()]);
+    assert!(
+        error.contains("d.latin1 is not UTF-8: the first bad byte is at position 3"),
+        "{error}"
+    );
     let none = folder(&[("x/c.bin", b"\x00")]);
     assert_eq!(
         message(&[&none.path().join("x")]),
         "corpus.path: the folder DIR/x holds no text files"
     );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_is_not_opened_to_see_how_long_it_is() {
+    let dir = folder(&[]);
+    let pipe = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    // Opening it would wait for a writer.
+    let config = config(&[&pipe], false);
+    assert_eq!(known_bytes(&config).unwrap(), None);
+    assert!(problems(&config).is_empty());
 }
 
 #[test]

@@ -18,8 +18,8 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::config::{BatchingKind, RunConfig, TokenizerConfig, TokenizerKind};
-use crate::corpus::{self, Corpus, folders};
+use crate::config::{BatchingKind, Finding, RunConfig, TokenizerConfig, TokenizerKind};
+use crate::corpus::{self, Corpus, CorpusError, folders};
 use crate::progress::{Progress, Update};
 use crate::tokenizer::Tokenizer;
 
@@ -108,13 +108,18 @@ fn prepare_with_cache(
     };
     let tokenizer = match tokenizer {
         Some(tokenizer) => tokenizer,
-        None => train_tokenizer(
-            &config.tokenizer,
-            &corpus,
-            fraction,
-            store.as_ref(),
-            progress,
-        )?,
+        None => {
+            let wanted = &config.tokenizer;
+            let tokenizer = train_tokenizer(wanted, &corpus, fraction, store.as_ref(), progress)?;
+            let size = tokenizer.vocab_size();
+            if wanted.kind == TokenizerKind::Bpe && size < wanted.vocab_size {
+                notices.push(format!(
+                    "tokenizer.vocab_size = {}: this text has no more than {size} byte-pair pieces",
+                    wanted.vocab_size
+                ));
+            }
+            tokenizer
+        }
     };
     let tokenised = Tokenising {
         corpus: &corpus,
@@ -305,12 +310,48 @@ fn batch_tokens(config: &RunConfig) -> u64 {
     }
 }
 
+/// What can be seen to be wrong with the corpus of `config` before it is read: sources that are not there or are no text, and a
+/// text that is too small. A corpus of the catalog that is not on this machine is not judged: it can be fetched. For
+/// [`crate::config::load_looking`].
+pub fn foresee(config: &RunConfig, sound: &dyn Fn(&str) -> bool) -> Vec<Finding> {
+    const OF_THE_CORPUS: [&str; 4] = [
+        "corpus.path",
+        "corpus.name",
+        "corpus.lossy",
+        "corpus.validation_fraction",
+    ];
+    const OF_A_BATCH: [&str; 5] = [
+        "corpus.bytes",
+        "train.batch_size",
+        "train.batching",
+        "model.kind",
+        "model.context_length",
+    ];
+    if !OF_THE_CORPUS.into_iter().all(sound) {
+        return Vec::new();
+    }
+    let mut problems = corpus::problems(&config.corpus);
+    problems.retain(|problem| !matches!(problem, CorpusError::NotFetched { .. }));
+    if !problems.is_empty() {
+        let keys = || vec!["corpus.path", "corpus.name"];
+        let found = problems.into_iter();
+        return found.map(|problem| (keys(), problem.to_string())).collect();
+    }
+    if !OF_A_BATCH.into_iter().all(sound) {
+        return Vec::new();
+    }
+    match foresee_size(config) {
+        Ok(()) => Vec::new(),
+        Err((keys, message)) => vec![(keys.to_vec(), message)],
+    }
+}
+
 /// Whether the corpus of `config` can be seen to be too small before it is read: it has fewer bytes than a batch or a window has
 /// tokens, and a token is at least a byte. A text that is not there is not judged.
 ///
 /// # Errors
 /// The keys that have to do with it, and a sentence.
-pub fn foresee_size(config: &RunConfig) -> Result<(), (&'static [&'static str], String)> {
+fn foresee_size(config: &RunConfig) -> Result<(), (&'static [&'static str], String)> {
     let corpus = &config.corpus;
     let (source, keys): (&str, &[&'static str]) = match (corpus.path.is_empty(), &*corpus.name) {
         (false, _) => (

@@ -56,7 +56,7 @@ pub use naming::slug;
 pub use notes::Notes;
 pub use overview::Overview;
 pub use record::{EditRecord, Record};
-pub use store::{RunEntry, Store, entry};
+pub use store::{Listing, RunEntry, Store, entry};
 
 /// Version of the folder's layout. A folder of a newer one is refused, not guessed at.
 pub const FORMAT_VERSION: u32 = 1;

@@ -132,12 +132,33 @@ impl Stamps {
     }
 }
 
+/// What a look at the runs folder finds.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Listing {
+    /// The one changed last first.
+    pub runs: Vec<Arc<RunEntry>>,
+    /// Why a folder with a `run.json` is not among them: a sentence each, in order of the folders' names.
+    pub left_out: Vec<String>,
+}
+
+impl From<Vec<Arc<RunEntry>>> for Listing {
+    fn from(runs: Vec<Arc<RunEntry>>) -> Self {
+        Listing {
+            runs,
+            left_out: Vec::new(),
+        }
+    }
+}
+
 /// The runs below a folder, remembered from one look to the next.
 #[derive(Debug)]
 pub struct Store {
     root: PathBuf,
-    known: HashMap<PathBuf, (Stamps, Arc<RunEntry>)>,
+    known: HashMap<PathBuf, (Stamps, Looked)>,
 }
+
+/// A run, or why it is none that can be shown.
+type Looked = Result<Arc<RunEntry>, String>;
 
 impl Store {
     pub fn new(root: PathBuf) -> Self {
@@ -151,9 +172,9 @@ impl Store {
         &self.root
     }
 
-    /// Looks again. The run changed last first; folders that are no runs, and runs whose `run.json` cannot be read, are left out
-    /// (the latter with a line in the log). No folder is an empty list.
-    pub fn refresh(&mut self) -> Vec<Arc<RunEntry>> {
+    /// Looks again. Folders that are no runs are passed over; where a `run.json` cannot be read, that is said. No folder is an
+    /// empty list.
+    pub fn refresh(&mut self) -> Listing {
         let dirs: Vec<PathBuf> = match std::fs::read_dir(&self.root) {
             Ok(entries) => entries
                 .flatten()
@@ -165,7 +186,7 @@ impl Store {
         // Nearly all the time of a first look is reading and parsing small files: as many at once as there are processors.
         let workers = std::thread::available_parallelism().map_or(1, |n| n.get().min(4));
         let share = dirs.len().div_ceil(workers).max(1);
-        let looked: Vec<(PathBuf, (Stamps, Arc<RunEntry>))> = if dirs.len() < 32 {
+        let looked: Vec<(PathBuf, (Stamps, Looked))> = if dirs.len() < 32 {
             look(&known, &dirs)
         } else {
             let known = &known;
@@ -179,30 +200,34 @@ impl Store {
             })
         };
         self.known = looked.into_iter().collect();
-        let mut runs: Vec<Arc<RunEntry>> = self
-            .known
-            .values()
-            .map(|(_, entry)| entry.clone())
-            .collect();
+        let mut runs = Vec::with_capacity(self.known.len());
+        let mut left_out = Vec::new();
+        for (_, looked) in self.known.values() {
+            match looked {
+                Ok(entry) => runs.push(entry.clone()),
+                Err(words) => left_out.push(words.clone()),
+            }
+        }
+        left_out.sort();
         runs.sort_by(|a, b| {
             let (a, b) = (&a.summary, &b.summary);
             b.updated.cmp(&a.updated).then_with(|| b.name.cmp(&a.name))
         });
-        runs
+        Listing { runs, left_out }
     }
 }
 
 fn look(
-    known: &HashMap<PathBuf, (Stamps, Arc<RunEntry>)>,
+    known: &HashMap<PathBuf, (Stamps, Looked)>,
     dirs: &[PathBuf],
-) -> Vec<(PathBuf, (Stamps, Arc<RunEntry>))> {
+) -> Vec<(PathBuf, (Stamps, Looked))> {
     dirs.iter()
         .filter_map(|dir| {
             let stamps = Stamps::of(dir);
-            if let Some((before, entry)) = known.get(dir)
+            if let Some((before, looked)) = known.get(dir)
                 && *before == stamps
             {
-                return Some((dir.clone(), (stamps, entry.clone())));
+                return Some((dir.clone(), (stamps, looked.clone())));
             }
             stamps.files[0]?;
             match entry(dir) {
@@ -211,12 +236,12 @@ fn look(
                     if !stamps.running && entry.summary.status != RunStatus::Running {
                         entry.process = None;
                     }
-                    Some((dir.clone(), (stamps, Arc::new(entry))))
+                    Some((dir.clone(), (stamps, Ok(Arc::new(entry)))))
                 }
                 Err(RunError::NotARun { .. }) => None,
                 Err(error) => {
                     tracing::warn!(%error, "run left out of the list");
-                    None
+                    Some((dir.clone(), (stamps, Err(error.to_string()))))
                 }
             }
         })
@@ -228,6 +253,25 @@ mod tests {
     use super::*;
     use crate::config::{Source, load};
     use crate::run::RunDir;
+
+    #[test]
+    fn a_run_is_found_by_what_it_began_with() {
+        let root = tempfile::tempdir().unwrap();
+        let rate = |value: &str| {
+            let set = format!("optimizer.learning_rate={value}");
+            load(Source::Defaults, &[set]).unwrap()
+        };
+        let mut dir = RunDir::create(root.path(), None, &rate("0.01")).unwrap();
+        dir.write_first_config(&rate("0.01")).unwrap();
+        // An edit leaves another value in force; taken up again, the first stays the first.
+        dir.write_config(&rate("0.5")).unwrap();
+        dir.write_first_config(&rate("0.5")).unwrap();
+        let entry = entry(dir.path()).unwrap();
+        for (text, fits) in [("learning_rate=0.01", true), ("learning_rate>0.1", false)] {
+            let filter = crate::run::filter::Filter::parse(text).unwrap();
+            assert_eq!(filter.fits(&entry, 0), fits, "{text}");
+        }
+    }
 
     #[test]
     fn what_changes_on_disk_changes_in_the_list_and_the_rest_is_kept() {
@@ -242,14 +286,14 @@ mod tests {
         }
         std::fs::create_dir(root.path().join("empty")).unwrap();
         let mut store = Store::new(root.path().to_path_buf());
-        let find = |runs: &[Arc<RunEntry>], name: &str| {
-            let found = runs.iter().find(|run| run.summary.name == name);
+        let find = |listing: &Listing, name: &str| {
+            let found = listing.runs.iter().find(|run| run.summary.name == name);
             found.unwrap().clone()
         };
         let first = store.refresh();
-        assert_eq!(first.len(), 40);
+        assert_eq!(first.runs.len(), 40);
         let again = store.refresh();
-        for run in &first {
+        for run in &first.runs {
             assert!(Arc::ptr_eq(run, &find(&again, &run.summary.name)));
         }
         // A process takes one up, another is tagged, a third goes to the bin.
@@ -259,7 +303,7 @@ mod tests {
         notes.write(&dirs[1]).unwrap();
         super::super::delete(&dirs[2]).unwrap();
         let now = store.refresh();
-        assert_eq!(now.len(), 39);
+        assert_eq!(now.runs.len(), 39);
         let running = find(&now, "run-00");
         assert_eq!(running.summary.status, RunStatus::Running);
         assert_eq!(running.process, Some(std::process::id()));
@@ -276,5 +320,23 @@ mod tests {
         std::fs::write(dirs[1].join("notes.json"), "{").unwrap();
         let damaged = find(&store.refresh(), "run-01");
         assert!(damaged.trouble.as_ref().unwrap().contains("notes.json"));
+        // A run of a newer version, and one whose file is damaged, are not passed over in silence.
+        assert!(store.refresh().left_out.is_empty());
+        let text = std::fs::read_to_string(dirs[4].join("run.json")).unwrap();
+        let newer = text.replacen("\"format_version\": 1", "\"format_version\": 99", 1);
+        assert_ne!(newer, text);
+        std::fs::write(dirs[4].join("run.json"), newer).unwrap();
+        std::fs::write(dirs[5].join("run.json"), "{").unwrap();
+        for _ in 0..2 {
+            let listing = store.refresh();
+            assert_eq!(listing.runs.len(), 37);
+            let [newer, damaged] = &listing.left_out[..] else {
+                panic!("{:?}", listing.left_out)
+            };
+            assert!(newer.contains("run-04") && newer.contains("newer fireside (format 99"));
+            assert!(damaged.contains("run-05") && damaged.contains("damaged"));
+        }
+        std::fs::write(dirs[4].join("run.json"), text).unwrap();
+        assert_eq!(store.refresh().left_out.len(), 1);
     }
 }

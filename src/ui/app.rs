@@ -235,9 +235,9 @@ impl App {
             Message::Engine(event) => self.engine(event, effects),
             Message::EngineGone => self.engine_gone(effects),
             Message::RunsLoaded { runs, now } => {
-                if let Ok(runs) = &runs {
+                if let Ok(listing) = &runs {
                     let summaries: Vec<RunSummary> =
-                        runs.iter().map(|run| run.summary.clone()).collect();
+                        listing.runs.iter().map(|run| run.summary.clone()).collect();
                     self.home.set_runs(&summaries, now);
                 }
                 self.runs.set_runs(runs, now);

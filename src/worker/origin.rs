@@ -68,7 +68,7 @@ pub(super) fn begin(
             Ok(Beginning {
                 changes,
                 again,
-                tokenizer: Some(dir.file(RunFile::Tokenizer)),
+                tokenizer: Some(own_tokenizer(context, dir, &loaded.entry)?),
                 from: From::Checkpoint(Box::new(loaded)),
                 info: dir.header().info.clone(),
                 ..fresh(config)
@@ -121,6 +121,30 @@ pub(super) fn begin(
         }
         (Origin::Replay { .. }, None) => Err(NoStart::failed("there is nothing to repeat")),
     }
+}
+
+/// The tokenizer of a run that goes on. One that is gone from its folder is put back from the checkpoint's copy.
+fn own_tokenizer(
+    context: &mut Context,
+    dir: &RunDir,
+    entry: &CheckpointEntry,
+) -> Result<PathBuf, NoStart> {
+    let own = dir.file(RunFile::Tokenizer);
+    let copy = entry.path.join(RunFile::Tokenizer.name());
+    if !own.exists()
+        && let Ok(text) = std::fs::read_to_string(&copy)
+    {
+        dir.write_tokenizer(&text).map_err(NoStart::failed)?;
+        context.notice(
+            NoticeLevel::Warning,
+            format!(
+                "{} was gone and is back, from {}",
+                own.display(),
+                entry.name()
+            ),
+        );
+    }
+    Ok(own)
 }
 
 fn lineage(parent: &Path, step: u64) -> Parent {
@@ -186,13 +210,21 @@ fn differing(
     let in_force = config_of(&state, &loaded.entry, &wanted);
     let stored = stored.unwrap_or(&in_force);
     let changed = stored.another_run(&wanted);
+    let mut changes = config::difference(stored, &wanted);
     if !changed.is_empty() {
+        let of = |key: &str, part: &str| key == part || key.starts_with(&format!("{part}."));
+        let keys: Vec<&str> = changes
+            .keys()
+            .map(String::as_str)
+            .filter(|key| !config::is_live(key) && changed.iter().any(|part| of(key, part)))
+            .collect();
+        // A key that has lost its meaning is none that has changed.
+        let keys = if keys.is_empty() { changed } else { keys };
         return Err(NoStart::Failed(format!(
             "a run cannot go on with another {}: start a new run instead",
-            changed.join(", ")
+            keys.join(", ")
         )));
     }
-    let mut changes = config::difference(stored, &wanted);
     changes.retain(|key, _| config::is_live(key));
     // What cannot be is said before anything begins.
     let then = config::change(&in_force, &changes, loaded.entry.step)
@@ -351,7 +383,8 @@ fn read_state(value: serde_json::Value, entry: &CheckpointEntry) -> Result<Sessi
         })
 }
 
-/// What was in force at a checkpoint. Where to compute, with how many threads, and what the run is called is as it is now.
+/// What was in force at a checkpoint. Where to compute, with how many threads, what the run is called and where its text lies is as
+/// it is now.
 pub(super) fn config_of(
     state: &SessionState,
     entry: &CheckpointEntry,
@@ -365,6 +398,9 @@ pub(super) fn config_of(
     config.name.clone_from(&now.name);
     config.device.clone_from(&now.device);
     config.train.threads = now.train.threads;
+    if !config.corpus.path.is_empty() && !now.corpus.path.is_empty() {
+        config.corpus.path.clone_from(&now.corpus.path);
+    }
     config
 }
 

@@ -47,7 +47,7 @@ fn load(
     let prepared = prepare(context, &config, None)?;
     let chosen = choose_device(context, &config)?;
     if chosen.main_memory {
-        check_memory(context, &config, prepared.tokenizer.vocab_size())?;
+        check_memory(context, &config, &chosen, prepared.tokenizer.vocab_size())?;
     }
     loading(context, "building the model", 0, None);
     check_stop(context)?;

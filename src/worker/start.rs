@@ -59,6 +59,15 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
         },
         _ => (None, config),
     };
+    // The run may be taken up from another folder.
+    let mut config = config;
+    for path in &mut config.corpus.path {
+        if path.as_os_str() != "-"
+            && let Ok(absolute) = std::path::absolute(&*path)
+        {
+            *path = absolute;
+        }
+    }
     let opened = match &origin {
         Origin::New { dir }
         | Origin::From { dir, .. }
@@ -270,9 +279,17 @@ fn load(
         .map_err(NoStart::failed)?;
     // A device that is not there is said before a long text is read.
     let chosen = choose_device(context, &config)?;
-    let prepared = prepare(context, &config, tokenizer)?;
+    let resumes = matches!(origin, Origin::Resume { .. });
+    let prepared = prepare(context, &config, tokenizer).map_err(|no_start| match no_start {
+        NoStart::Failed(message) if resumes && message.starts_with("corpus.path: ") => {
+            NoStart::Failed(format!(
+                "{message}; where the text lies elsewhere now, `--set corpus.path=…` says so"
+            ))
+        }
+        other => other,
+    })?;
     if chosen.main_memory {
-        check_memory(context, &config, prepared.tokenizer.vocab_size())?;
+        check_memory(context, &config, &chosen, prepared.tokenizer.vocab_size())?;
     }
     loading(context, "building the model", 0, None);
     check_stop(context)?;
@@ -382,12 +399,16 @@ pub(super) fn choose_device(context: &mut Context, config: &RunConfig) -> Result
 pub(super) fn check_memory(
     context: &mut Context,
     config: &RunConfig,
+    chosen: &Chosen,
     vocab: usize,
 ) -> Result<(), NoStart> {
     let Some(available) = memory::available() else {
         return Ok(());
     };
-    match memory::judge(model::memory_estimate(config, vocab), available) {
+    // What `auto` stands for decides how much is kept.
+    let mut config = config.clone();
+    config.device = chosen.spec.to_string();
+    match memory::judge(model::memory_estimate(&config, vocab), available) {
         Verdict::Fits => Ok(()),
         Verdict::Tight(message) => {
             context.notice(NoticeLevel::Warning, message);

@@ -49,9 +49,13 @@ pub fn run(args: ListArgs) -> Result<Exit, CliError> {
                 None => SortBy::default(),
             };
             let now = run::now();
-            let all = Store::new(root.clone()).refresh();
-            let none = all.is_empty();
-            let mut runs: Vec<Arc<RunEntry>> = all
+            let listing = Store::new(root.clone()).refresh();
+            for words in &listing.left_out {
+                eprintln!("left out: {words}");
+            }
+            let none = listing.runs.is_empty();
+            let mut runs: Vec<Arc<RunEntry>> = listing
+                .runs
                 .into_iter()
                 .filter(|run| filter.fits(run, now))
                 .collect();

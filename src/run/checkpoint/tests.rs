@@ -168,6 +168,24 @@ fn prune_keeps_the_newest_the_best_and_the_users() {
 }
 
 #[test]
+fn prune_counts_branches_that_were_left_apart() {
+    let run = tempfile::tempdir().unwrap();
+    for step in 1..=6 {
+        save(run.path(), step);
+    }
+    // Back to step 3 and on: what lies beyond is newer than where the run went back to, and pushes nothing of its way out.
+    let back = entries(run.path()).into_iter().find(|e| e.step == 3);
+    return_to(run.path(), &back.unwrap(), None).unwrap();
+    save(run.path(), 7);
+    assert_eq!(prune(run.path(), 2).unwrap(), [4, 2, 1]);
+    let kept: Vec<(u64, bool)> = entries(run.path())
+        .iter()
+        .map(|e| (e.step, e.left))
+        .collect();
+    assert_eq!(kept, [(7, false), (6, true), (5, true), (3, false)]);
+}
+
+#[test]
 fn a_failed_write_leaves_nothing_behind() {
     let run = tempfile::tempdir().unwrap();
     save(run.path(), 1);

@@ -336,7 +336,7 @@ mod tests {
         );
         let mut store = Store::new(root.path().to_path_buf());
         for _ in 0..2 {
-            let entries = store.refresh();
+            let entries = store.refresh().runs;
             let found = entries.iter().find(|entry| entry.summary.name == name);
             assert!(entries.len() == 2 && found.is_some_and(|e| e.summary.is_trial()));
         }

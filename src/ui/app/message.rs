@@ -1,7 +1,6 @@
 //! What can happen to the screens, and what they ask the event loop for.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crossterm::event::Event as Input;
@@ -10,7 +9,7 @@ use super::{Attached, Found, Purpose, Unlinked};
 use crate::config::{OwnConfigs, RunConfig};
 use crate::control::RoleNow;
 use crate::protocol::{Command, Event, RunId};
-use crate::run::{History, RunEntry};
+use crate::run::{History, Listing};
 use crate::ui::Outcome;
 use crate::ui::export::ChartExport;
 use crate::ui::screens::runs::work::{RunsAnswer, RunsTask};
@@ -26,7 +25,7 @@ pub enum Message {
     /// The training thread is gone; no event will follow.
     EngineGone,
     RunsLoaded {
-        runs: Result<Vec<Arc<RunEntry>>, String>,
+        runs: Result<Listing, String>,
         /// Seconds since 1970.
         now: u64,
     },

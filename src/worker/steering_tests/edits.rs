@@ -5,6 +5,36 @@ use super::*;
 use crate::config;
 use crate::run::{RunFile, checkpoint};
 
+#[test]
+fn an_edit_made_twice_at_one_step_counts_as_it_was_made_last() {
+    let mut front = Front::new();
+    front.begin(
+        1,
+        super::config(&["optimizer.weight_decay=0", "train.steps=14"]),
+        Origin::New { dir: None },
+    );
+    let dir = front.started(1).dir;
+    front.run_to(5);
+    let edits = ["0.3", "0.1"].map(|value| front.edit(set(&[("optimizer.weight_decay", value)])));
+    assert_eq!(edits[0].step, edits[1].step);
+    front.run_to(8);
+    front.send(Command::Stop);
+    front.until_phase(Phase::Idle);
+    front.begin(
+        2,
+        super::config(&["optimizer.weight_decay=0.1", "train.steps=14"]),
+        Origin::Resume { dir: dir.clone() },
+    );
+    let info = front.started(2);
+    assert_eq!(info.config.optimizer.weight_decay, 0.1);
+    front.until("the end", |event| {
+        event.run == 2 && matches!(event.kind, EventKind::Finished(_))
+    });
+    front.until_phase(Phase::Idle);
+    assert_eq!(read_history(&dir).unwrap().edits, edits);
+    front.replay(3, &dir, "twice");
+}
+
 const PLATEAU: &[&str] = &[
     "schedule.kind=plateau",
     "schedule.patience=0",

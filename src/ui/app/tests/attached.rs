@@ -37,7 +37,7 @@ impl Journey {
         busy.resumable = false;
         busy.status = RunStatus::Running;
         journey.tell(Message::RunsLoaded {
-            runs: Ok(entries(vec![busy])),
+            runs: Ok(entries(vec![busy]).into()),
             now: 9_200,
         });
         journey.sees("running 2%");
@@ -213,7 +213,7 @@ fn a_run_that_cannot_be_reached_is_said() {
     let mut busy = summary("gpt-stories", 40);
     busy.status = RunStatus::Running;
     journey.tell(Message::RunsLoaded {
-        runs: Ok(entries(vec![busy])),
+        runs: Ok(entries(vec![busy]).into()),
         now: 9_200,
     });
     journey.keys("g g enter");

@@ -134,7 +134,7 @@ fn a_run_that_is_still_training_goes_on_in_the_overlay() {
     let mut runs = three();
     Arc::make_mut(&mut runs[0]).summary.step += 50;
     journey.tell(Message::RunsLoaded {
-        runs: Ok(runs),
+        runs: Ok(runs.into()),
         now: 9_201,
     });
     assert_eq!(asked(&journey), Some(vec![dir("gpt-busy")]));

@@ -97,7 +97,7 @@ fn every_size_draws_in_every_state() {
             let mut journey = Journey::new();
             journey.keys("tab e 9 9 9 9 9 9");
             journey.tell(Message::RunsLoaded {
-                runs: Ok(entries(vec![summary("gpt-stories", 700)])),
+                runs: Ok(entries(vec![summary("gpt-stories", 700)]).into()),
                 now: 0,
             });
             journey

@@ -145,7 +145,7 @@ fn runs_on_disk_are_offered_and_resumed() {
     done.status = RunStatus::Finished;
     let runs = vec![summary("gpt-stories", 700), done];
     journey.tell(Message::RunsLoaded {
-        runs: Ok(entries(runs)),
+        runs: Ok(entries(runs).into()),
         now: 9_200,
     });
     journey.sees("Go on with a run");
@@ -206,7 +206,7 @@ fn the_list_of_runs_shows_all_and_says_why_one_cannot_go_on() {
     busy.resumable = false;
     busy.status = RunStatus::Running;
     journey.tell(Message::RunsLoaded {
-        runs: Ok(entries(vec![busy, summary("gpt-stories", 700)])),
+        runs: Ok(entries(vec![busy, summary("gpt-stories", 700)]).into()),
         now: 9_200,
     });
     for wanted in ["Runs: 2", "gpt-busy", "700/2 000", "2.213", "1.930"] {
@@ -220,7 +220,7 @@ fn the_list_of_runs_shows_all_and_says_why_one_cannot_go_on() {
     let mut empty = summary("gpt-empty", 0);
     empty.resumable = false;
     journey.tell(Message::RunsLoaded {
-        runs: Ok(entries(vec![empty])),
+        runs: Ok(entries(vec![empty]).into()),
         now: 9_200,
     });
     journey.keys("enter");

@@ -42,7 +42,7 @@ pub(super) fn three() -> Vec<Arc<RunEntry>> {
 
 pub(super) fn loaded() -> Message {
     Message::RunsLoaded {
-        runs: Ok(three()),
+        runs: Ok(three().into()),
         now: 9_200,
     }
 }
@@ -338,6 +338,31 @@ fn forks_stand_below_their_parents_and_ask_for_what_is_shown() {
     journey.keys("j");
     journey.sees("the one to beat");
     journey.sees("from runs/gpt-busy at step 100");
+}
+
+#[test]
+fn folders_that_cannot_be_read_are_said_below_the_list() {
+    let mut journey = listed();
+    journey.does_not_see("left out");
+    let newer = "runs/later was written by a newer fireside (format 9; this one reads up to 1)";
+    let mut told = |runs: Vec<Arc<RunEntry>>, left_out: &[&str]| {
+        journey.tell(Message::RunsLoaded {
+            runs: Ok(crate::run::Listing {
+                runs,
+                left_out: left_out.iter().map(ToString::to_string).collect(),
+            }),
+            now: 9_200,
+        });
+        for (width, height) in [(60, 14), (80, 24), (200, 60)] {
+            journey.size(width, height);
+            journey.sees("left out: runs/later was written by a newer");
+        }
+        journey.screen()
+    };
+    assert!(told(three(), &[newer, "runs/torn is damaged"]).contains("(and 1 more)"));
+    let screen = told(Vec::new(), &[newer]);
+    assert!(screen.contains("No run here can be read."), "{screen}");
+    assert!(!screen.contains("more)"), "{screen}");
 }
 
 #[test]

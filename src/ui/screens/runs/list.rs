@@ -248,11 +248,26 @@ impl RunsScreen {
     fn table_area(&self, area: Rect) -> Rect {
         let places = places(area);
         let inner = Self::inside(places.list);
-        let below = self.filter_rows() + places.line;
+        let below = self.left_out(inner.width).len() as u16 + self.filter_rows() + places.line;
         Rect {
             height: inner.height.saturating_sub(below),
             ..inner
         }
+    }
+
+    /// What is said below the table of folders that are not in it: two lines of a terminal at most.
+    fn left_out(&self, width: u16) -> Vec<String> {
+        let Some(Ok(listing)) = &self.runs else {
+            return Vec::new();
+        };
+        let text = match &listing.left_out[..] {
+            [] => return Vec::new(),
+            [one] => format!("left out: {one}"),
+            [first, more @ ..] => format!("left out: {first} (and {} more)", more.len()),
+        };
+        let mut lines = wrap(&text, width.into());
+        lines.truncate(2);
+        lines
     }
 
     fn title(&self, theme: &Theme) -> String {
@@ -293,7 +308,7 @@ impl RunsScreen {
                 return say(&text, theme.dim, buffer);
             }
             Some(Err(message)) => return say(message, theme.error, buffer),
-            Some(Ok(runs)) if runs.is_empty() => {
+            Some(Ok(listing)) if listing.runs.is_empty() && listing.left_out.is_empty() => {
                 let text =
                     "No runs yet. Go home, pick a model and press Enter: its run will stand here.";
                 return say(text, theme.dim, buffer);
@@ -301,7 +316,9 @@ impl RunsScreen {
             Some(Ok(_)) => {}
         }
         let table = self.table_area(area);
-        if self.shown.is_empty() {
+        if self.all().is_empty() {
+            say("No run here can be read.", theme.dim, buffer);
+        } else if self.shown.is_empty() {
             say(
                 "No run fits the filter; Esc takes it away.",
                 theme.dim,
@@ -323,10 +340,18 @@ impl RunsScreen {
                 plain.render(theme, table, buffer);
             });
         }
-        let rows = self.filter_rows();
+        let mut bottom = table.bottom();
+        for line in self.left_out(inner.width) {
+            if bottom < inner.bottom() {
+                write(buffer, inner, bottom - inner.y, &line, theme.warning);
+                bottom += 1;
+            }
+        }
         let filter = Rect {
-            y: table.bottom(),
-            height: rows.min(inner.bottom().saturating_sub(table.bottom())),
+            y: bottom,
+            height: self
+                .filter_rows()
+                .min(inner.bottom().saturating_sub(bottom)),
             ..inner
         };
         self.render_filter(theme, filter, buffer);

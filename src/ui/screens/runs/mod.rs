@@ -34,7 +34,7 @@ use ratatui::layout::Rect;
 
 use crate::protocol::NoticeLevel;
 use crate::run::filter::{Filter, FilterError};
-use crate::run::{Binned, Key, RunEntry, RunSummary, SortBy, lineage};
+use crate::run::{Binned, Key, Listing, RunEntry, RunSummary, SortBy, lineage};
 use crate::ui::export::OverlayExport;
 use crate::ui::help::PaneHelp;
 use crate::ui::keymap::{Action, Context};
@@ -91,7 +91,7 @@ enum View {
 pub struct RunsScreen {
     view: View,
     /// `None` until the folder was read.
-    runs: Option<Result<Vec<Arc<RunEntry>>, String>>,
+    runs: Option<Result<Listing, String>>,
     /// Seconds since 1970 when it was read.
     read: u64,
     /// Indices of the runs that fit the filter, in order, with what stands before their names.
@@ -115,7 +115,7 @@ pub struct RunsScreen {
 }
 
 impl RunsScreen {
-    pub fn set_runs(&mut self, runs: Result<Vec<Arc<RunEntry>>, String>, now: u64) {
+    pub fn set_runs(&mut self, runs: Result<Listing, String>, now: u64) {
         let selected = self.selected_entry().map(|run| run.summary.dir.clone());
         self.runs = Some(runs);
         self.read = now;
@@ -132,7 +132,7 @@ impl RunsScreen {
 
     fn all(&self) -> &[Arc<RunEntry>] {
         match &self.runs {
-            Some(Ok(runs)) => runs,
+            Some(Ok(listing)) => &listing.runs,
             _ => &[],
         }
     }

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::protocol::EditRecord;
-use crate::run::{self, Binned, Compared, Notes, Overview, RunEntry, RunError, RunSamples, Store};
+use crate::run::{
+    self, Binned, Compared, Listing, Notes, Overview, RunEntry, RunError, RunSamples, Store,
+};
 use crate::ui::export::OverlayExport;
 
 /// Overviews kept in memory at most, besides those asked for last.
@@ -108,7 +110,7 @@ impl RunsDesk {
     }
 
     /// The list as it is now.
-    pub fn list(&self) -> Vec<Arc<RunEntry>> {
+    pub fn list(&self) -> Listing {
         // A look that panicked leaves nothing half done that matters: the next look reads it again.
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         store.refresh()

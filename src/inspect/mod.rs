@@ -1,1 +1,0 @@
-//! (inspect: to be written)
