@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::config::{CorpusConfig, RunConfig, TokenizerConfig};
 use crate::data::{self, DataError, Prepared};
 use crate::progress::{Flow, Update};
-use crate::protocol::{Command, Event, EventKind, Preview};
+use crate::protocol::{Command, Event, EventKind, Preview, StepTime};
 use crate::worker::{DriverFactory, DriverSetup, Machine, tokens_per_step};
 use crate::{device, model, schedule};
 
@@ -90,26 +90,28 @@ impl Helper {
             let Some(Command::Preview { request, config }) = self.requests.take() else {
                 return;
             };
-            let answer =
-                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.answer(&config)))
-                    .unwrap_or_else(|_| {
-                        Some(Err("the preview ended by a defect; see the log".into()))
-                    });
-            let Some(preview) = answer else {
-                continue;
-            };
-            let kind = EventKind::Previewed {
-                request,
-                preview: preview.map(Box::new),
-            };
-            if self.events.send(Event { run: 0, kind }).is_err() {
+            let answer = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                self.answer(request, &config)
+            }))
+            .unwrap_or_else(|_| Some(Err("the preview ended by a defect; see the log".into())));
+            let sent = answer.is_none_or(|preview| self.send(request, preview));
+            if !sent {
                 return;
             }
         }
     }
 
-    /// `None` when a newer request has come meanwhile.
-    fn answer(&mut self, config: &RunConfig) -> Option<Result<Preview, String>> {
+    /// False when nobody listens any more.
+    fn send(&self, request: u64, preview: Result<Preview, String>) -> bool {
+        let kind = EventKind::Previewed {
+            request,
+            preview: preview.map(Box::new),
+        };
+        self.events.send(Event { run: 0, kind }).is_ok()
+    }
+
+    /// What is known at once is sent before steps are measured. `None` when a newer request has come meanwhile.
+    fn answer(&mut self, request: u64, config: &RunConfig) -> Option<Result<Preview, String>> {
         let prepared = match self.prepare(config) {
             Ok(prepared) => prepared,
             Err(DataError::Stopped) => return None,
@@ -132,18 +134,21 @@ impl Helper {
                 &schedule::PlateauState::default(),
             ),
             tokens: first_tokens(&prepared),
-            seconds_per_step: None,
+            step_time: StepTime::Measuring,
             notices: prepared.notices.clone(),
         };
         if self.requests.overtaken() {
             return None;
         }
-        if memory_bytes <= LARGEST_MEASURED {
-            match self.measure(config, &prepared) {
-                Ok(seconds) => preview.seconds_per_step = seconds,
-                Err(problem) => preview.notices.push(problem),
-            }
+        if memory_bytes > LARGEST_MEASURED {
+            let why = "it is too large to be built only for that".to_string();
+            preview.step_time = StepTime::Unknown(why);
+            return Some(Ok(preview));
         }
+        if !self.send(request, Ok(preview.clone())) {
+            return None;
+        }
+        preview.step_time = self.measure(config, &prepared)?;
         Some(Ok(preview))
     }
 
@@ -168,42 +173,59 @@ impl Helper {
         Ok(prepared)
     }
 
-    /// Mean seconds of a step over half a second of real steps; `None` while a run has the machine, or begins.
-    fn measure(&self, config: &RunConfig, prepared: &Prepared) -> Result<Option<f64>, String> {
-        let Some(_machine) = self.machine.measure() else {
-            return Ok(None);
-        };
-        let chosen = device::resolve(&config.device).map_err(|error| error.to_string())?;
+    /// Over half a second of real steps. `None` when a newer request has come meanwhile.
+    fn measure(&self, config: &RunConfig, prepared: &Prepared) -> Option<StepTime> {
+        match self.time_steps(config, prepared) {
+            Ok(seconds) => Some(StepTime::Seconds(seconds)),
+            Err(Untimed::Overtaken) => None,
+            Err(Untimed::Why(why)) => Some(StepTime::Unknown(why)),
+        }
+    }
+
+    fn time_steps(&self, config: &RunConfig, prepared: &Prepared) -> Result<f64, Untimed> {
+        let busy = || Untimed::Why("a run is using the machine".to_string());
+        let _machine = self.machine.measure().ok_or_else(busy)?;
+        let chosen = device::resolve(&config.device)?;
         if chosen.compiles {
-            // The first step would measure the compiler.
-            return Ok(None);
+            let why = "its first steps compile kernels";
+            return Err(Untimed::Why(why.to_string()));
         }
         let mut driver = (self.factory)(DriverSetup {
             config: config.clone(),
             dataset: prepared.dataset.clone(),
             vocab_size: prepared.tokenizer.vocab_size(),
             device: chosen.device,
-        })
-        .map_err(|error| error.to_string())?;
-        let given_up = || self.machine.is_training() || self.requests.overtaken();
+        })?;
+        let goes_on = || match (self.requests.overtaken(), self.machine.is_training()) {
+            (true, _) => Err(Untimed::Overtaken),
+            (false, true) => Err(busy()),
+            (false, false) => Ok(()),
+        };
         for _ in 0..WARM_UP_STEPS {
-            if given_up() {
-                return Ok(None);
-            }
-            driver.step().map_err(|error| error.to_string())?;
+            goes_on()?;
+            driver.step()?;
         }
         let began = Instant::now();
         let mut steps = 0;
         while began.elapsed() < MEASURE {
-            if given_up() {
-                return Ok(None);
-            }
-            driver.step().map_err(|error| error.to_string())?;
+            goes_on()?;
+            driver.step()?;
             steps += 1;
         }
-        Ok(Some(
-            began.elapsed().as_secs_f64() / f64::from(steps.max(1)),
-        ))
+        Ok(began.elapsed().as_secs_f64() / f64::from(steps.max(1)))
+    }
+}
+
+/// Why steps were not timed.
+enum Untimed {
+    /// A newer request has come.
+    Overtaken,
+    Why(String),
+}
+
+impl<E: std::error::Error> From<E> for Untimed {
+    fn from(error: E) -> Self {
+        Untimed::Why(error.to_string())
     }
 }
 
@@ -213,8 +235,17 @@ fn first_tokens(prepared: &Prepared) -> Vec<String> {
     let mut ids = Vec::new();
     train.window(0, train.len().min(SAMPLE_BYTES), &mut ids);
     let mut bytes = 0;
+    let mut decoder = prepared.tokenizer.stream_decoder();
     ids.into_iter()
-        .map(|id| prepared.tokenizer.token_text(id))
+        .map(|id| {
+            let token = prepared.tokenizer.token_text(id);
+            // Words come with the space that sets them apart.
+            let added = decoder.push(id);
+            match added.trim_start_matches(' ') == token {
+                true => added,
+                false => token,
+            }
+        })
         .take_while(|token| {
             let fits = bytes < SAMPLE_BYTES;
             bytes += token.len();

@@ -345,7 +345,7 @@ fn overrides_that_cannot_be_are_named() {
          --set steps: expected key=value, for example optimizer.learning_rate=3e-4\n  \
          --set model=3: model is a section; give one of its keys (model.…)\n  \
          --set optimizer.beta2=1.5: optimizer.beta2 = 1.5: expected a number ≥ 0 and < 1\n  \
-         --set model.n_heads=3: model.n_heads = 3: does not divide model.d_model = 128; n_heads may be 1, 2, 4, 8, 16, 32 or 64"
+         --set model.n_heads=3: model.n_heads = 3: does not divide model.d_model = 128; n_heads may be 1, 2, 4, 8, 16, 32 or 64, or d_model a multiple of 3"
     );
 }
 
@@ -367,7 +367,7 @@ fn a_draft_keeps_what_is_typed_and_marks_the_field() {
     assert!(problem.concerns("model.n_heads") && problem.concerns("model.d_model"));
     assert_eq!(
         problem.text_at("model.d_model"),
-        "model.n_heads: does not divide model.d_model = 128; n_heads may be 1, 2, 4, 8, 16, 32 or 64"
+        "model.n_heads: does not divide model.d_model = 128; n_heads may be 1, 2, 4, 8, 16, 32 or 64, or d_model a multiple of 3"
     );
     draft.set("model.d_model", "96").unwrap();
     let config = draft.build().unwrap();

@@ -231,7 +231,8 @@ fn write_texts(
             true => write_json(&mut out, opened, settings, prompt, picks),
             false => {
                 let ids: Vec<u32> = picks.iter().map(|pick| pick.id).collect();
-                writeln!(out, "{prompt}{}", opened.tokenizer.decode(&ids))?;
+                let text = opened.tokenizer.decode_after(prompt, &ids);
+                writeln!(out, "{prompt}{text}")?;
                 Ok(out.flush()?)
             }
         })
@@ -257,7 +258,7 @@ fn stream_text(
 ) -> Result<(), NotWritten> {
     write!(out, "{prompt}")?;
     out.flush()?;
-    let mut decoder = opened.tokenizer.stream_decoder();
+    let mut decoder = opened.tokenizer.stream_decoder_after(prompt);
     for picks in batch.take(settings.length) {
         for pick in picks? {
             write!(out, "{}", decoder.push(pick.id))?;
@@ -289,7 +290,7 @@ fn write_json(
         "run": opened.dir,
         "step": opened.entry.step,
         "prompt": prompt,
-        "text": opened.tokenizer.decode(&ids),
+        "text": opened.tokenizer.decode_after(prompt, &ids),
         "seed": settings.seed,
         "temperature": settings.temperature,
         "top_k": settings.top_k,

@@ -52,7 +52,7 @@ pub(crate) fn clashes(get: &dyn Fn(&str) -> Value, applies: &dyn Fn(&str) -> boo
             clash(
                 &["model.n_heads", "model.d_model"],
                 format!(
-                    "model.n_heads = {n_heads}: does not divide model.d_model = {d_model}; n_heads may be {}",
+                    "model.n_heads = {n_heads}: does not divide model.d_model = {d_model}; n_heads may be {}, or d_model a multiple of {n_heads}",
                     divisors(d_model)
                 ),
             );

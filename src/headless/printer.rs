@@ -4,7 +4,9 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::{Format, Streams};
-use crate::protocol::{EventKind, NoticeLevel, Phase, RunInfo, SampleRecord, StepReport};
+use crate::protocol::{
+    EventKind, NoticeLevel, Phase, RunInfo, SampleRecord, StepReport, unknown_words,
+};
 use crate::run::Record;
 use crate::run::record::reason_text;
 
@@ -82,12 +84,14 @@ impl<'a> Printer<'a> {
                 }
             }
             EventKind::Evaluated(report) => self.print(&format!(
-                "eval  {:>7}  train {:.4}  validation {:.4}  perplexity {:.2}  {:.3} bits/byte{}",
+                "eval  {:>7}  train {:.4}  validation {:.4}  perplexity {:.2}  {:.3} bits/byte{}{}",
                 report.step,
                 report.train_loss,
                 report.val_loss,
                 report.perplexity,
                 report.bits_per_byte,
+                unknown_words(report.unknown_fraction)
+                    .map_or(String::new(), |words| format!("  {words}")),
                 if report.best { "  (best)" } else { "" }
             )),
             EventKind::SampleDone(sample) => self.print(&sample_text(sample)),

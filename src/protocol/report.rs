@@ -211,7 +211,29 @@ pub struct Preview {
     pub schedule: Vec<SchedulePoint>,
     /// The beginning of the corpus, cut as the tokenizer cuts it.
     pub tokens: Vec<String>,
-    /// From a half-second measurement; `None` while a run is using the machine.
-    pub seconds_per_step: Option<f64>,
+    pub step_time: StepTime,
     pub notices: Vec<String>,
+}
+
+/// `14 % <unk>`: how much of the validation text the vocabulary lacks, which makes its loss look better than it is. Nothing where it
+/// lacks nothing.
+pub fn unknown_words(fraction: f64) -> Option<String> {
+    let percent = fraction * 100.0;
+    match percent {
+        _ if percent <= 0.0 || !percent.is_finite() => None,
+        _ if percent < 0.95 => Some(format!("{percent:.1} % <unk>")),
+        _ => Some(format!("{percent:.0} % <unk>")),
+    }
+}
+
+/// How long a step takes on this machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum StepTime {
+    /// Steps are being made: a second preview follows.
+    Measuring,
+    /// Mean seconds over half a second of steps.
+    Seconds(f64),
+    /// Why it was not measured.
+    Unknown(String),
 }

@@ -187,10 +187,7 @@ impl Tokenizer {
 
     /// Text of `ids`. Ids outside the vocabulary are left out.
     pub fn decode(&self, ids: &[u32]) -> String {
-        let mut stream = self.stream_decoder();
-        let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
-        text.push_str(&stream.finish());
-        text
+        self.decode_after("", ids)
     }
 
     /// What to show for one token: its text, with bytes that are no character by themselves as `\xE2`. Empty for
@@ -206,6 +203,27 @@ impl Tokenizer {
     /// Decodes id by id, for text that appears while it is generated.
     pub fn stream_decoder(&self) -> StreamDecoder {
         StreamDecoder::new(self.clone())
+    }
+
+    /// As [`Tokenizer::stream_decoder`], for text that follows `prompt`: a word is set apart from the prompt's last one.
+    pub fn stream_decoder_after(&self, prompt: &str) -> StreamDecoder {
+        let mut decoder = self.stream_decoder();
+        if let Inner::Word(_) = &*self.inner
+            && !prompt.ends_with(char::is_whitespace)
+        {
+            for id in self.encode(prompt) {
+                decoder.push(id);
+            }
+        }
+        decoder
+    }
+
+    /// The text of all ids, where it follows `prompt`.
+    pub fn decode_after(&self, prompt: &str, ids: &[u32]) -> String {
+        let mut stream = self.stream_decoder_after(prompt);
+        let mut text: String = ids.iter().map(|&id| stream.push(id)).collect();
+        text.push_str(&stream.finish());
+        text
     }
 }
 

@@ -151,6 +151,34 @@ fn tokens_can_be_shown() {
 }
 
 #[test]
+fn what_follows_a_prompt_is_set_apart_from_it_as_text_is() {
+    let text = "once upon a time there was a fox, and the fox said: come here.";
+    for kind in [TokenizerKind::Char, TokenizerKind::Word, TokenizerKind::Bpe] {
+        let tokenizer = trained(&config(kind), &text.repeat(3));
+        for (prompt, rest) in [
+            ("once upon a time", " there was a fox"),
+            (
+                "once upon a time there was a fox",
+                ", and the fox said: come here.",
+            ),
+            ("", "once upon a time"),
+        ] {
+            let ids = tokenizer.encode(&format!("{prompt}{rest}"));
+            let before = tokenizer.encode(prompt).len();
+            let after = tokenizer.decode_after(prompt, &ids[before..]);
+            assert_eq!(after, rest, "{kind:?}");
+        }
+        // A space that the prompt ends in is not put once more.
+        if kind == TokenizerKind::Word {
+            assert_eq!(
+                tokenizer.decode_after("a time ", &tokenizer.encode("there was")),
+                "there was"
+            );
+        }
+    }
+}
+
+#[test]
 fn a_stream_never_splits_a_character() {
     let bpe = trained(&config(TokenizerKind::Bpe), "aaa");
     let mut ids = bpe.encode("é漢😀");

@@ -210,6 +210,9 @@ impl App {
     pub fn update(&mut self, message: Message) -> Vec<Effect> {
         let mut effects = Vec::new();
         self.take_in(message, &mut effects);
+        if let Some(train) = &mut self.train {
+            train.view.pinned = self.runs.pinned();
+        }
         for effect in &effects {
             match effect {
                 Effect::Send(Command::RunUntil {

@@ -8,7 +8,7 @@ use ratatui::widgets::{Block, Borders, Widget};
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
-use super::keymap::{Context, KeyMap};
+use super::keymap::{Action, Context, KeyMap};
 use super::theme::Theme;
 
 /// Below this the screens say that they need more room, in one line.
@@ -144,11 +144,13 @@ pub fn write_right(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style:
     }
 }
 
-/// The keys of the moment, on one line: as many as fit, and always help and quit.
+/// The keys of the moment, on one line: as many as fit, and always help and quit. `word` says what a key does now: the word of the
+/// table, another, or nothing.
 pub fn footer(
     theme: &Theme,
     keymap: &KeyMap,
     contexts: &[Context],
+    word: &dyn Fn(Action, &'static str) -> Option<&'static str>,
     area: Rect,
     buffer: &mut Buffer,
 ) {
@@ -162,6 +164,9 @@ pub fn footer(
             let (Some(hint), Some(key)) = (binding.hint, binding.keys.first()) else {
                 continue;
             };
+            let Some(hint) = word(binding.action, hint) else {
+                continue;
+            };
             if seen.contains(&binding.action) || hints.iter().any(|(_, h, _)| *h == hint) {
                 continue;
             }
@@ -173,12 +178,7 @@ pub fn footer(
                 ("right", true) => "→".to_string(),
                 _ => key,
             };
-            let always = matches!(
-                binding.action,
-                super::keymap::Action::Help
-                    | super::keymap::Action::Quit
-                    | super::keymap::Action::Close
-            );
+            let always = matches!(binding.action, Action::Help | Action::Quit | Action::Close);
             hints.push((key, hint, always));
         }
     }

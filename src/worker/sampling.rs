@@ -51,7 +51,7 @@ impl Session<'_> {
             ..config.clone()
         };
         let mut generator = Generator::new(self.driver.model(), &ids, &settings)?;
-        let mut decoder = self.tokenizer.stream_decoder();
+        let mut decoder = self.tokenizer.stream_decoder_after(prompt);
         let began = Instant::now();
         let mut text = String::new();
         let mut tokens = 0;

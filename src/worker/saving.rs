@@ -50,6 +50,46 @@ impl Session<'_> {
         reason: CheckpointReason,
         best: bool,
     ) -> Result<(), DriveError> {
+        let job = self.job(reason, best)?;
+        self.submitted(job);
+        Ok(())
+    }
+
+    /// Saves what a run that diverged has learned before the step that was not made, beside all that was saved before: nothing
+    /// is cleared away for it. Weights that are no numbers are worth nothing and left out; that is said.
+    pub(super) fn save_diverged(&mut self) {
+        let job = match self.job(CheckpointReason::Stop, false) {
+            Ok(job) => job,
+            Err(error) => return self.trouble(error),
+        };
+        let tensors = &job.checkpoint.model;
+        if tensors
+            .iter()
+            .flat_map(|tensor| &tensor.data)
+            .all(|x| x.is_finite())
+        {
+            self.submitted(Job {
+                keep: usize::MAX,
+                ..job
+            });
+        } else {
+            let left = self.what_is_left();
+            self.notice(
+                NoticeLevel::Warning,
+                format!("not saved: the weights are no longer numbers. {left}"),
+            );
+        }
+    }
+
+    fn submitted(&mut self, job: Job) {
+        self.dirty = false;
+        self.trained = false;
+        self.went_back_to = None;
+        self.saver.submit(job);
+    }
+
+    /// All of the run as it is now.
+    fn job(&mut self, reason: CheckpointReason, best: bool) -> Result<Job, DriveError> {
         // The log must not be behind the checkpoint.
         self.flush_log();
         self.state.edits = self.edits.clone();
@@ -58,10 +98,7 @@ impl Session<'_> {
         let state = serde_json::to_value(&self.state)
             .map_err(|error| DriveError::Failed(error.to_string()))?;
         checkpoint.state = serde_json::json!({ "trainer": checkpoint.state, "session": state });
-        self.dirty = false;
-        self.trained = false;
-        self.went_back_to = None;
-        self.saver.submit(Job {
+        Ok(Job {
             config: self.config.to_toml(),
             meta: CheckpointMeta {
                 step: self.step,
@@ -73,8 +110,7 @@ impl Session<'_> {
             },
             checkpoint,
             keep: self.config.checkpoint.keep,
-        });
-        Ok(())
+        })
     }
 
     fn save_failed(&mut self, step: u64, message: &str) {

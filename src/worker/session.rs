@@ -387,7 +387,9 @@ impl Session<'_> {
         self.show(Phase::Stopping);
         self.context.outbox.flush();
         let unchanged = !self.dirty || self.step == 0;
-        if self.diverged.is_none() && !unchanged {
+        if self.diverged.is_some() && !unchanged {
+            self.save_diverged();
+        } else if !unchanged {
             if self.failed.is_none() {
                 self.save(CheckpointReason::Stop, false);
             } else if let Err(error) = self.submit(CheckpointReason::Stop, false) {

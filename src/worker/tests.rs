@@ -12,7 +12,7 @@ use crate::config::{RunConfig, Source, load};
 use crate::model::LanguageModel;
 use crate::protocol::{
     CheckpointReason, Edit, EditRecord, EvalReport, Event, FinishReason, LayerHealth, Origin,
-    SchedulePoint, StepReport, Until,
+    SchedulePoint, StepReport, StepTime, Until,
 };
 use crate::run::checkpoint::Checkpoint;
 use crate::run::{self, RunStatus};
@@ -372,7 +372,16 @@ fn a_preview_describes_and_the_latest_wins() {
             config: Box::new(config(&[&steps])),
         });
     }
+    // What is known at once comes before what is measured.
     let answered = front.until("the last preview", |event| {
+        matches!(event.kind, EventKind::Previewed { request: 20, .. })
+    });
+    let EventKind::Previewed { preview: early, .. } = answered.kind else {
+        unreachable!();
+    };
+    let early = early.unwrap();
+    assert_eq!(early.step_time, StepTime::Measuring);
+    let answered = front.until("the time of a step", |event| {
         matches!(event.kind, EventKind::Previewed { request: 20, .. })
     });
     let EventKind::Previewed { preview, .. } = answered.kind else {
@@ -383,11 +392,8 @@ fn a_preview_describes_and_the_latest_wins() {
     assert!(preview.parameters > 0 && preview.vocab_size > 10 && preview.memory_bytes > 0);
     assert_eq!(preview.schedule.last().unwrap().step, 120);
     assert!(!preview.tokens.is_empty());
-    assert!(
-        preview
-            .seconds_per_step
-            .is_some_and(|seconds| seconds > 0.0)
-    );
+    assert_eq!(early.parameters, preview.parameters);
+    assert!(matches!(preview.step_time, StepTime::Seconds(seconds) if seconds > 0.0));
     assert!(front.seen.len() < 20);
     // While a run trains there is no measurement, and the run goes on.
     front.start(1, config(&[]));
@@ -399,10 +405,15 @@ fn a_preview_describes_and_the_latest_wins() {
     let answered = front.until("a preview", |event| {
         matches!(event.kind, EventKind::Previewed { request: 21, .. })
     });
-    assert!(matches!(
-        answered.kind,
-        EventKind::Previewed { preview: Ok(preview), .. } if preview.seconds_per_step.is_none()
-    ));
+    let untimed = |event: &Event| {
+        matches!(
+            &event.kind,
+            EventKind::Previewed { preview: Ok(preview), .. }
+                if matches!(&preview.step_time, StepTime::Unknown(why) if why.contains("a run is using"))
+        )
+    };
+    assert!(!untimed(&answered));
+    front.until("why it is not timed", untimed);
     let mut broken = config(&[]);
     broken.corpus.path = vec!["/nonexistent/text".into()];
     front.send(Command::Preview {

@@ -157,7 +157,7 @@ impl Dialog {
         ];
         let mut modal = Modal::question("Train on, then pause", String::new(), choices);
         modal.message = "Up and down choose; type the number, Enter goes.".to_string();
-        modal.input = Some(TextInput::new("100"));
+        modal.input = Some(TextInput::proposing("100"));
         let target = loss.map_or(String::new(), |loss| format!("{:.2}", loss * 0.9));
         Self {
             modal,
@@ -304,7 +304,7 @@ impl Dialog {
             if let (Some(input), Some(text)) = (self.modal.input.take(), texts.get_mut(before)) {
                 *text = input.text().to_string();
             }
-            self.modal.input = texts.get(self.modal.selected).map(TextInput::new);
+            self.modal.input = texts.get(self.modal.selected).map(TextInput::proposing);
         }
     }
 

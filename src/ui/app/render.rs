@@ -34,7 +34,18 @@ impl App {
             _ => self.home.render(&self.theme, body, buffer),
         }
         let foot = Rect::new(area.x, area.bottom() - 1, area.width, 1);
-        footer(&self.theme, &self.keymap, &self.contexts(), foot, buffer);
+        let word = |action, hint| match (self.screen, &self.train) {
+            (Screen::Train, Some(train)) => train.view.key_now(action, hint),
+            _ => Some(hint),
+        };
+        footer(
+            &self.theme,
+            &self.keymap,
+            &self.contexts(),
+            &word,
+            foot,
+            buffer,
+        );
         self.render_notices(body, buffer);
         match &self.overlay {
             Some(Overlay::Help(help)) => {

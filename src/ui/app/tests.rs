@@ -22,7 +22,7 @@ use super::*;
 use crate::config::ModelKind;
 use crate::protocol::{
     CheckpointInfo, CheckpointReason, Edit, FinishReason, FinishReport, Preview, RunInfo,
-    SchedulePoint, StepReport, Until,
+    SchedulePoint, StepReport, StepTime, Until,
 };
 use crate::run::{RunEntry, RunStatus};
 use crate::ui::keymap::KeyPress;
@@ -190,7 +190,7 @@ fn preview() -> Box<Preview> {
         tokens: ["The", " old", " mill", "er", " said", "\n", "yes"]
             .map(String::from)
             .to_vec(),
-        seconds_per_step: Some(0.056),
+        step_time: StepTime::Seconds(0.056),
         notices: vec!["the text is read in full once".to_string()],
     })
 }

@@ -159,6 +159,7 @@ impl App {
                 let how = match report.reason {
                     FinishReason::Completed => "all steps are done",
                     FinishReason::EarlyStopped => "stopped early: no improvement",
+                    FinishReason::Stopped if train.view.saved_step < Some(report.step) => "stopped",
                     FinishReason::Stopped => "stopped and saved",
                 };
                 let loss = report

@@ -113,6 +113,7 @@ actions! {
     Mark "mark",
     MarkAll "mark-all",
     Lineage "lineage",
+    Pin "pin",
     Tag "tag",
     Note "note",
     Rename "rename",

@@ -17,7 +17,7 @@ use super::frame::frame;
 use super::plot::{Curve, PlotState, empty, left, left_layers, look, symbols, with_lines};
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::chart::{Quantity, View};
-use crate::protocol::{Edit, EditRecord, EvalReport};
+use crate::protocol::{Edit, EditRecord, EvalReport, unknown_words};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::{Branch, EditState, RunView, edit_states};
 use crate::ui::series::{Metric, XAxis};
@@ -193,6 +193,12 @@ impl Loss {
             let name = if exact { "source" } else { "source bound" };
             all.push((name, bits * nats_per_bit_per_byte(run)));
         }
+        if let Some(pinned) = &run.pinned {
+            all.push((
+                &pinned.name,
+                pinned.bits_per_byte * nats_per_bit_per_byte(run),
+            ));
+        }
         all.into_iter()
             .map(|(name, nats)| (name, self.unit.show(nats, run)))
             .filter(|(_, value)| value.is_finite())
@@ -233,6 +239,9 @@ impl Loss {
                 format!("val {value} @{}", eval.step),
                 theme.chart.validation,
             ));
+            if let Some(words) = unknown_words(eval.unknown_fraction) {
+                rows.push((words, theme.dim));
+            }
         }
         Some(Crosshair {
             x: run.series.x(self.plot.axis, index),
@@ -393,9 +402,15 @@ impl Pane for Loss {
 
     fn render(&self, run: &RunView, context: PaneContext<'_>, area: Rect, buffer: &mut Buffer) {
         let theme = context.theme;
+        // Nats are what a loss is in; another unit must not be missed.
+        let unit = format!("{} ", self.unit.label());
+        let (words, unit) = match self.unit {
+            LossUnit::Nats => (self.plot.words(), unit),
+            _ => (format!("{unit}{}", self.plot.words()), String::new()),
+        };
         let mut legend = vec![
-            Span::styled(self.plot.words(), theme.info),
-            Span::styled(format!("{} ", self.unit.label()), theme.dim),
+            Span::styled(words, theme.info),
+            Span::styled(unit, theme.dim),
             Span::styled(format!("train {} ", theme.symbols.dash), theme.chart.train),
             Span::styled(
                 format!("val {} ", validation_mark(theme)),

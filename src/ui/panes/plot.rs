@@ -54,7 +54,7 @@ impl PlotState {
             },
             Action::Bottom => {
                 self.crosshair = self.crosshair.map(|_| extent.1);
-                self.viewport.pan(1e9, extent);
+                self.viewport.follow(extent);
             }
             Action::ToggleLog => {
                 self.scale = match self.scale {

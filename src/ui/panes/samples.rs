@@ -49,7 +49,8 @@ pub struct Samples {
     prompt: usize,
     at: At,
     scroll: u16,
-    compare: bool,
+    /// The step that the one shown is held against.
+    against: Option<u64>,
     probabilities: bool,
 }
 
@@ -332,7 +333,12 @@ impl Pane for Samples {
             Action::PageDown => self.scroll = self.scroll.saturating_add(10).min(5000),
             Action::NextPrompt => self.prompt = (self.prompt + 1) % prompts,
             Action::PreviousPrompt => self.prompt = (self.prompt + prompts - 1) % prompts,
-            Action::CompareSamples => self.compare = !self.compare,
+            Action::CompareSamples => {
+                self.against = match self.against {
+                    Some(_) => None,
+                    None => steps.get(at).copied(),
+                }
+            }
             Action::ShowProbabilities => self.probabilities = !self.probabilities,
             _ => return Handled::No,
         }
@@ -391,7 +397,10 @@ impl Pane for Samples {
             height: inner.height - foot,
             ..inner
         };
-        if self.compare && body.width >= 30 {
+        let against = self
+            .against
+            .filter(|step| steps.contains(step) && body.width >= 30);
+        if let Some(against) = against {
             let half = body.width / 2;
             let left = Rect {
                 width: half - 1,
@@ -415,14 +424,15 @@ impl Pane for Samples {
                     theme.border,
                 );
             }
-            let other = if at + 1 == steps.len() {
-                0
-            } else {
-                steps.len() - 1
+            // Until another is gone to, the one farthest away.
+            let other = match (steps[at] == against, at + 1 == steps.len()) {
+                (false, _) => against,
+                (true, true) => steps[0],
+                (true, false) => steps[steps.len() - 1],
             };
-            let (first, second) = (at.min(other), at.max(other));
-            self.draw(self.shown(run, steps[first]), true, theme, left, buffer);
-            self.draw(self.shown(run, steps[second]), true, theme, rest, buffer);
+            let (first, second) = (steps[at].min(other), steps[at].max(other));
+            self.draw(self.shown(run, first), true, theme, left, buffer);
+            self.draw(self.shown(run, second), true, theme, rest, buffer);
         } else {
             let rows = self.draw(self.shown(run, steps[at]), false, theme, body, buffer);
             let below = Rect {

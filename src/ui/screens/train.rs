@@ -18,7 +18,7 @@ mod view;
 
 pub use knobs::{InForce, Knob, Knobs, edit_between, multiplier as typed_multiplier, put_back};
 pub use timeline::{Branch, EditState, author, edit_states};
-pub use view::{LiveSample, LogLine, RunView, Sampled, Trainer};
+pub use view::{LiveSample, LogLine, Pinned, RunView, Sampled, Trainer};
 
 use crossterm::event::KeyEvent;
 use ratatui::buffer::Buffer;

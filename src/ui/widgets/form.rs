@@ -178,7 +178,14 @@ impl Form<'_> {
             ]);
             write_line(buffer, body, line, &line_of);
             let x = body.x + u16::try_from(head_width).unwrap_or(0).min(body.width);
-            let field_area = Rect::new(x, body.y + line, body.right() - x, 1).intersection(body);
+            let mut field_area =
+                Rect::new(x, body.y + line, body.right() - x, 1).intersection(body);
+            // What is allowed stays in sight while it is typed.
+            let hint = u16::try_from(field.range.width()).unwrap_or(u16::MAX);
+            if hint > 0 && hint.saturating_add(12) <= field_area.width {
+                field_area.width -= hint + 1;
+                write_right(buffer, body, line, &field.range, theme.dim);
+            }
             let style = if field.problem.is_some() {
                 theme.error
             } else {

@@ -13,6 +13,8 @@ pub struct TextInput {
     text: String,
     /// A byte position at the start of a character, or the end.
     cursor: usize,
+    /// A proposal: the first character that is typed takes its place.
+    proposed: bool,
 }
 
 impl TextInput {
@@ -20,7 +22,19 @@ impl TextInput {
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
         let cursor = text.len();
-        Self { text, cursor }
+        Self {
+            text,
+            cursor,
+            proposed: false,
+        }
+    }
+
+    /// As [`TextInput::new`]; what is typed first takes the place of the text, unless the cursor was moved.
+    pub fn proposing(text: impl Into<String>) -> Self {
+        Self {
+            proposed: true,
+            ..Self::new(text)
+        }
     }
 
     pub fn text(&self) -> &str {
@@ -31,6 +45,8 @@ impl TextInput {
     pub fn key(&mut self, event: KeyEvent) -> bool {
         let control = event.modifiers.contains(KeyModifiers::CONTROL);
         let alt = event.modifiers.contains(KeyModifiers::ALT);
+        let types = matches!(event.code, KeyCode::Char(_)) && !control && !alt;
+        self.proposed &= types;
         match event.code {
             KeyCode::Char('a') if control => self.cursor = 0,
             KeyCode::Char('e') if control => self.cursor = self.text.len(),
@@ -62,6 +78,10 @@ impl TextInput {
 
     /// Line breaks become spaces, other control characters are left out.
     pub fn insert(&mut self, text: &str) {
+        if std::mem::take(&mut self.proposed) {
+            self.text.clear();
+            self.cursor = 0;
+        }
         let clean: String = text
             .replace(['\n', '\t'], " ")
             .chars()
@@ -138,6 +158,22 @@ mod tests {
         assert_eq!(input.text(), "xaé");
         press(&mut input, KeyCode::Delete);
         assert_eq!(input.text(), "xé");
+    }
+
+    #[test]
+    fn what_is_typed_takes_the_place_of_a_proposal() {
+        let mut input = TextInput::proposing("100");
+        press(&mut input, KeyCode::Char('5'));
+        press(&mut input, KeyCode::Char('0'));
+        assert_eq!(input.text(), "50");
+        // Whoever moves or deletes goes on with what is there.
+        let mut input = TextInput::proposing("100");
+        press(&mut input, KeyCode::End);
+        press(&mut input, KeyCode::Char('0'));
+        assert_eq!(input.text(), "1000");
+        let mut input = TextInput::proposing("100");
+        press(&mut input, KeyCode::Backspace);
+        assert_eq!(input.text(), "10");
     }
 
     #[test]

@@ -341,6 +341,36 @@ fn forks_stand_below_their_parents_and_ask_for_what_is_shown() {
 }
 
 #[test]
+fn the_best_of_a_pinned_run_is_a_line_on_the_loss_of_another() {
+    let mut journey = Journey::training();
+    journey.size(160, 50);
+    journey.event(EventKind::Started(Box::new(info())));
+    journey.event(EventKind::Steps((1..40).map(step).collect()));
+    journey.does_not_see("gpt-child");
+    journey.keys("r");
+    let mut runs = three();
+    let child = Arc::make_mut(&mut runs[2]);
+    child.summary.best_val_loss = Some(2.0);
+    child.bytes_per_token = 2.0;
+    journey.tell(Message::RunsLoaded {
+        runs: Ok(runs.into()),
+        now: 9_200,
+    });
+    journey.keys("g g j p");
+    journey.sees("gpt-child is pinned");
+    journey.sees("gpt-child pinned");
+    // 2 nats on 2 bytes are 1 nat on each: as much as the tokens of this run have bytes.
+    let nats = 1.0 * info().bytes_per_token;
+    journey.keys("T");
+    journey.sees(&format!(
+        "gpt-child {}",
+        crate::ui::widgets::chart::short(nats)
+    ));
+    journey.keys("r p T");
+    journey.does_not_see("gpt-child");
+}
+
+#[test]
 fn folders_that_cannot_be_read_are_said_below_the_list() {
     let mut journey = listed();
     journey.does_not_see("left out");

@@ -1,6 +1,7 @@
 //! A run on the dashboard: its keys, its charts, its end, and every way of leaving it.
 
 use super::*;
+use crate::protocol::EvalReport;
 
 #[test]
 fn the_run_is_steered_by_keys() {
@@ -23,7 +24,7 @@ fn the_run_is_steered_by_keys() {
         journey.sent().as_slice(),
         [Command::Sample { .. }]
     ));
-    journey.keys("n ctrl-u");
+    journey.keys("n");
     journey.text("50");
     journey.keys("enter");
     assert_eq!(
@@ -32,6 +33,69 @@ fn the_run_is_steered_by_keys() {
             until: Until::Step(62)
         }]
     );
+}
+
+#[test]
+fn the_footer_has_the_keys_of_the_moment() {
+    let mut journey = Journey::training();
+    journey.size(120, 40);
+    journey.sees("space pause");
+    journey.does_not_see(" apply ");
+    journey.event(EventKind::Phase(Phase::Paused));
+    journey.sees("space resume");
+    journey.keys("]");
+    journey.sees("a apply");
+    journey.event(EventKind::Phase(Phase::Training));
+    journey.sees("space pause");
+    journey.event(EventKind::Phase(Phase::Finished));
+    for gone in ["space pause", "space resume", " step  ", "a apply"] {
+        let screen = journey.screen();
+        let footer = screen.lines().rev().nth(0).unwrap_or_default().to_string();
+        assert!(!footer.contains(gone), "{footer}");
+    }
+}
+
+#[test]
+fn a_pause_is_logged_once_however_much_is_asked_for_meanwhile() {
+    let mut journey = Journey::training();
+    journey.size(160, 50);
+    journey.event(EventKind::Phase(Phase::Paused));
+    for _ in 0..3 {
+        journey.event(EventKind::Phase(Phase::Sampling));
+        journey.event(EventKind::Phase(Phase::Paused));
+    }
+    let log = &journey.app.train_screen().unwrap().view.log;
+    let paused = log.iter().filter(|line| line.text == "paused").count();
+    assert_eq!(paused, 1);
+    journey.event(EventKind::Phase(Phase::Training));
+    journey.event(EventKind::Phase(Phase::Paused));
+    let log = &journey.app.train_screen().unwrap().view.log;
+    assert_eq!(log.iter().filter(|line| line.text == "paused").count(), 2);
+}
+
+#[test]
+fn what_the_vocabulary_lacks_is_said_beside_the_loss() {
+    let mut journey = Journey::training();
+    journey.size(64, 16);
+    let report = |unknown_fraction: f64| EvalReport {
+        step: 12,
+        tokens: 9_216,
+        seconds: 2.0,
+        train_loss: 2.0,
+        val_loss: 2.1,
+        perplexity: 8.2,
+        bits_per_byte: 1.1,
+        unknown_fraction,
+        best: false,
+    };
+    journey.event(EventKind::Evaluated(report(0.0)));
+    journey.does_not_see("<unk>");
+    journey.event(EventKind::Evaluated(report(0.138)));
+    journey.size(160, 50);
+    journey.keys("z");
+    let log = &journey.app.train_screen().unwrap().view.log;
+    let line = &log.back().unwrap().text;
+    assert!(line.contains("14 % <unk>"), "{line}");
 }
 
 #[test]

@@ -90,6 +90,13 @@ pub const TABLE: &[Row] = &[
     ),
     row(C::Samples, &["up", "k"], A::Up, "scroll up"),
     row(C::Samples, &["down", "j"], A::Down, "scroll down"),
+    row(C::Samples, &["pageup", "ctrl-u"], A::PageUp, "one page up"),
+    row(
+        C::Samples,
+        &["pagedown", "ctrl-d"],
+        A::PageDown,
+        "one page down",
+    ),
     row(C::Samples, &["home"], A::Top, "the first sample"),
     row(
         C::Samples,

@@ -27,6 +27,13 @@ pub const TABLE: &[Row] = &[
         A::Left,
         "previous config of this rung",
     ),
+    hinted(
+        C::Ladder,
+        &["e"],
+        A::Edit,
+        "to the form, to edit this config",
+        "edit",
+    ),
     row(C::Ladder, &["g g", "home"], A::Top, "first line"),
     row(C::Ladder, &["G", "end"], A::Bottom, "last line"),
     // The config form.
@@ -91,7 +98,15 @@ pub const TABLE: &[Row] = &[
     ),
     row(C::Preview, &["up", "k"], A::Up, "scroll up"),
     row(C::Preview, &["down", "j"], A::Down, "scroll down"),
+    row(C::Preview, &["pageup", "ctrl-u"], A::PageUp, "one page up"),
+    row(
+        C::Preview,
+        &["pagedown", "ctrl-d"],
+        A::PageDown,
+        "one page down",
+    ),
     row(C::Preview, &["g g", "home"], A::Top, "scroll to the top"),
+    row(C::Preview, &["G", "end"], A::Bottom, "scroll to the end"),
     // Home, whatever has the focus.
     hinted(
         C::Home,

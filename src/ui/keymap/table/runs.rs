@@ -75,6 +75,12 @@ pub const TABLE: &[Row] = &[
     row(C::Runs, &["i"], A::SortReverse, "turn the order around"),
     row(
         C::Runs,
+        &["p"],
+        A::Pin,
+        "pin this run: its best validation loss is a line on the loss of every run; again takes it away",
+    ),
+    row(
+        C::Runs,
         &["t"],
         A::Lineage,
         "each run below the one it began from, or a plain list",

@@ -1,7 +1,7 @@
 //! What the keys do inside the three panes.
 
 use super::ladder::{self, Entry};
-use super::{HomeScreen, Request, Typing, field_text};
+use super::{HomePane, HomeScreen, Request, Typing, field_text};
 use crate::config::{FieldKind, ModelKind};
 use crate::ui::keymap::Action;
 use crate::ui::panes::Handled;
@@ -37,6 +37,11 @@ impl HomeScreen {
             Entry::Rung(at) => runs + at,
         };
         let to = match action {
+            Action::Edit => {
+                self.leave_the_runs(requests);
+                self.focus = HomePane::Form;
+                return Handled::Yes;
+            }
             Action::Up => at.saturating_sub(1),
             Action::Down => (at + 1).min(all - 1),
             Action::Top => 0,
@@ -153,7 +158,10 @@ impl HomeScreen {
         match action {
             Action::Up => self.preview.scroll = self.preview.scroll.saturating_sub(1),
             Action::Down => self.preview.scroll = (self.preview.scroll + 1).min(500),
+            Action::PageUp => self.preview.scroll = self.preview.scroll.saturating_sub(10),
+            Action::PageDown => self.preview.scroll = (self.preview.scroll + 10).min(500),
             Action::Top => self.preview.scroll = 0,
+            Action::Bottom => self.preview.scroll = 500,
             _ => return Handled::No,
         }
         Handled::Yes

@@ -6,8 +6,9 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 use unicode_width::UnicodeWidthStr;
 
-use crate::config::FieldProblem;
-use crate::protocol::{Preview, SchedulePoint};
+use crate::config::{FieldProblem, RunConfig};
+use crate::protocol::{Preview, SchedulePoint, StepTime};
+use crate::schedule::{self, PlateauState};
 use crate::ui::format;
 use crate::ui::layout::{wrap, write_line};
 use crate::ui::theme::Theme;
@@ -28,9 +29,13 @@ pub struct PreviewState {
 pub struct PreviewPane<'a> {
     pub state: &'a PreviewState,
     pub steps: u64,
+    pub config: Option<&'a RunConfig>,
     /// Problems of the config: while there are any, nothing is asked.
     pub problems: &'a [FieldProblem],
 }
+
+/// Points of the schedule of a text that is not there.
+const SCHEDULE_POINTS: usize = 200;
 
 type Lines = Vec<Line<'static>>;
 
@@ -79,6 +84,18 @@ impl PreviewPane<'_> {
                 for line in wrap(message, cells) {
                     lines.push(Line::styled(line, theme.error));
                 }
+                // The schedule needs no text.
+                if let Some(config) = self.config {
+                    let points = schedule::points(
+                        &config.schedule,
+                        config.optimizer.learning_rate,
+                        config.train.steps,
+                        SCHEDULE_POINTS,
+                        &PlateauState::default(),
+                    );
+                    lines.push(Line::default());
+                    draw_schedule(theme, &points, width, 3, &mut lines);
+                }
             }
             None => {
                 let text = format!(
@@ -98,12 +115,13 @@ impl PreviewPane<'_> {
     fn facts(&self, theme: &Theme, preview: &Preview, width: u16, height: u16, lines: &mut Lines) {
         let cells = usize::from(width);
         let measuring = format!("measuring{}", theme.symbols.ellipsis);
-        let (time, rate) = match preview.seconds_per_step {
-            Some(seconds) => (
+        let (time, rate) = match &preview.step_time {
+            StepTime::Seconds(seconds) => (
                 format!("about {}", format::duration(seconds * self.steps as f64)),
                 format!("{:.0} ms", seconds * 1e3),
             ),
-            None => ("not measured".to_string(), "not measured".to_string()),
+            StepTime::Measuring => (measuring.clone(), measuring.clone()),
+            StepTime::Unknown(_) => ("not measured".to_string(), "not measured".to_string()),
         };
         let epochs =
             (preview.tokens_per_step * self.steps) as f64 / preview.tokens_per_epoch.max(1) as f64;
@@ -135,6 +153,11 @@ impl PreviewPane<'_> {
                 theme.warning,
             ));
         }
+        if let StepTime::Unknown(why) = &preview.step_time {
+            for line in wrap(&format!("not timed: {why}"), cells) {
+                lines.push(Line::styled(line, theme.dim));
+            }
+        }
         for notice in &preview.notices {
             for line in wrap(notice, cells) {
                 lines.push(Line::styled(line, theme.warning));
@@ -150,7 +173,7 @@ impl PreviewPane<'_> {
         if height >= 18 {
             lines.push(Line::default());
         }
-        schedule(theme, &preview.schedule, width, curve_height, lines);
+        draw_schedule(theme, &preview.schedule, width, curve_height, lines);
         if height >= 18 {
             lines.push(Line::default());
         }
@@ -159,7 +182,13 @@ impl PreviewPane<'_> {
     }
 }
 
-fn schedule(theme: &Theme, points: &[SchedulePoint], width: u16, height: u16, lines: &mut Lines) {
+fn draw_schedule(
+    theme: &Theme,
+    points: &[SchedulePoint],
+    width: u16,
+    height: u16,
+    lines: &mut Lines,
+) {
     let peak = points.iter().map(|p| p.learning_rate).fold(0.0, f64::max);
     let end = points.last().map_or(0.0, |p| p.learning_rate);
     let label = format!("learning rate  peak {peak:.1e}, end {end:.1e}");

@@ -261,9 +261,15 @@ impl HomeScreen {
             .draft()
             .and_then(|draft| draft.get("train.steps").parse().ok())
             .unwrap_or(0);
+        let unknown = matches!(self.preview.shown, Some(Err(_)));
+        let config = self
+            .draft()
+            .filter(|_| unknown)
+            .and_then(|draft| draft.build().ok());
         PreviewPane {
             state: &self.preview,
             steps,
+            config: config.as_ref(),
             problems: &problems,
         }
         .render(theme, inner, buffer);

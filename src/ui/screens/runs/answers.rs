@@ -54,6 +54,9 @@ impl RunsScreen {
                             name,
                         });
                     }
+                    if self.pinned.as_ref() == Some(&from) {
+                        self.pinned = Some(to.clone());
+                    }
                     if let Some(known) = self.courses.remove(&from) {
                         self.courses.insert(to.clone(), known);
                     }

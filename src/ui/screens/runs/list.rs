@@ -99,6 +99,7 @@ impl RunsScreen {
                 self.cursor = (self.cursor + 1).min(last);
             }
             Action::MarkAll => self.mark_all(),
+            Action::Pin => self.pin(requests),
             Action::Lineage => {
                 self.tree = !self.tree;
                 self.rearrange();
@@ -255,6 +256,30 @@ impl RunsScreen {
         }
     }
 
+    fn pin(&mut self, requests: &mut Vec<RunsRequest>) {
+        let Some(run) = self.selected_entry() else {
+            return;
+        };
+        let (dir, name) = (run.summary.dir.clone(), run.summary.name.clone());
+        let text = match self.pinned.as_ref() == Some(&dir) {
+            true => {
+                self.pinned = None;
+                format!("{name} is no longer pinned")
+            }
+            false => {
+                let evaluated = run.summary.best_val_loss.is_some();
+                self.pinned = Some(dir);
+                match evaluated {
+                    true => format!(
+                        "{name} is pinned: its best validation loss is a line on the loss of a run"
+                    ),
+                    false => format!("{name} is pinned, and has not been evaluated yet"),
+                }
+            }
+        };
+        requests.push(RunsRequest::Notice(NoticeLevel::Info, text));
+    }
+
     /// What is said below the table of folders that are not in it: two lines of a terminal at most.
     fn left_out(&self, width: u16) -> Vec<String> {
         let Some(Ok(listing)) = &self.runs else {
@@ -287,6 +312,9 @@ impl RunsScreen {
         }
         if !self.marked.is_empty() {
             title.push_str(&format!(", {} marked", self.marked.len()));
+        }
+        if let Some(run) = self.pinned.as_deref().and_then(|dir| self.find(dir)) {
+            title.push_str(&format!(", {} pinned", run.summary.name));
         }
         title
     }

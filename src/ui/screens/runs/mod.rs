@@ -40,6 +40,7 @@ use crate::ui::help::PaneHelp;
 use crate::ui::keymap::{Action, Context};
 use crate::ui::panes::Handled;
 use crate::ui::screens::ScreenMouse;
+use crate::ui::screens::train::Pinned;
 use crate::ui::theme::Theme;
 use crate::ui::widgets::text_input::TextInput;
 
@@ -109,6 +110,8 @@ pub struct RunsScreen {
     typing: Option<Typing>,
     question: Option<Question>,
     undo: Vec<Undo>,
+    /// The folder of the run that others are held against.
+    pinned: Option<PathBuf>,
     courses: HashMap<PathBuf, Known>,
     /// Courses are being read.
     reading: bool,
@@ -184,6 +187,16 @@ impl RunsScreen {
     /// The run under the cursor.
     pub fn selected(&self) -> Option<&RunSummary> {
         self.selected_entry().map(|run| &run.summary)
+    }
+
+    /// The pinned run, where it has been evaluated.
+    pub fn pinned(&self) -> Option<Pinned> {
+        let run = self.find(self.pinned.as_deref()?)?;
+        let loss = run.summary.best_val_loss?;
+        (run.bytes_per_token > 0.0).then(|| Pinned {
+            name: run.summary.name.clone(),
+            bits_per_byte: loss / std::f64::consts::LN_2 / run.bytes_per_token,
+        })
     }
 
     /// The marked runs in the order in which they were marked, or the one under the cursor.

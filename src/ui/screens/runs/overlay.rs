@@ -269,7 +269,7 @@ impl RunsScreen {
             },
             Action::Bottom => {
                 view.crosshair = view.crosshair.map(|_| extent.1);
-                view.viewport.pan(1e9, extent);
+                view.viewport.follow(extent);
             }
             Action::ExportChart => requests.push(self.export(view, (low, high))),
             Action::ToggleFreeze => view.viewport.toggle_freeze(extent),

@@ -62,7 +62,8 @@ pub(super) fn render(
         height: 1,
         ..area
     };
-    footer(theme, keymap, &screen.contexts(), foot, buffer);
+    let as_it_is = |_, hint| Some(hint);
+    footer(theme, keymap, &screen.contexts(), &as_it_is, foot, buffer);
     match &screen.overlay {
         Some(Overlay::Help(help)) => help.render(
             theme,

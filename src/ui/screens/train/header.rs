@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::view::RunView;
 use crate::control::Role;
-use crate::protocol::{FinishReason, Phase};
+use crate::protocol::{FinishReason, Phase, unknown_words};
 use crate::ui::keymap::{Action, Context, KeyMap};
 use crate::ui::panes::{grouped, wrap};
 use crate::ui::theme::Theme;
@@ -159,12 +159,14 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
             let saved = run.saved_step.map_or(String::new(), |step| {
                 format!(" The checkpoint of step {} is untouched.", grouped(step))
             });
+            let back = run.saved_step.map_or(String::new(), |_| {
+                format!("{} go back to a checkpoint, ", key(Action::Rewind))
+            });
             Some((
                 format!(
-                    "{cross} Diverged at step {}{place}: {message}.{saved} Next: {} go back to a checkpoint, {} halve \
-                     the learning rate, {} resume, or {} start over from home.",
+                    "{cross} Diverged at step {}{place}: {message}.{saved} Next: {back}{} halve the learning rate, {} \
+                     resume, or {} start over from home.",
                     grouped(*step),
-                    key(Action::Rewind),
                     key(Action::LearningRateHalve),
                     key(Action::TogglePause),
                     key(Action::GoHome),
@@ -215,9 +217,9 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
         Phase::Finished => {
             let report = run.finish.as_ref()?;
             let why = match report.reason {
-                FinishReason::Completed => "All steps are done",
-                FinishReason::EarlyStopped => "Stopped early, no improvement any more",
-                FinishReason::Stopped => "Stopped and saved",
+                FinishReason::Completed => "All steps are done".to_string(),
+                FinishReason::EarlyStopped => "Stopped early, no improvement any more".to_string(),
+                FinishReason::Stopped => stopped_words(run),
             };
             let best = match (report.best_val_loss, report.best_step) {
                 (Some(loss), Some(step)) => {
@@ -244,6 +246,17 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
     }
 }
 
+/// A run that was stopped, and what of it is on disk.
+fn stopped_words(run: &RunView) -> String {
+    match run.saved_step {
+        Some(step) if step < run.step => {
+            format!("Stopped; it is saved up to step {}", grouped(step))
+        }
+        Some(_) => "Stopped and saved".to_string(),
+        None => "Stopped; nothing was saved".to_string(),
+    }
+}
+
 /// Says it on the rows of `area`.
 pub fn draw_trouble(words: &str, style: Style, area: Rect, buffer: &mut Buffer) {
     let width = area.width.saturating_sub(2);
@@ -260,7 +273,15 @@ pub fn draw_trouble(words: &str, style: Style, area: Rect, buffer: &mut Buffer) 
 /// The numbers of the panes that have no place, on one row.
 pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let mut spans = vec![Span::raw(" ")];
+    let mut room = usize::from(area.width).saturating_sub(1);
     let mut put = |name: &str, value: String, style: Style| {
+        // One that is cut off says something else.
+        let width = name.width() + 1 + value.width();
+        if width > room {
+            room = 0;
+            return;
+        }
+        room = room.saturating_sub(width + 2);
         spans.push(Span::styled(format!("{name} "), theme.dim));
         spans.push(Span::styled(value, style));
         spans.push(Span::raw("  "));
@@ -278,6 +299,10 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
     if let Some(report) = run.evaluations.last() {
         put("val", reading(report.val_loss), theme.chart.validation);
         put("ppl", reading(report.perplexity), theme.text);
+        if let Some(words) = unknown_words(report.unknown_fraction) {
+            let percent = words.trim_end_matches(" <unk>").to_string();
+            put("<unk>", percent, theme.dim);
+        }
     }
     if let Some(pending) = run.knobs.pending_multiplier() {
         let text = format!("{}{}", theme.symbols.times, short(pending));

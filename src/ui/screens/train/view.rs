@@ -10,10 +10,11 @@ use crate::control::RoleNow;
 use crate::protocol::{
     CheckpointInfo, Edit, EditRecord, EvalReport, EventKind, FinishReason, FinishReport,
     LayerHealth, NoticeLevel, Phase, RemoteAct, Rewound, RunId, RunInfo, SamplePiece, SampleRecord,
-    SchedulePoint, Spike,
+    SchedulePoint, Spike, unknown_words,
 };
 use crate::run::History;
 use crate::ui::format;
+use crate::ui::keymap::Action;
 use crate::ui::series::{Metric, RunSeries, XAxis};
 use crate::ui::widgets::chart::{clock, reading, short};
 
@@ -84,6 +85,8 @@ pub struct RunView {
     pub step: u64,
     /// The newest step of which a checkpoint is on disk.
     pub saved_step: Option<u64>,
+    /// It was paused, and nothing was trained since.
+    stood: bool,
     /// Multiplies the schedule's learning rate now.
     pub multiplier: f64,
     pub series: RunSeries,
@@ -100,6 +103,8 @@ pub struct RunView {
     /// Rewinds of the surviving timeline, and what each rewind left.
     pub rewinds: Vec<Rewound>,
     pub branches: Vec<Branch>,
+    /// The run that this one is held against.
+    pub pinned: Option<Pinned>,
     /// What it is a fork of: `gpt-stories-001 @400`.
     pub lineage: Option<String>,
     /// The folder of the run it is a fork of, until what that went through is asked for.
@@ -109,6 +114,14 @@ pub struct RunView {
     pub log: VecDeque<LogLine>,
     pub finish: Option<FinishReport>,
     pub failure: Option<String>,
+}
+
+/// A run whose best validation loss is a line on the loss of every other.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pinned {
+    pub name: String,
+    /// Its best: the one measure in which runs with different tokenizers compare.
+    pub bits_per_byte: f64,
 }
 
 impl RunView {
@@ -123,10 +136,12 @@ impl RunView {
             phase: Phase::Idle,
             step: 0,
             saved_step: None,
+            stood: false,
             multiplier: 1.0,
             series: RunSeries::default(),
             smoothing: 0.0,
             evaluations: Vec::new(),
+            pinned: None,
             samples: Vec::new(),
             live: None,
             checkpoints: Vec::new(),
@@ -404,6 +419,37 @@ impl RunView {
         }
     }
 
+    /// What a key does at this moment, in the footer's words; nothing where it does nothing.
+    pub fn key_now(&self, action: Action, hint: &'static str) -> Option<&'static str> {
+        let over = matches!(
+            self.phase,
+            Phase::Finished | Phase::Failed | Phase::Idle | Phase::Stopping
+        );
+        let gone = self.trainer.as_ref().is_some_and(|trainer| trainer.gone);
+        match action {
+            Action::ApplyEdit if over => gone.then_some("take up"),
+            Action::ApplyEdit => self.knobs.is_pending().then_some(hint),
+            Action::Undo => (!over && !self.edits.is_empty()).then_some(hint),
+            Action::TogglePause
+            | Action::StepOnce
+            | Action::RunSteps
+            | Action::Save
+            | Action::Evaluate
+            | Action::SampleNow
+            | Action::LearningRateDown
+            | Action::LearningRateUp
+                if over =>
+            {
+                None
+            }
+            Action::TogglePause => match self.phase {
+                Phase::Paused | Phase::Diverged { .. } => Some("resume"),
+                _ => Some(hint),
+            },
+            _ => Some(hint),
+        }
+    }
+
     pub(super) fn say(&mut self, level: NoticeLevel, text: String) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
@@ -428,11 +474,21 @@ impl RunView {
             (Phase::Evaluating { .. } | Phase::Sampling | Phase::Training, Phase::Training) => None,
             (_, Phase::Training) => Some((Info, "training".to_string())),
             (_, Phase::Compiling) => Some((Info, "compiling kernels".to_string())),
-            (Phase::Paused, Phase::Paused) => None,
+            // What was asked for while it stood still is done.
+            (Phase::Paused | Phase::Evaluating { .. } | Phase::Sampling, Phase::Paused)
+                if self.stood =>
+            {
+                None
+            }
             (_, Phase::Paused) => Some((Info, "paused".to_string())),
             (_, Phase::Stopping) => Some((Info, "saving before the end".to_string())),
             (_, Phase::Diverged { message, .. }) => Some((Error, message.clone())),
             _ => None,
+        };
+        self.stood = match phase {
+            Phase::Paused => true,
+            Phase::Evaluating { .. } | Phase::Sampling => self.stood,
+            _ => false,
         };
         self.phase = phase;
         if let Some((level, text)) = line {
@@ -442,10 +498,12 @@ impl RunView {
 
     fn evaluated(&mut self, report: EvalReport) {
         let best = if report.best { ", best" } else { "" };
+        let unknown = unknown_words(report.unknown_fraction);
+        let unknown = unknown.map_or(String::new(), |words| format!(", {words}"));
         self.say(
             NoticeLevel::Info,
             format!(
-                "val {}, perplexity {}{best}",
+                "val {}, perplexity {}{unknown}{best}",
                 reading(report.val_loss),
                 reading(report.perplexity)
             ),

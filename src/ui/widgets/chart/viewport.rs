@@ -100,6 +100,14 @@ impl Viewport {
         *self = Viewport::Everything;
     }
 
+    /// Goes to the newest point and stays with it, frozen or not.
+    pub fn follow(&mut self, extent: (f64, f64)) {
+        if self.is_frozen() {
+            self.toggle_freeze(extent);
+        }
+        self.pan(1e9, extent);
+    }
+
     /// Holds the window still, or lets it follow again.
     pub fn toggle_freeze(&mut self, extent: (f64, f64)) {
         let (low, high) = self.range(extent);
