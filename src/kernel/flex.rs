@@ -160,17 +160,18 @@ fn before_bias(inputs: &[FlexTensor]) -> Vec<f32> {
 fn linear_gradients(inputs: &[FlexTensor], dy: &[f32], wanted: &[bool]) -> Vec<Option<FlexTensor>> {
     let (x, weight) = (&inputs[0], &inputs[1]);
     let [n_in, n_out] = [dims(weight)[0], dims(weight)[1]];
-    let db = || linear::bias_gradient(dy, n_out);
-    let operands = [wanted[0], wanted[1]];
-    let [dx, dw] = linear::gradients(slice(x), slice(weight), dy, [n_in, n_out], operands);
-    let mut found = vec![
+    let operands = [
+        wanted[0],
+        wanted[1],
+        wanted.get(2).is_some_and(|wanted| *wanted),
+    ];
+    let [dx, dw, db] = linear::gradients(slice(x), slice(weight), dy, [n_in, n_out], operands);
+    let found = [
         dx.map(|dx| tensor(dx, dims(x))),
         dw.map(|dw| tensor(dw, [n_in, n_out])),
+        db.map(|db| tensor(db, [n_out])),
     ];
-    if let Some(wanted) = wanted.get(2) {
-        found.push(wanted.then(|| tensor(db(), [n_out])));
-    }
-    found
+    found.into_iter().take(wanted.len()).collect()
 }
 
 impl Kernels for Flex {

@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{Output, Threads, View, ViewMut, append, matmul, product, side_by_side};
+use super::matmul::{
+    Output, Threads, View, ViewMut, matmul, over_rows, product, product_beside_over_rows,
+    side_by_side,
+};
 use super::{Unwritten, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
@@ -70,31 +73,42 @@ fn weight_gradient_on(
     threads: Threads,
 ) -> Vec<f32> {
     let rows = dy.len() / n_out;
-    let x = View::new(x, rows, n_in);
-    product(x.transposed(), View::new(dy, rows, n_out), threads)
+    over_rows(
+        View::new(x, rows, n_in),
+        View::new(dy, rows, n_out),
+        threads,
+    )
 }
 
-/// dx and dW, those that are wanted.
+/// dx, dW and db, those that are wanted.
 pub fn gradients(
     x: &[f32],
     weight: &[f32],
     dy: &[f32],
     [n_in, n_out]: [usize; 2],
-    wanted: [bool; 2],
-) -> [Option<Vec<f32>>; 2] {
-    match wanted {
-        [true, true] => {
-            let (dx, dw) = side_by_side(
-                |threads| input_gradient_on(dy, weight, n_in, n_out, threads),
-                |threads| weight_gradient_on(x, dy, n_in, n_out, threads),
-            );
-            [Some(dx), Some(dw)]
-        }
-        [dx, dw] => [
-            dx.then(|| input_gradient(dy, weight, n_in, n_out)),
-            dw.then(|| weight_gradient(x, dy, n_in, n_out)),
-        ],
-    }
+    [wants_dx, wants_dw, wants_db]: [bool; 3],
+) -> [Option<Vec<f32>>; 3] {
+    let mut db = None;
+    let (dx, dw) = if wants_dx && wants_dw {
+        let rows = dy.len() / n_out;
+        let weight = View::new(weight, n_in, n_out);
+        let (x, dy_view) = (View::new(x, rows, n_in), View::new(dy, rows, n_out));
+        let sum: Box<dyn FnOnce() + Send> = Box::new(|| db = Some(bias_gradient(dy, n_out)));
+        let (dx, dw) = product_beside_over_rows(
+            [dy_view, weight.transposed()],
+            [x, dy_view],
+            // Reading dy is all there is to it: less than any product.
+            wants_db.then_some((0, sum)),
+        );
+        (Some(dx), Some(dw))
+    } else {
+        db = wants_db.then(|| bias_gradient(dy, n_out));
+        (
+            wants_dx.then(|| input_gradient(dy, weight, n_in, n_out)),
+            wants_dw.then(|| weight_gradient(x, dy, n_in, n_out)),
+        )
+    };
+    [dx, dw, db]
 }
 
 /// db: the sum of the rows of dy, `[n_out]`.
@@ -144,7 +158,9 @@ pub fn transposed_gradients(
     let dw = |threads| weight_gradient_on(dy, x, n_out, n_in, threads);
     match wanted {
         [true, true] => {
-            let (dx, dw) = side_by_side(dx, dw);
+            let (x, dy) = (View::new(x, rows, n_in), View::new(dy, rows, n_out));
+            let weight = View::new(weight, n_out, n_in);
+            let (dx, dw) = product_beside_over_rows([dy, weight], [dy, x], None);
             [Some(dx), Some(dw)]
         }
         [wants_dx, wants_dw] => [
@@ -191,11 +207,8 @@ pub fn pair_gradients(
         },
         |threads| {
             let dy = View::new(dy, rows, n_out);
-            let mut dw = Vec::with_capacity(2 * n * n_out);
-            for x in [a, b] {
-                append(&mut dw, View::new(x, rows, n).transposed(), dy, threads);
-            }
-            dw
+            let of = |x| over_rows(View::new(x, rows, n), dy, threads);
+            [of(a), of(b)].concat()
         },
     );
     [da, db, dw]

@@ -1,6 +1,11 @@
 //! Matrix products on strided views, through the `gemm` crate.
 
+use std::ops::Range;
+use std::sync::{Mutex, PoisonError};
+
 use gemm::Parallelism;
+
+use super::Unwritten;
 
 /// A matrix in a slice: `rows × columns`, with the distance between neighbours in each direction.
 #[derive(Clone, Copy)]
@@ -27,6 +32,17 @@ impl<'a> View<'a> {
             columns,
             row_stride,
             column_stride: 1,
+        }
+    }
+
+    /// Some of the rows, and some of the columns.
+    fn part(self, rows: Range<usize>, columns: Range<usize>) -> Self {
+        let from = rows.start * self.row_stride + columns.start * self.column_stride;
+        Self {
+            data: &self.data[from..],
+            rows: rows.len(),
+            columns: columns.len(),
+            ..self
         }
     }
 
@@ -133,6 +149,187 @@ pub fn append(out: &mut Vec<f32>, a: View, b: View, threads: Threads) {
         let (to, stride) = (out.as_mut_ptr().add(before), b.columns);
         run(to, stride, a, b, 1.0, Output::Replace, parallelism);
         out.set_len(before + count);
+    }
+}
+
+/// Rows that are summed at a time in [`over_rows`]: what is read of both factors then stays in the caches.
+const DEPTH: usize = 256;
+/// Rows of a block of its result.
+const HEIGHT: usize = 256;
+/// Columns of a block: the first of these that makes an even number of blocks, so that two threads get as many.
+const WIDTHS: [usize; 3] = [128, 96, 64];
+/// Products of more rows than these are cut in two.
+const TALL: usize = 1536;
+
+/// `aᵀ·b` of two matrices with the same, large number of rows, as a new row-major matrix: a sum over rows.
+pub fn over_rows(a: View, b: View, threads: Threads) -> Vec<f32> {
+    let mut out = Unwritten::new(a.columns * b.columns);
+    let place = Place {
+        to: out.slots().as_mut_ptr().cast(),
+        stride: b.columns,
+    };
+    // SAFETY: the blocks cover the output, which nobody else has; every value of a block is written first and then added to.
+    #[allow(unsafe_code)]
+    unsafe {
+        match threads {
+            Threads::One => blocks(a.columns, b.columns)
+                .into_iter()
+                .for_each(|block| place.sum_over_rows(a, b, block, Threads::One)),
+            Threads::All => place.sum_over_rows(a, b, (0..a.columns, 0..b.columns), threads),
+        }
+        out.written()
+    }
+}
+
+/// What a product and a sum over rows are cut into: rows of the result and its columns. It follows from the sizes alone.
+fn blocks(rows: usize, columns: usize) -> Vec<(Range<usize>, Range<usize>)> {
+    let high = rows.div_ceil(HEIGHT);
+    let even = |width: &usize| (high * columns.div_ceil(*width)).is_multiple_of(2);
+    let width = WIDTHS.into_iter().find(even).unwrap_or(WIDTHS[0]);
+    let cut = |len: usize, by: usize| (0..len).step_by(by).map(move |at| at..(at + by).min(len));
+    cut(columns, width)
+        .flat_map(|columns| cut(rows, HEIGHT).map(move |rows| (rows, columns.clone())))
+        .collect()
+}
+
+/// Where a result of its own begins, and how far apart its rows are.
+#[derive(Clone, Copy)]
+struct Place {
+    to: *mut f32,
+    stride: usize,
+}
+
+// SAFETY: a place is only written to, by tasks that each have other values of it.
+#[allow(unsafe_code)]
+unsafe impl Send for Place {}
+// SAFETY: as above.
+#[allow(unsafe_code)]
+unsafe impl Sync for Place {}
+
+impl Place {
+    /// A block of `aᵀ·b`.
+    ///
+    /// # Safety
+    ///
+    /// The block must lie in the place, and nobody else may use its values.
+    #[allow(unsafe_code)]
+    unsafe fn sum_over_rows(
+        self,
+        a: View,
+        b: View,
+        (rows, columns): (Range<usize>, Range<usize>),
+        threads: Threads,
+    ) {
+        assert_eq!(a.rows, b.rows);
+        // SAFETY: the caller's promise; `Replace` comes first, so that what is added to was written.
+        unsafe {
+            let to = self.to.add(rows.start * self.stride + columns.start);
+            if a.rows == 0 {
+                for row in 0..rows.len() {
+                    std::slice::from_raw_parts_mut(to.add(row * self.stride).cast(), columns.len())
+                        .fill(std::mem::MaybeUninit::new(0.0f32));
+                }
+            }
+            for from in (0..a.rows).step_by(DEPTH) {
+                let depth = from..(from + DEPTH).min(a.rows);
+                let a = a.part(depth.clone(), rows.clone()).transposed();
+                let b = b.part(depth.clone(), columns.clone());
+                let mode = match from {
+                    0 => Output::Replace,
+                    _ => Output::Accumulate,
+                };
+                let parallelism = parallelism(a.rows * b.columns * depth.len(), threads);
+                run(to, self.stride, a, b, 1.0, mode, parallelism);
+            }
+        }
+    }
+}
+
+/// A piece of work that two threads share, with its size.
+pub type Task<'a> = (usize, Box<dyn FnOnce() + Send + 'a>);
+
+/// Does all the tasks, the largest first: with two threads each takes the next when it is done with one, so that both end at
+/// nearly the same time.
+pub fn share_out(mut tasks: Vec<Task<'_>>) {
+    tasks.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
+    let tasks = Mutex::new(tasks.into_iter());
+    let work = || loop {
+        let next = tasks.lock().unwrap_or_else(PoisonError::into_inner).next();
+        match next {
+            Some((_, task)) => task(),
+            None => return,
+        }
+    };
+    match rayon::current_num_threads() {
+        1 => work(),
+        _ => drop(rayon::join(work, work)),
+    }
+}
+
+/// `a·b` and `xᵀ·y`, beside what else there is to do.
+pub fn product_beside_over_rows<'a>(
+    [a, b]: [View<'a>; 2],
+    [x, y]: [View<'a>; 2],
+    besides: Option<Task<'a>>,
+) -> (Vec<f32>, Vec<f32>) {
+    if rayon::current_num_threads() > 2 {
+        if let Some((_, task)) = besides {
+            task();
+        }
+        return side_by_side(
+            |threads| product(a, b, threads),
+            |threads| over_rows(x, y, threads),
+        );
+    }
+    let (mut first, mut second) = (
+        Unwritten::new(a.rows * b.columns),
+        Unwritten::new(x.columns * y.columns),
+    );
+    let place = |of: &mut Unwritten, stride| Place {
+        to: of.slots().as_mut_ptr().cast(),
+        stride,
+    };
+    let (to, sums) = (place(&mut first, b.columns), place(&mut second, y.columns));
+    let piece = match a.rows {
+        rows if rows > TALL => rows.div_ceil(2),
+        rows => rows.max(1),
+    };
+    let mut tasks: Vec<Task<'_>> = Vec::new();
+    if a.columns == 0 {
+        first.slots().fill(std::mem::MaybeUninit::new(0.0));
+    } else {
+        for from in (0..a.rows).step_by(piece) {
+            let rows = from..(from + piece).min(a.rows);
+            let size = rows.len() * a.columns * b.columns;
+            let part = move || {
+                let a = a.part(rows.clone(), 0..a.columns);
+                // SAFETY: the rows lie in the output and are this task's own; `Replace` reads none of them.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let to = { to }.to.add(rows.start * to.stride);
+                    run(to, b.columns, a, b, 1.0, Output::Replace, Parallelism::None);
+                }
+            };
+            tasks.push((size, Box::new(part)));
+        }
+    }
+    for block in blocks(x.columns, y.columns) {
+        let size = block.0.len() * block.1.len() * x.rows;
+        let part = move || {
+            // SAFETY: the blocks lie in the output and do not overlap.
+            #[allow(unsafe_code)]
+            unsafe {
+                { sums }.sum_over_rows(x, y, block, Threads::One);
+            }
+        };
+        tasks.push((size, Box::new(part)));
+    }
+    tasks.extend(besides);
+    share_out(tasks);
+    // SAFETY: the tasks wrote all rows of the one and all blocks of the other.
+    #[allow(unsafe_code)]
+    unsafe {
+        (first.written(), second.written())
     }
 }
 

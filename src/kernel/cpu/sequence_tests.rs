@@ -149,19 +149,43 @@ fn the_transposed_weight_gives_the_product_and_its_gradients() {
 
 #[test]
 fn gradients_side_by_side_are_those_one_by_one() {
-    let (rows, n_in, n_out) = (70, 65, 90);
-    let (x, w) = (values(rows * n_in, 1), values(n_in * n_out, 2));
-    let dy = values(rows * n_out, 3);
-    let one = [
-        linear::input_gradient(&dy, &w, n_in, n_out),
-        linear::weight_gradient(&x, &dy, n_in, n_out),
-    ];
-    for threads in [1, 2, 3] {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
-        let both = pool
-            .unwrap()
-            .install(|| linear::gradients(&x, &w, &dy, [n_in, n_out], [true, true]));
-        assert_eq!(both.map(Option::unwrap), one, "{threads} threads");
+    // Below and above every size at which the work is cut otherwise.
+    for (rows, n_in, n_out) in [
+        (70, 65, 90),
+        (1, 3, 2),
+        (300, 260, 384),
+        (1600, 40, 130),
+        (1537, 300, 64),
+    ] {
+        let (x, w) = (values(rows * n_in, 1), values(n_in * n_out, 2));
+        let dy = values(rows * n_out, 3);
+        let exact: Vec<f64> = (0..n_in)
+            .flat_map(|i| (0..n_out).map(move |j| (i, j)))
+            .map(|(i, j)| {
+                (0..rows)
+                    .map(|row| f64::from(x[row * n_in + i]) * f64::from(dy[row * n_out + j]))
+                    .sum()
+            })
+            .collect();
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+            pool.unwrap().install(|| {
+                let alone = [
+                    linear::input_gradient(&dy, &w, n_in, n_out),
+                    linear::weight_gradient(&x, &dy, n_in, n_out),
+                    linear::bias_gradient(&dy, n_out),
+                ];
+                let together = linear::gradients(&x, &w, &dy, [n_in, n_out], [true; 3]);
+                (alone, together.map(Option::unwrap))
+            })
+        };
+        let (one, _) = on(1);
+        assert_close(&one[1], &exact, 1e-5, "dw");
+        for threads in [1, 2, 3] {
+            let (alone, together) = on(threads);
+            assert_eq!(alone, one, "{rows}x{n_in}x{n_out}, {threads} threads");
+            assert_eq!(together, one, "{rows}x{n_in}x{n_out}, {threads} threads");
+        }
     }
 }
 
