@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::buffer;
 use super::cross_entropy::{Row, row_gradient, row_loss};
-use super::matmul::{Output, Threads, View, ViewMut, append, matmul, product, side_by_side};
+use super::matmul::{Threads, View, append_beside_over_rows, product};
 
 /// Logits that exist at a time, at most, where that is at least [`MIN_ROWS`] rows.
 const LOGITS: usize = 1 << 21;
@@ -119,24 +119,16 @@ impl<'a> Head<'a> {
             found.sum += self.softmax(&mut logits, targets, scale, &mut found.dbias);
             let dlogits = View::new(&logits, rows, vocab);
             let x = View::new(x, rows, d);
-            let (out, left, right) = match self.transposed {
-                true => ([vocab, d], dlogits.transposed(), x),
-                false => ([d, vocab], x.transposed(), dlogits),
+            let pair = match self.transposed {
+                true => [dlogits, x],
+                false => [x, dlogits],
             };
-            let (dx, dweight) = (&mut found.dx, &mut found.dweight);
-            side_by_side(
-                |threads| append(dx, dlogits, self.weight().transposed(), threads),
-                |threads| match dweight.is_empty() {
-                    true => *dweight = product(left, right, threads),
-                    false => matmul(
-                        ViewMut::new(dweight, out[0], out[1]),
-                        left,
-                        right,
-                        1.0,
-                        Output::Accumulate,
-                        threads,
-                    ),
-                },
+            append_beside_over_rows(
+                &mut found.dx,
+                [dlogits, self.weight().transposed()],
+                &mut found.dweight,
+                pair,
+                None,
             );
         }
         found

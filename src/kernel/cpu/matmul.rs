@@ -1,5 +1,6 @@
 //! Matrix products on strided views, through the `gemm` crate.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
@@ -171,11 +172,13 @@ pub fn over_rows(a: View, b: View, threads: Threads) -> Vec<f32> {
     // SAFETY: the blocks cover the output, which nobody else has; every value of a block is written first and then added to.
     #[allow(unsafe_code)]
     unsafe {
-        match threads {
-            Threads::One => blocks(a.columns, b.columns)
-                .into_iter()
-                .for_each(|block| place.sum_over_rows(a, b, block, Threads::One)),
-            Threads::All => place.sum_over_rows(a, b, (0..a.columns, 0..b.columns), threads),
+        let whole = (0..a.columns, 0..b.columns);
+        let (blocks, threads) = match threads {
+            Threads::One => (blocks(a.columns, b.columns), Threads::One),
+            Threads::All => (vec![whole], Threads::All),
+        };
+        for block in blocks {
+            place.sum_over_rows([a, b], block, Output::Replace, threads);
         }
         out.written()
     }
@@ -207,39 +210,111 @@ unsafe impl Send for Place {}
 unsafe impl Sync for Place {}
 
 impl Place {
-    /// A block of `aᵀ·b`.
+    /// `a·b`.
     ///
     /// # Safety
     ///
-    /// The block must lie in the place, and nobody else may use its values.
+    /// The place must have room for it, and nobody else may use it meanwhile.
+    #[allow(unsafe_code)]
+    unsafe fn product(self, a: View, b: View, threads: Threads) {
+        if a.rows == 0 || a.columns == 0 || b.columns == 0 {
+            return;
+        }
+        let parallelism = parallelism(a.rows * a.columns * b.columns, threads);
+        // SAFETY: the caller's promise; `Replace` reads nothing of the place.
+        unsafe {
+            run(
+                self.to,
+                self.stride,
+                a,
+                b,
+                1.0,
+                Output::Replace,
+                parallelism,
+            )
+        }
+    }
+
+    /// `a·b`, in pieces of rows.
+    ///
+    /// # Safety
+    ///
+    /// As [`Place::product`], until the tasks are done.
+    #[allow(unsafe_code)]
+    unsafe fn rows<'a>(self, a: View<'a>, b: View<'a>) -> Vec<Task<'a>> {
+        let height = match a.rows {
+            rows if rows > TALL => rows.div_ceil(2),
+            rows => rows.max(1),
+        };
+        let piece = |from: usize| -> Task<'a> {
+            let rows = from..(from + height).min(a.rows);
+            let size = rows.len() * a.columns * b.columns;
+            let part = move || {
+                // SAFETY: these rows lie in the place and are no other task's.
+                unsafe {
+                    let to = Place {
+                        to: { self }.to.add(rows.start * self.stride),
+                        ..self
+                    };
+                    to.product(a.part(rows, 0..a.columns), b, Threads::One);
+                }
+            };
+            (size, Box::new(part))
+        };
+        (0..a.rows).step_by(height).map(piece).collect()
+    }
+
+    /// `xᵀ·y`, in blocks.
+    ///
+    /// # Safety
+    ///
+    /// As [`Place::sum_over_rows`], until the tasks are done.
+    #[allow(unsafe_code)]
+    unsafe fn blocks<'a>(self, x: View<'a>, y: View<'a>, mode: Output) -> Vec<Task<'a>> {
+        let task = |block: (Range<usize>, Range<usize>)| -> Task<'a> {
+            let size = block.0.len() * block.1.len() * x.rows;
+            // SAFETY: blocks lie in the place and do not overlap.
+            let part = move || unsafe {
+                { self }.sum_over_rows([x, y], block, mode, Threads::One);
+            };
+            (size, Box::new(part))
+        };
+        blocks(x.columns, y.columns).into_iter().map(task).collect()
+    }
+
+    /// A block of `xᵀ·y`; `mode` is what happens to what is there.
+    ///
+    /// # Safety
+    ///
+    /// The block must lie in the place and, with [`Output::Accumulate`], have been written; nobody else may use its values.
     #[allow(unsafe_code)]
     unsafe fn sum_over_rows(
         self,
-        a: View,
-        b: View,
+        [x, y]: [View; 2],
         (rows, columns): (Range<usize>, Range<usize>),
+        mode: Output,
         threads: Threads,
     ) {
-        assert_eq!(a.rows, b.rows);
-        // SAFETY: the caller's promise; `Replace` comes first, so that what is added to was written.
+        assert_eq!(x.rows, y.rows);
+        // SAFETY: the caller's promise; after the first part of the sum every value was written.
         unsafe {
             let to = self.to.add(rows.start * self.stride + columns.start);
-            if a.rows == 0 {
+            if x.rows == 0 && mode == Output::Replace {
                 for row in 0..rows.len() {
-                    std::slice::from_raw_parts_mut(to.add(row * self.stride).cast(), columns.len())
-                        .fill(std::mem::MaybeUninit::new(0.0f32));
+                    let row = to.add(row * self.stride).cast::<MaybeUninit<f32>>();
+                    std::slice::from_raw_parts_mut(row, columns.len()).fill(MaybeUninit::new(0.0));
                 }
             }
-            for from in (0..a.rows).step_by(DEPTH) {
-                let depth = from..(from + DEPTH).min(a.rows);
-                let a = a.part(depth.clone(), rows.clone()).transposed();
-                let b = b.part(depth.clone(), columns.clone());
+            for from in (0..x.rows).step_by(DEPTH) {
+                let depth = from..(from + DEPTH).min(x.rows);
+                let x = x.part(depth.clone(), rows.clone()).transposed();
+                let y = y.part(depth.clone(), columns.clone());
                 let mode = match from {
-                    0 => Output::Replace,
+                    0 => mode,
                     _ => Output::Accumulate,
                 };
-                let parallelism = parallelism(a.rows * b.columns * depth.len(), threads);
-                run(to, self.stride, a, b, 1.0, mode, parallelism);
+                let parallelism = parallelism(x.rows * y.columns * depth.len(), threads);
+                run(to, self.stride, x, y, 1.0, mode, parallelism);
             }
         }
     }
@@ -268,68 +343,70 @@ pub fn share_out(mut tasks: Vec<Task<'_>>) {
 
 /// `a·b` and `xᵀ·y`, beside what else there is to do.
 pub fn product_beside_over_rows<'a>(
-    [a, b]: [View<'a>; 2],
-    [x, y]: [View<'a>; 2],
+    ab: [View<'a>; 2],
+    xy: [View<'a>; 2],
     besides: Option<Task<'a>>,
 ) -> (Vec<f32>, Vec<f32>) {
-    if rayon::current_num_threads() > 2 {
-        if let Some((_, task)) = besides {
-            task();
-        }
-        return side_by_side(
-            |threads| product(a, b, threads),
-            |threads| over_rows(x, y, threads),
-        );
-    }
-    let (mut first, mut second) = (
-        Unwritten::new(a.rows * b.columns),
-        Unwritten::new(x.columns * y.columns),
-    );
-    let place = |of: &mut Unwritten, stride| Place {
-        to: of.slots().as_mut_ptr().cast(),
-        stride,
-    };
-    let (to, sums) = (place(&mut first, b.columns), place(&mut second, y.columns));
-    let piece = match a.rows {
-        rows if rows > TALL => rows.div_ceil(2),
-        rows => rows.max(1),
-    };
-    let mut tasks: Vec<Task<'_>> = Vec::new();
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    append_beside_over_rows(&mut first, ab, &mut second, xy, besides);
+    (first, second)
+}
+
+/// The rows of `a·b` behind those of `out`, and `xᵀ·y` added to `sums`, or in its place where it is empty; beside what else there
+/// is to do.
+pub fn append_beside_over_rows<'a>(
+    out: &mut Vec<f32>,
+    [a, b]: [View<'a>; 2],
+    sums: &mut Vec<f32>,
+    [x, y]: [View<'a>; 2],
+    besides: Option<Task<'a>>,
+) {
+    assert_eq!(a.columns, b.rows);
+    let (before, count) = (out.len(), a.rows * b.columns);
     if a.columns == 0 {
-        first.slots().fill(std::mem::MaybeUninit::new(0.0));
-    } else {
-        for from in (0..a.rows).step_by(piece) {
-            let rows = from..(from + piece).min(a.rows);
-            let size = rows.len() * a.columns * b.columns;
-            let part = move || {
-                let a = a.part(rows.clone(), 0..a.columns);
-                // SAFETY: the rows lie in the output and are this task's own; `Replace` reads none of them.
-                #[allow(unsafe_code)]
-                unsafe {
-                    let to = { to }.to.add(rows.start * to.stride);
-                    run(to, b.columns, a, b, 1.0, Output::Replace, Parallelism::None);
-                }
-            };
-            tasks.push((size, Box::new(part)));
-        }
+        out.resize(before + count, 0.0);
     }
-    for block in blocks(x.columns, y.columns) {
-        let size = block.0.len() * block.1.len() * x.rows;
-        let part = move || {
-            // SAFETY: the blocks lie in the output and do not overlap.
-            #[allow(unsafe_code)]
-            unsafe {
-                { sums }.sum_over_rows(x, y, block, Threads::One);
-            }
-        };
-        tasks.push((size, Box::new(part)));
-    }
-    tasks.extend(besides);
-    share_out(tasks);
-    // SAFETY: the tasks wrote all rows of the one and all blocks of the other.
+    let (mode, size) = match sums.len() {
+        0 => (Output::Replace, x.columns * y.columns),
+        len => (Output::Accumulate, len),
+    };
+    assert_eq!(size, x.columns * y.columns);
+    out.reserve(count);
+    sums.reserve(size - sums.len());
+    let to = Place {
+        // SAFETY: `before` values are there, and room for `count` more.
+        #[allow(unsafe_code)]
+        to: unsafe { out.as_mut_ptr().add(before) },
+        stride: b.columns,
+    };
+    let sum = Place {
+        to: sums.as_mut_ptr(),
+        stride: y.columns,
+    };
+    // SAFETY: the tasks have other rows of the one place, other blocks of the other, and write all of them; both are borrowed
+    // here alone. With `Accumulate` all of `sums` was there before.
     #[allow(unsafe_code)]
     unsafe {
-        (first.written(), second.written())
+        match rayon::current_num_threads() {
+            1 | 2 => {
+                let mut tasks = to.rows(a, b);
+                tasks.extend(sum.blocks(x, y, mode));
+                tasks.extend(besides);
+                share_out(tasks);
+            }
+            _ => {
+                if let Some((_, task)) = besides {
+                    task();
+                }
+                let whole = (0..x.columns, 0..y.columns);
+                side_by_side(
+                    |threads| to.product(a, b, threads),
+                    |threads| sum.sum_over_rows([x, y], whole, mode, threads),
+                );
+            }
+        }
+        out.set_len(before + count);
+        sums.set_len(size);
     }
 }
 
