@@ -3,7 +3,7 @@
 mod commands;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::Rect;
+use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
@@ -247,6 +247,23 @@ impl Palette {
                 if entry.here { theme.key } else { theme.dim },
             );
         }
+    }
+
+    /// The line of the list, of so many, that stands at a place.
+    pub fn line_at(&self, count: usize, screen: Rect, at: Position) -> Option<usize> {
+        let area = Self::area(screen);
+        let list = Rect {
+            x: area.x + 1,
+            y: area.y + 2,
+            width: area.width.saturating_sub(2),
+            height: area.height.saturating_sub(3),
+        };
+        if !list.contains(at) {
+            return None;
+        }
+        let cursor = self.cursor.min(count.saturating_sub(1));
+        let offset = scroll_offset(cursor, count, list.height.into());
+        Some(offset + usize::from(at.y - list.y)).filter(|line| *line < count)
     }
 
     pub fn area(screen: Rect) -> Rect {

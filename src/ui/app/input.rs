@@ -84,6 +84,44 @@ impl App {
         }
     }
 
+    /// Does what a line of the palette says.
+    fn take(&mut self, entry: Option<palette::Entry>, effects: &mut Vec<Effect>) {
+        let Some(Overlay::Palette(palette)) = &mut self.overlay else {
+            return;
+        };
+        match entry {
+            // There is more to type, or something to put right.
+            Some(palette::Entry {
+                chosen: Chosen::Complete(text),
+                ..
+            }) => palette.input = TextInput::new(text),
+            Some(palette::Entry {
+                chosen: Chosen::Problem,
+                ..
+            })
+            | None => {}
+            Some(entry) => {
+                self.overlay = None;
+                self.choose(entry, effects);
+            }
+        }
+    }
+
+    /// A click on a line of the palette is as Enter on it.
+    fn palette_click(&mut self, at: Position, effects: &mut Vec<Effect>) {
+        let contexts = self.screen_contexts();
+        let Some(Overlay::Palette(palette)) = &mut self.overlay else {
+            return;
+        };
+        let run = self.train.as_ref().filter(|_| self.screen == Screen::Train);
+        let run = run.map(|train| &train.view);
+        let found = palette::entries(palette.input.text(), &self.keymap, &contexts, run);
+        if let Some(line) = palette.line_at(found.len(), self.size, at) {
+            palette.cursor = line;
+            self.take(found.into_iter().nth(line), effects);
+        }
+    }
+
     fn palette_key(
         &mut self,
         key: KeyEvent,
@@ -106,22 +144,8 @@ impl App {
             Some(Action::PageUp) => palette.cursor = palette.cursor.saturating_sub(10),
             Some(Action::PageDown) => palette.cursor = (palette.cursor + 10).min(last),
             Some(Action::Accept) => {
-                match found.into_iter().nth(palette.cursor) {
-                    // There is more to type, or something to put right.
-                    Some(palette::Entry {
-                        chosen: Chosen::Complete(text),
-                        ..
-                    }) => palette.input = TextInput::new(text),
-                    Some(palette::Entry {
-                        chosen: Chosen::Problem,
-                        ..
-                    })
-                    | None => {}
-                    Some(entry) => {
-                        self.overlay = None;
-                        self.choose(entry, effects);
-                    }
-                }
+                let entry = found.into_iter().nth(palette.cursor);
+                self.take(entry, effects);
             }
             _ => {
                 if !palette.input.key(key) {
@@ -215,6 +239,7 @@ impl App {
                     ScreenMouse::Click(at) if !Palette::area(self.size).contains(at) => {
                         self.overlay = None
                     }
+                    ScreenMouse::Click(at) => self.palette_click(at, effects),
                     _ => {}
                 }
                 return;

@@ -367,7 +367,8 @@ fn the_best_of_a_pinned_run_is_a_line_on_the_loss_of_another() {
         crate::ui::widgets::chart::short(nats)
     ));
     journey.keys("r p T");
-    journey.does_not_see("gpt-child");
+    let view = &journey.app.train_screen().unwrap().view;
+    assert_eq!(view.pinned, None);
 }
 
 #[test]

@@ -231,9 +231,12 @@ pub fn trouble(run: &RunView, keymap: &KeyMap, theme: &Theme) -> Option<(String,
                 }
                 _ => String::new(),
             };
+            let back = run.saved_step.map_or(String::new(), |_| {
+                format!("{} go back to a checkpoint, ", key(Action::Rewind))
+            });
             Some((
                 format!(
-                    "{check} {why} after {}.{best} Next: {} train another, {} runs, {} quit.",
+                    "{check} {why} after {}.{best} Next: {back}{} train another, {} runs, {} quit.",
                     clock(report.seconds.round()),
                     key(Action::GoHome),
                     key(Action::GoRuns),

@@ -71,6 +71,7 @@ impl RunsScreen {
             .render(inner, buffer);
         let title = match view.crosshair {
             Some(x) => format!("at {}", place_text(view.by, x)),
+            None if view.runs.len() == 1 => "1 run".to_string(),
             None => format!("{} runs", view.runs.len()),
         };
         let legend = pane(theme, &title, 0, false, legend_area, buffer);
