@@ -50,7 +50,7 @@ fn the_footer_has_the_keys_of_the_moment() {
     journey.event(EventKind::Phase(Phase::Finished));
     for gone in ["space pause", "space resume", " step  ", "a apply"] {
         let screen = journey.screen();
-        let footer = screen.lines().rev().nth(0).unwrap_or_default().to_string();
+        let footer = screen.lines().next_back().unwrap_or_default().to_string();
         assert!(!footer.contains(gone), "{footer}");
     }
 }
