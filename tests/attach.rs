@@ -420,16 +420,20 @@ fn a_detached_run_trains_in_a_session_of_its_own() {
 #[test]
 fn a_detached_run_that_does_not_start_says_why() {
     let place = Place::new(&tiny(TINY));
+    // What is wrong here shows only when the text is read through.
+    let mut text = "to be or not to be\n".repeat(2_000).into_bytes();
+    text.push(0xFF);
+    std::fs::write(place.path("bad.txt"), text).unwrap();
     let output = place.run_at_home(&[
         "train",
         "tiny.toml",
         "--detach",
         "--set",
-        "corpus.path=[\"none.txt\"]",
+        "corpus.path=[\"bad.txt\"]",
     ]);
     let text = errors(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("none.txt"), "{text}");
+    assert!(text.contains("bad.txt is not UTF-8"), "{text}");
     assert_eq!(text.matches("error:").count(), 1, "{text}");
     let output = place.run_at_home(&[
         "train",

@@ -74,17 +74,26 @@ fn bad_input_is_told_all_at_once() {
     }
     let output = place.run(&["find-rate", "tiny.toml", "--from", "a"]);
     assert_eq!(code(&output), 2);
-    let output = place.run(&[
-        "find-rate",
-        "tiny.toml",
-        "--set",
-        "corpus.path=[\"none.txt\"]",
-        "--json",
-    ]);
+    let with_text = |name: &str| {
+        let set = format!("corpus.path=[{name:?}]");
+        place.run(&["find-rate", "tiny.toml", "--set", &set, "--json"])
+    };
+    let output = with_text("none.txt");
+    assert_eq!(code(&output), 2);
+    let text = errors(&output);
+    assert!(
+        text.contains("corpus.path: none.txt does not exist"),
+        "{text}"
+    );
+    // What shows only when the text is read through is an event.
+    let mut bytes = "to be or not to be\n".repeat(2_000).into_bytes();
+    bytes.push(0xFF);
+    std::fs::write(place.path("bad.txt"), bytes).unwrap();
+    let output = with_text("bad.txt");
     assert_eq!(code(&output), 1);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(
-        text.contains(r#""event":"failed""#) && text.contains("none.txt"),
+        text.contains(r#""event":"failed""#) && text.contains("bad.txt"),
         "{text}"
     );
 }

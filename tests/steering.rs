@@ -96,7 +96,7 @@ fn a_run_is_edited_undone_taken_back_and_forked() {
     terminal.wait_for("2 marked");
     terminal.press("o");
     terminal.wait_for("Overlay");
-    terminal.wait_for("◇");
+    terminal.wait_for("dropout 0.1");
     terminal.press("x");
     terminal.wait_for("by tokens");
     terminal.press("\x1b");
