@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{CliError, Exit};
 use crate::config::{self, RunConfig, Source};
-use crate::protocol::{Command, Engine, EventKind, Origin};
+use crate::protocol::{Command, Engine, EventKind, Origin, StepTime};
 use crate::ui::app::{App, Effect, Message, Setup};
 use crate::ui::picture::{Picture, pictures, png};
 use crate::worker;
@@ -63,7 +63,11 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
 fn take(engine: &Engine, config: RunConfig, args: &Args) -> Result<Vec<Picture>, CliError> {
     let mut home = Stage::open(engine, None)?;
     home.play("the preview", |seen| match seen {
-        EventKind::Previewed { preview, .. } => Some(preview.clone().map(|_| ())),
+        // The first tells what is known at once; the picture has the time of a step too.
+        EventKind::Previewed { preview, .. } => match preview {
+            Ok(preview) if preview.step_time == StepTime::Measuring => None,
+            preview => Some(preview.clone().map(|_| ())),
+        },
         _ => None,
     })?;
     eprintln!("training {} for {} s", args.config, args.seconds);
