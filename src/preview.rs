@@ -148,7 +148,15 @@ impl Helper {
         if !self.send(request, Ok(preview.clone())) {
             return None;
         }
-        preview.step_time = self.measure(config, &prepared)?;
+        preview.step_time = match self.time_steps(config, &prepared) {
+            Ok(seconds) => StepTime::Seconds(seconds),
+            Err(Untimed::Overtaken) => return None,
+            Err(Untimed::Why(why)) => StepTime::Unknown(why.to_string()),
+            Err(Untimed::Failed(problem)) => {
+                preview.notices.push(problem);
+                StepTime::Unknown("no step could be made".to_string())
+            }
+        };
         Some(Ok(preview))
     }
 
@@ -173,22 +181,13 @@ impl Helper {
         Ok(prepared)
     }
 
-    /// Over half a second of real steps. `None` when a newer request has come meanwhile.
-    fn measure(&self, config: &RunConfig, prepared: &Prepared) -> Option<StepTime> {
-        match self.time_steps(config, prepared) {
-            Ok(seconds) => Some(StepTime::Seconds(seconds)),
-            Err(Untimed::Overtaken) => None,
-            Err(Untimed::Why(why)) => Some(StepTime::Unknown(why)),
-        }
-    }
-
+    /// Mean seconds of a step over half a second of real steps.
     fn time_steps(&self, config: &RunConfig, prepared: &Prepared) -> Result<f64, Untimed> {
-        let busy = || Untimed::Why("a run is using the machine".to_string());
+        let busy = || Untimed::Why("a run is using the machine");
         let _machine = self.machine.measure().ok_or_else(busy)?;
         let chosen = device::resolve(&config.device)?;
         if chosen.compiles {
-            let why = "its first steps compile kernels";
-            return Err(Untimed::Why(why.to_string()));
+            return Err(Untimed::Why("its first steps compile kernels"));
         }
         let mut driver = (self.factory)(DriverSetup {
             config: config.clone(),
@@ -220,12 +219,14 @@ impl Helper {
 enum Untimed {
     /// A newer request has come.
     Overtaken,
-    Why(String),
+    Why(&'static str),
+    /// What would fail a run as well.
+    Failed(String),
 }
 
 impl<E: std::error::Error> From<E> for Untimed {
     fn from(error: E) -> Self {
-        Untimed::Why(error.to_string())
+        Untimed::Failed(error.to_string())
     }
 }
 

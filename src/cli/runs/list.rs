@@ -51,7 +51,7 @@ pub fn run(args: ListArgs) -> Result<Exit, CliError> {
             let now = run::now();
             let listing = Store::new(root.clone()).refresh();
             for words in &listing.left_out {
-                eprintln!("left out: {words}");
+                crate::cli::complain(&format!("left out: {words}"));
             }
             let none = listing.runs.is_empty();
             let mut runs: Vec<Arc<RunEntry>> = listing

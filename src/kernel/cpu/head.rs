@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::buffer;
 use super::cross_entropy::{Row, row_gradient, row_loss};
-use super::matmul::{Threads, View, append_beside_over_rows, product};
+use super::matmul::{Threads, View, product};
+use super::shared::append_beside_over_rows;
 
 /// Logits that exist at a time, at most, where that is at least [`MIN_ROWS`] rows.
 const LOGITS: usize = 1 << 21;

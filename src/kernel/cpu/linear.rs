@@ -2,10 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::matmul::{
-    Output, Threads, View, ViewMut, matmul, over_rows, product, product_beside_over_rows,
-    side_by_side,
-};
+use super::matmul::{Output, Threads, View, ViewMut, matmul, product};
+use super::shared::{over_rows, product_beside_over_rows, side_by_side};
 use super::{Unwritten, rows_per_piece};
 use crate::kernel::simd::vectorize;
 

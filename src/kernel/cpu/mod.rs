@@ -18,6 +18,7 @@ pub mod matmul;
 pub mod recurrent;
 #[cfg(test)]
 mod sequence_tests;
+pub mod shared;
 pub mod sums;
 #[cfg(test)]
 mod tests;

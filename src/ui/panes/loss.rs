@@ -33,7 +33,8 @@ pub const SPEC: PaneSpec = PaneSpec {
            (exact exponential average), over a faint band from the smallest to the largest raw value. The dots are \
            the validation loss, on text the model never trains on. Where the dots stop falling while the line goes \
            on, the model has begun to learn by heart. `uniform` is what guessing evenly costs, `unigram` what \
-           knowing only word frequencies costs, `source` the entropy of the text itself: nothing gets below it. \
+           knowing only word frequencies costs, `source` the entropy of the text itself: nothing gets below it; a line with the name of a run is \
+           the best validation loss of the one pinned in the list of runs. \
            Vertical lines are edits, spikes, resumes and returns to a checkpoint; what was trained before such a return stays, faint. Diamonds on the axis are checkpoints. A cross at the bottom is a step whose \
            loss was not a number. An arrow at the edge points to values out of range.",
     context: Context::Chart,

@@ -9,7 +9,6 @@ use crate::config::Value;
 use crate::run::RunEntry;
 use crate::ui::format;
 use crate::ui::layout::{fit, pane, wrap, write};
-
 use crate::ui::panes::{edit_markers, look, symbols};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{Axis, Chart, Layer, Pattern, Sample, Scale, fit as fit_values};

@@ -267,13 +267,12 @@ impl RunsScreen {
                 format!("{name} is no longer pinned")
             }
             false => {
-                let evaluated = run.summary.best_val_loss.is_some();
                 self.pinned = Some(dir);
-                match evaluated {
+                match self.pinned().is_some() {
                     true => format!(
                         "{name} is pinned: its best validation loss is a line on the loss of a run"
                     ),
-                    false => format!("{name} is pinned, and has not been evaluated yet"),
+                    false => format!("{name} is pinned, and has no validation loss to show yet"),
                 }
             }
         };

@@ -220,7 +220,8 @@ impl RunsScreen {
                     text: "One line a run. By step or tokens says who learns more from the same text, by time who learns faster on \
                            this machine, by compute who makes more of the same arithmetic. Losses in nats per token compare only \
                            between runs with one tokenizer; bits per byte compare always. The training loss is smoothed, the \
-                           validation loss is not. The legend has the newest values, or those at the crosshair; runs that are \
+                           validation loss is not. A diamond on a line is an edit; what was edited is said of the run under the cursor. The \
+                           legend has the newest values, or those at the crosshair; runs that are \
                            still training go on here.",
                 };
             }

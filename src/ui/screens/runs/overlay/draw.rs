@@ -9,7 +9,6 @@ use unicode_width::UnicodeWidthStr;
 use super::curves::{Curve, columns, newest, value_at};
 use super::{By, Of, OverlayView, places};
 use crate::ui::layout::{fit, pane, scroll_offset, write, write_line};
-
 use crate::ui::panes::{edit_markers, look, symbols};
 use crate::ui::screens::runs::RunsScreen;
 use crate::ui::theme::{ColorDepth, Theme};
