@@ -270,6 +270,51 @@ fn an_interrupted_or_killed_sweep_goes_on_where_it_was() {
 
 #[cfg(unix)]
 #[test]
+fn a_sweep_is_deleted_and_brought_back_with_its_runs_but_not_while_it_goes_on() {
+    let place = Place::new(&tiny(TINY));
+    let long: Vec<&str> = SWEEP
+        .iter()
+        .map(|a| if *a == "40" { "4000" } else { *a })
+        .collect();
+    let delete = ["runs", "delete", "sweep-tiny-001", "--yes"];
+    cut_short(&place, &long, 1, |child| {
+        let said = place.fails(1, &delete);
+        assert!(
+            said.contains(&format!(
+                "the sweep sweep-tiny-001 goes on (process {})",
+                child.id()
+            )),
+            "{said}"
+        );
+        process::signal(&child, rustix::process::Signal::INT);
+        assert_eq!(ended(child), Some(130));
+    });
+    let said = place.fails(1, &["runs", "delete", "sweep-tiny-001/trial-001", "--yes"]);
+    assert!(
+        said.contains("`fireside runs delete sweep-tiny-001`"),
+        "{said}"
+    );
+    let asked = place.fails(2, &["runs", "delete", "sweep-tiny-001"]);
+    assert!(
+        asked.contains("with all of its runs to the bin?"),
+        "{asked}"
+    );
+    place.ok(&delete);
+    assert!(place.succeed(&["runs", "--json"]).is_empty());
+    let bin = place.succeed(&["runs", "restore", "--json"]);
+    assert_eq!(
+        (&bin[0]["kind"], &bin[0]["name"]),
+        (&"sweep".into(), &"sweep-tiny-001".into())
+    );
+    place.ok(&["runs", "restore", "sweep-tiny-001"]);
+    // It is the sweep that it was.
+    assert!(!place.succeed(&["runs", "--json"]).is_empty());
+    let state = read(&place.path("runs/sweep-tiny-001")).unwrap();
+    assert_eq!(state.plan.trials.len(), 4);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_trial_killed_with_its_conductor_before_its_first_checkpoint_begins_anew() {
     let place = Place::new(&tiny(TINY));
     let sweep = [

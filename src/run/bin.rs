@@ -1,12 +1,14 @@
-//! Renaming runs, and the bin that deleted runs wait in: `runs/.bin/NAME`, beside the runs, so that deleting and
+//! Renaming runs, and the bin that deleted runs and sweeps wait in: `runs/.bin/NAME`, beside the runs, so that deleting and
 //! restoring are renames of a folder and cost nothing. Only emptying the bin takes anything away.
+//!
+//! A sweep is deleted whole, with its trials: it finds them by their names.
 
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::dir::{now, read_header, write_json};
-use super::{Notes, RunError, RunFile, lock};
+use super::{Notes, RunError, RunFile, lock, sweep};
 
 /// Below the folder of the runs.
 const BIN: &str = ".bin";
@@ -20,9 +22,19 @@ struct Deleted {
     at: u64,
 }
 
-/// A run in the bin.
+/// What a folder in the bin is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BinnedKind {
+    Run,
+    /// With all of its runs.
+    Sweep,
+}
+
+/// A run or a sweep in the bin.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Binned {
+    pub kind: BinnedKind,
     /// What it was called.
     pub name: String,
     /// Where it lies now.
@@ -41,15 +53,20 @@ fn name_of(dir: &Path) -> String {
         .unwrap_or_default()
 }
 
-/// Moves a run to the bin beside it. Where it lies then is returned.
+/// Moves a run, or a sweep with its runs, to the bin beside it. Where it lies then is returned.
 ///
 /// # Errors
-/// [`RunError::NotARun`]; [`RunError::Locked`] where a process has the run; I/O errors.
+/// [`RunError::NotARun`]; [`RunError::Locked`] where a process has the run; [`RunError::SweepGoesOn`]; I/O errors.
 pub fn delete(dir: &Path) -> Result<Binned, RunError> {
     let dir = absolute(dir);
-    require_run(&dir)?;
-    require_its_own(&dir)?;
-    let held = lock::acquire(&dir, &dir.join(RunFile::Lock.name()))?;
+    let kind = kind_of(&dir)?;
+    let held = match kind {
+        BinnedKind::Sweep => sweep::hold(&dir)?,
+        BinnedKind::Run => {
+            require_its_own(&dir)?;
+            lock::acquire(&dir, &dir.join(RunFile::Lock.name()))?
+        }
+    };
     let root = dir.parent().unwrap_or(Path::new("."));
     let bin = bin_of(root);
     std::fs::create_dir_all(&bin).map_err(RunError::io("make the bin", &bin))?;
@@ -69,22 +86,23 @@ pub fn delete(dir: &Path) -> Result<Binned, RunError> {
         tracing::warn!(%error, "where a deleted run came from is not noted");
     }
     Ok(Binned {
+        kind,
         name: deleted.name,
         dir: place,
         deleted: deleted.at,
     })
 }
 
-/// The runs in the bin, the one deleted last first.
+/// What is in the bin, the one deleted last first.
 pub fn binned(root: &Path) -> Vec<Binned> {
     let Ok(entries) = std::fs::read_dir(bin_of(root)) else {
         return Vec::new();
     };
     let mut found: Vec<Binned> = entries
         .flatten()
-        .filter(|entry| entry.path().join(RunFile::Run.name()).is_file())
-        .map(|entry| {
+        .filter_map(|entry| {
             let dir = entry.path();
+            let kind = kind_of(&dir).ok()?;
             let deleted = std::fs::read(dir.join(DELETED))
                 .ok()
                 .and_then(|bytes| serde_json::from_slice::<Deleted>(&bytes).ok())
@@ -92,7 +110,8 @@ pub fn binned(root: &Path) -> Vec<Binned> {
                     name: name_of(&dir),
                     at: 0,
                 });
-            Binned {
+            Some(Binned {
+                kind,
                 // A name that was written by hand cannot lead out of the folder.
                 name: match check_name(&deleted.name) {
                     Ok(()) => deleted.name,
@@ -100,7 +119,7 @@ pub fn binned(root: &Path) -> Vec<Binned> {
                 },
                 dir,
                 deleted: deleted.at,
-            }
+            })
         })
         .collect();
     found.sort_by(|a, b| {
@@ -111,10 +130,10 @@ pub fn binned(root: &Path) -> Vec<Binned> {
     found
 }
 
-/// Brings a run back from the bin, under the name it had. Where it lies then is returned.
+/// Brings a run or a sweep back from the bin, under the name it had. Where it lies then is returned.
 ///
 /// # Errors
-/// [`RunError::Exists`] where there is another run of that name now; I/O errors.
+/// [`RunError::NameTaken`] where there is another of that name now; I/O errors.
 pub fn restore(root: &Path, run: &Binned) -> Result<PathBuf, RunError> {
     let place = root.join(&run.name);
     if place.symlink_metadata().is_ok() {
@@ -122,7 +141,7 @@ pub fn restore(root: &Path, run: &Binned) -> Result<PathBuf, RunError> {
             name: run.name.clone(),
         });
     }
-    require_run(&run.dir)?;
+    kind_of(&run.dir)?;
     std::fs::rename(&run.dir, &place).map_err(RunError::io("restore", &run.dir))?;
     match std::fs::remove_file(place.join(DELETED)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -135,17 +154,31 @@ pub fn restore(root: &Path, run: &Binned) -> Result<PathBuf, RunError> {
     Ok(place)
 }
 
-/// Takes away for good what is in the bin; how many runs that were.
+/// Takes away for good what is in the bin, and says what that was.
 ///
 /// # Errors
 /// I/O errors; what had been taken away by then is gone.
-pub fn empty_bin(root: &Path) -> Result<usize, RunError> {
+pub fn empty_bin(root: &Path) -> Result<Vec<Binned>, RunError> {
     let runs = binned(root);
     for run in &runs {
         std::fs::remove_dir_all(&run.dir).map_err(RunError::io("remove", &run.dir))?;
     }
     let _ = std::fs::remove_dir(bin_of(root));
-    Ok(runs.len())
+    Ok(runs)
+}
+
+/// How many they are, in words: `2 runs and 1 sweep`.
+pub fn counted(binned: &[Binned]) -> String {
+    let count = |kind| binned.iter().filter(|one| one.kind == kind).count();
+    let words = |count, one: &str| match count {
+        1 => format!("1 {one}"),
+        _ => format!("{count} {one}s"),
+    };
+    match (count(BinnedKind::Run), count(BinnedKind::Sweep)) {
+        (runs, 0) => words(runs, "run"),
+        (0, sweeps) => words(sweeps, "sweep"),
+        (runs, sweeps) => format!("{} and {}", words(runs, "run"), words(sweeps, "sweep")),
+    }
 }
 
 /// Gives a run's folder another name. Where it lies then is returned.
@@ -211,19 +244,22 @@ pub fn check_name(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn require_run(dir: &Path) -> Result<(), RunError> {
-    match dir.join(RunFile::Run.name()).is_file() {
-        true => Ok(()),
-        false => Err(RunError::NotARun {
+fn kind_of(dir: &Path) -> Result<BinnedKind, RunError> {
+    if dir.join(RunFile::Run.name()).is_file() {
+        Ok(BinnedKind::Run)
+    } else if sweep::is_sweep(dir) {
+        Ok(BinnedKind::Sweep)
+    } else {
+        Err(RunError::NotARun {
             path: dir.to_path_buf(),
             missing: RunFile::Run.name(),
-        }),
+        })
     }
 }
 
 /// A sweep finds its trials by their names.
 fn require_its_own(dir: &Path) -> Result<(), RunError> {
-    match super::sweep::trial_label(dir) {
+    match sweep::trial_label(dir) {
         Some(name) => Err(RunError::Trial { name }),
         None => Ok(()),
     }
@@ -269,7 +305,7 @@ mod tests {
             Err(RunError::NameTaken { .. })
         ));
         assert_eq!(names(root.path()), ["a", "b"]);
-        assert_eq!(empty_bin(root.path()).unwrap(), 1);
+        assert_eq!(empty_bin(root.path()).unwrap(), [second]);
         assert!(!root.path().join(BIN).exists());
         assert_eq!(names(root.path()), ["a", "b"]);
     }

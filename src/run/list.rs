@@ -83,6 +83,11 @@ impl RunSummary {
     pub fn is_trial(&self) -> bool {
         self.name.contains('/')
     }
+
+    /// The folder of its sweep, of a trial.
+    pub fn sweep(&self) -> Option<&Path> {
+        self.dir.parent().filter(|_| self.is_trial())
+    }
 }
 
 /// `summary.json`: what the log says, so far as it matters to a list.

@@ -44,7 +44,9 @@ pub mod sweep;
 use std::path::{Path, PathBuf};
 
 pub use back::Back;
-pub use bin::{Binned, binned, check_name, delete, empty_bin, rename, restore};
+pub use bin::{
+    Binned, BinnedKind, binned, check_name, counted, delete, empty_bin, rename, restore,
+};
 pub use column::{Datum, Key, KeyKind, RunColumn, SortBy};
 pub use compare::{Branch, Compared, EditLine, RunSamples, compare, edits, lineage, read_samples};
 pub use dir::now;
@@ -93,9 +95,19 @@ pub enum RunError {
     #[error("no run `{name}`: there is neither a folder of that name nor {}", root.join(name).display())]
     Unknown { name: String, root: PathBuf },
     #[error(
-        "{name} is a trial of a sweep, which finds it by its name: it is deleted with the folder of the sweep, or not at all"
+        "{name} is a trial of a sweep, which finds it by its name: it is not renamed, and deleted only with the whole sweep \
+         (`fireside runs delete {}`)", name.split('/').next().unwrap_or_default()
     )]
     Trial { name: String },
+    #[error("the sweep {name} goes on{}{}: stop it before it is deleted",
+        trial.as_ref().map(|trial| format!(": {trial} is being trained")).unwrap_or_default(),
+        pid.map(|pid| format!(" (process {pid})")).unwrap_or_default())]
+    SweepGoesOn {
+        name: String,
+        /// The one that is trained, where nobody conducts the sweep.
+        trial: Option<String>,
+        pid: Option<u32>,
+    },
     #[error("neither {} nor {} is a sweep: there is no sweep.json", path.display(), below.display())]
     NotASweep { path: PathBuf, below: PathBuf },
     #[error("there is a run `{name}` already; choose another name")]

@@ -5,7 +5,7 @@ use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 
 use crate::cli::{CliError, Exit, complain};
-use crate::run::{self, Binned, Notes};
+use crate::run::{self, Binned, BinnedKind, Notes};
 
 use super::list::age;
 
@@ -40,7 +40,7 @@ pub struct RenameArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct DeleteArgs {
-    /// Runs: folders, names below the runs folder, or `last`
+    /// Runs or whole sweeps: folders, names below the runs folder, or `last`
     #[arg(required = true)]
     runs: Vec<String>,
     /// Do not ask
@@ -50,7 +50,7 @@ pub struct DeleteArgs {
 
 #[derive(Debug, clap::Args)]
 pub struct RestoreArgs {
-    /// Names of runs in the bin; of several with one name, the one deleted last
+    /// Names of runs and sweeps in the bin; of several with one name, the one deleted last
     runs: Vec<String>,
     /// One JSON object a line
     #[arg(long, conflicts_with = "runs")]
@@ -132,16 +132,32 @@ fn asked(question: &str) -> Result<bool, CliError> {
     Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
+/// A run, or a sweep.
+fn find_whole(name: &str) -> Result<PathBuf, CliError> {
+    let root = super::super::tui::runs_root();
+    let found = run::find(&root, name)
+        .or_else(|error| run::sweep::find(&root, name).map_err(|_| error))
+        .map_err(CliError::failed)?;
+    match run::sweep::trial_label(&found) {
+        Some(name) => Err(CliError::failed(run::RunError::Trial { name })),
+        None => Ok(found),
+    }
+}
+
 pub fn delete(args: DeleteArgs) -> Result<Exit, CliError> {
     // All must be there before the first is moved.
     let mut dirs: Vec<PathBuf> = Vec::new();
     for run in &args.runs {
-        let dir = find(run)?;
+        let dir = find_whole(run)?;
         if !dirs.contains(&dir) {
             dirs.push(dir);
         }
     }
-    let names: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
+    let named = |dir: &PathBuf| match run::sweep::is_sweep(dir) {
+        true => format!("the sweep {} with all of its runs", dir.display()),
+        false => dir.display().to_string(),
+    };
+    let names: Vec<String> = dirs.iter().map(named).collect();
     if !args.yes && !asked(&format!("Move {} to the bin?", names.join(", ")))? {
         complain("nothing was deleted");
         return Ok(Exit::Success);
@@ -174,7 +190,11 @@ pub fn restore(args: RestoreArgs) -> Result<Exit, CliError> {
                 let _ = writeln!(text, "{line}");
             } else {
                 let deleted = age(run::now().saturating_sub(run.deleted));
-                let _ = writeln!(text, "{}  deleted {deleted}", run.name);
+                let what = match run.kind {
+                    BinnedKind::Run => "",
+                    BinnedKind::Sweep => " (a sweep)",
+                };
+                let _ = writeln!(text, "{}{what}  deleted {deleted}", run.name);
             }
         }
         if text.is_empty() && !args.json {
@@ -189,7 +209,7 @@ pub fn restore(args: RestoreArgs) -> Result<Exit, CliError> {
                 true => "it is empty".to_string(),
                 false => format!("it has {}", names.join(", ")),
             };
-            CliError::failed(format!("no run `{name}` in the bin: {there}"))
+            CliError::failed(format!("no run or sweep `{name}` in the bin: {there}"))
         })
     });
     for run in runs.collect::<Result<Vec<_>, _>>()? {
@@ -211,7 +231,6 @@ pub fn empty_bin(args: EmptyBinArgs) -> Result<Exit, CliError> {
         complain("nothing was taken away");
         return Ok(Exit::Success);
     }
-    let count = run::empty_bin(&root).map_err(CliError::failed)?;
-    let runs = if count == 1 { "run" } else { "runs" };
-    print(&format!("{count} {runs} taken away\n"))
+    let gone = run::empty_bin(&root).map_err(CliError::failed)?;
+    print(&format!("{} taken away\n", run::counted(&gone)))
 }

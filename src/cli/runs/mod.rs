@@ -25,9 +25,9 @@ enum What {
     Note(change::NoteArgs),
     /// Give a run's folder another name
     Rename(change::RenameArgs),
-    /// Move runs to the bin; `restore` brings them back
+    /// Move runs, or whole sweeps, to the bin; `restore` brings them back
     Delete(change::DeleteArgs),
-    /// Bring runs back from the bin; without a name, list what is in it
+    /// Bring runs and sweeps back from the bin; without a name, list what is in it
     Restore(change::RestoreArgs),
     /// Take away for good what is in the bin
     EmptyBin(change::EmptyBinArgs),

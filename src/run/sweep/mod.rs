@@ -27,7 +27,7 @@ pub use state::{SweepState, TrialState, TrialStatus, read};
 use super::dir::write_whole;
 use super::lock::{self, Lock};
 use super::log::JsonLog;
-use super::{RunError, naming};
+use super::{RunError, RunFile, naming};
 use plan::read_results;
 
 /// Version of the folder's layout.
@@ -35,6 +35,8 @@ pub const FORMAT_VERSION: u32 = 1;
 
 const PLAN: &str = "sweep.json";
 const RESULTS: &str = "results.jsonl";
+const CONFIGS: &str = "configs";
+const LOCK: &str = "lock";
 
 /// `trial-001` for 0.
 pub fn trial_name(trial: usize) -> String {
@@ -55,6 +57,37 @@ pub fn trial_label(dir: &Path) -> Option<String> {
         sweep.to_string_lossy(),
         trial.to_string_lossy()
     ))
+}
+
+/// Takes a sweep for this process, so that it can be moved: nobody conducts it then, and nobody trains a trial of it.
+///
+/// # Errors
+/// [`RunError::SweepGoesOn`]; I/O errors.
+pub(super) fn hold(dir: &Path) -> Result<Lock, RunError> {
+    let goes_on = |trial, pid| RunError::SweepGoesOn {
+        name: dir.file_name().unwrap_or_default().display().to_string(),
+        trial,
+        pid,
+    };
+    let lock = lock::acquire(dir, &dir.join(LOCK)).map_err(|error| match error {
+        RunError::Locked { pid, .. } => goes_on(None, pid),
+        error => error,
+    })?;
+    // A conductor that was killed leaves its trials training. They are asked, not held: there may be more of them than files that
+    // a process may have open.
+    let configs = std::fs::read_dir(dir.join(CONFIGS));
+    for config in configs.into_iter().flatten().flatten() {
+        let config = config.path();
+        let trial = config.file_stem().unwrap_or_default();
+        let run = dir.join(trial).join(RunFile::Lock.name());
+        if lock::is_held(&run) || lock::is_held(&config.with_extension("lock")) {
+            return Err(goes_on(
+                Some(trial.display().to_string()),
+                lock::owner(&run),
+            ));
+        }
+    }
+    Ok(lock)
 }
 
 /// A folder, and where it is a sweep the folders in it.
@@ -101,9 +134,9 @@ impl SweepDir {
     ) -> Result<Self, RunError> {
         let path = naming::claim(root, &naming::slug(&format!("sweep {label}")))?;
         let path = std::path::absolute(&path).unwrap_or(path);
-        let lock = lock::acquire(&path, &path.join("lock"))?;
+        let lock = lock::acquire(&path, &path.join(LOCK))?;
         let write = || -> Result<(), RunError> {
-            let folder = path.join("configs");
+            let folder = path.join(CONFIGS);
             std::fs::create_dir(&folder).map_err(RunError::io("make", &folder))?;
             for (trial, config) in configs.iter().enumerate() {
                 write_whole(&config_path(&path, trial), config.as_bytes())?;
@@ -136,7 +169,7 @@ impl SweepDir {
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
         let plan = read_plan(&path)?;
-        let lock = lock::acquire(&path, &path.join("lock"))?;
+        let lock = lock::acquire(&path, &path.join(LOCK))?;
         // A line that a kill cut off is closed, so that the next one stands on its own.
         JsonLog::open(path.join(RESULTS))?;
         Ok(Self {
@@ -230,7 +263,7 @@ impl SweepDir {
 }
 
 fn config_path(dir: &Path, trial: usize) -> PathBuf {
-    dir.join("configs")
+    dir.join(CONFIGS)
         .join(format!("{}.toml", trial_name(trial)))
 }
 
@@ -348,6 +381,49 @@ mod tests {
             );
         }
         assert!(trial.is_dir());
+    }
+
+    #[test]
+    fn a_sweep_goes_to_the_bin_whole_and_comes_back_but_not_while_it_goes_on() {
+        use crate::run::{BinnedKind, RunDir, bin, list};
+        let root = tempfile::tempdir().unwrap();
+        let configs = vec![String::new(); 2];
+        let sweep = SweepDir::create(root.path(), "x", plan(2), &configs).unwrap();
+        let path = sweep.path().to_path_buf();
+        let refused = |words: &str| {
+            let said = bin::delete(&path).unwrap_err().to_string();
+            assert!(said.contains(words), "{said}");
+            assert!(path.is_dir());
+        };
+        refused("the sweep sweep-x-001 goes on (process ");
+        // Nobody conducts it, but one of its trials is still being trained, or about to be.
+        let claim = sweep.claim(0).unwrap();
+        let trial = sweep.trial_path(1);
+        drop(sweep);
+        refused("goes on: trial-001 is being trained: stop it");
+        drop(claim);
+        let config = crate::config::RunConfig::defaults();
+        let open = RunDir::create(root.path(), Some(&trial), &config).unwrap();
+        refused("goes on: trial-002 is being trained (process ");
+        drop(open);
+        let binned = bin::delete(&path).unwrap();
+        assert_eq!(
+            (binned.kind, binned.name.as_str()),
+            (BinnedKind::Sweep, "sweep-x-001")
+        );
+        assert!(list(root.path()).is_empty() && !path.exists());
+        assert_eq!(bin::binned(root.path()), [binned.clone()]);
+        assert_eq!(bin::restore(root.path(), &binned).unwrap(), path);
+        assert_eq!(list(root.path())[0].name, "sweep-x-001/trial-002");
+        assert_eq!(read(&path).unwrap().plan, plan(2));
+        // Emptied, a bin has neither.
+        drop(RunDir::create(root.path(), Some(&root.path().join("a")), &config).unwrap());
+        for dir in [&path, &root.path().join("a")] {
+            bin::delete(dir).unwrap();
+        }
+        let gone = bin::empty_bin(root.path()).unwrap();
+        assert_eq!(bin::counted(&gone), "1 run and 1 sweep");
+        assert!(std::fs::read_dir(root.path()).unwrap().next().is_none());
     }
 
     #[test]

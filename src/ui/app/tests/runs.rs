@@ -1,7 +1,7 @@
 //! Journeys on the screen of runs: keys, what is asked of the disk, and what stands on the screen.
 
 use super::*;
-use crate::run::Binned;
+use crate::run::{Binned, BinnedKind};
 use crate::ui::screens::runs::work::{Course, RunsDesk, Said};
 
 /// Three runs on the list: one alive, one diverged, one with a tag and a parent.
@@ -181,6 +181,7 @@ fn deleting_asks_and_is_undone() {
     journey.keys("D d");
     assert_eq!(journey.tasks(), [RunsTask::Delete(vec![dir("gpt-busy")])]);
     let binned = Binned {
+        kind: BinnedKind::Run,
         name: "gpt-busy".into(),
         dir: PathBuf::from("runs/.bin/gpt-busy"),
         deleted: 9_200,
@@ -203,6 +204,47 @@ fn deleting_asks_and_is_undone() {
     // The first choice keeps them.
     journey.keys("enter");
     assert_eq!(journey.tasks(), []);
+}
+
+#[test]
+fn a_trial_is_deleted_with_its_whole_sweep() {
+    let mut journey = listed();
+    let trial = |n: u8| {
+        let name = format!("sweep-x-001/trial-00{n}");
+        Arc::new(RunEntry::from(summary(&name, 10)))
+    };
+    let mut runs = three();
+    runs.extend([trial(1), trial(2), trial(3)]);
+    let runs = Ok(runs.into());
+    journey.tell(Message::RunsLoaded { runs, now: 9_200 });
+    journey.keys("G D");
+    journey.sees("Move the sweep sweep-x-001 with all of its 3 runs to the bin?");
+    journey.keys("d");
+    assert_eq!(
+        journey.tasks(),
+        [RunsTask::Delete(vec![dir("sweep-x-001")])]
+    );
+    let binned = Binned {
+        kind: BinnedKind::Sweep,
+        name: "sweep-x-001".into(),
+        dir: PathBuf::from("runs/.bin/sweep-x-001"),
+        deleted: 9_200,
+    };
+    journey.tell(Message::Runs(RunsAnswer::Deleted {
+        runs: vec![binned.clone()],
+        problems: Vec::new(),
+    }));
+    journey.sees("sweep-x-001 in the bin; u brings back");
+    journey.keys("u");
+    assert_eq!(journey.tasks(), [RunsTask::Restore(vec![binned])]);
+    // Two of its trials and a run: the sweep once.
+    journey.keys("home space G space up space D");
+    journey.sees("Move gpt-busy and the sweep sweep-x-001 with all of its");
+    journey.keys("d");
+    assert_eq!(
+        journey.tasks(),
+        [RunsTask::Delete(vec![dir("gpt-busy"), dir("sweep-x-001")])]
+    );
 }
 
 #[test]

@@ -98,7 +98,7 @@ pub const TABLE: &[Row] = &[
         C::Runs,
         &["D", "delete"],
         A::Delete,
-        "move this run, or the marked ones, to the bin (asks first)",
+        "move this run, or the marked ones, to the bin; a trial with its whole sweep (asks first)",
         "delete",
     ),
     row(

@@ -3,6 +3,7 @@
 use super::work::RunsAnswer;
 use super::{RunsRequest, RunsScreen, Undo, View};
 use crate::protocol::NoticeLevel;
+use crate::run::counted;
 
 impl RunsScreen {
     /// Takes in what the disk said.
@@ -13,7 +14,7 @@ impl RunsScreen {
                 if !runs.is_empty() {
                     let what = match runs.as_slice() {
                         [run] => run.name.clone(),
-                        runs => format!("{} runs", runs.len()),
+                        runs => counted(runs),
                     };
                     say(
                         NoticeLevel::Info,
@@ -38,10 +39,9 @@ impl RunsScreen {
                     .for_each(|problem| say(NoticeLevel::Error, problem));
             }
             RunsAnswer::BinEmptied(result) => match result {
-                Ok(count) => {
+                Ok(gone) => {
                     self.undo.retain(|undo| !matches!(undo, Undo::Restore(_)));
-                    let runs = if count == 1 { "run" } else { "runs" };
-                    say(NoticeLevel::Info, format!("{count} {runs} taken away"));
+                    say(NoticeLevel::Info, format!("{} taken away", counted(&gone)));
                 }
                 Err(problem) => say(NoticeLevel::Error, problem),
             },

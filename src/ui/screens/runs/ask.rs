@@ -1,6 +1,7 @@
 //! The questions of the screen of runs, and what follows from the answers.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crossterm::event::{KeyCode, KeyEvent};
 
@@ -49,11 +50,31 @@ fn choice(letter: char, label: &str, detail: &str) -> Choice {
 }
 
 impl Question {
-    pub fn delete(runs: &[&RunEntry]) -> Self {
-        let message = match runs {
-            [run] => format!("Move {} to the bin?", run.summary.name),
-            runs => format!("Move {} runs to the bin?", runs.len()),
+    /// `all` is the list that `runs` are of. In the place of a trial stands its sweep, which is deleted whole.
+    pub fn delete(runs: &[&RunEntry], all: &[Arc<RunEntry>]) -> Self {
+        let mut sweeps: Vec<&Path> = Vec::new();
+        let mut alone: Vec<&RunEntry> = Vec::new();
+        for run in runs {
+            match run.summary.sweep() {
+                Some(sweep) if sweeps.contains(&sweep) => {}
+                Some(sweep) => sweeps.push(sweep),
+                None => alone.push(run),
+            }
+        }
+        let mut what: Vec<String> = match alone.as_slice() {
+            [] => Vec::new(),
+            [run] => vec![run.summary.name.clone()],
+            runs => vec![format!("{} runs", runs.len())],
         };
+        what.extend(sweeps.iter().map(|sweep| {
+            let its_own = |run: &&Arc<RunEntry>| run.summary.sweep() == Some(*sweep);
+            let name = sweep.file_name().unwrap_or_default().display();
+            match all.iter().filter(its_own).count() {
+                1 => format!("the sweep {name} with its run"),
+                count => format!("the sweep {name} with all of its {count} runs"),
+            }
+        }));
+        let message = format!("Move {} to the bin?", what.join(" and "));
         let choices = vec![
             choice(
                 'd',
@@ -62,7 +83,8 @@ impl Question {
             ),
             choice('n', "no, keep", "Closes this dialog; nothing happens."),
         ];
-        let dirs = runs.iter().map(|run| run.summary.dir.clone()).collect();
+        let alone = alone.iter().map(|run| run.summary.dir.as_path());
+        let dirs = alone.chain(sweeps).map(Path::to_path_buf).collect();
         Question {
             modal: Modal::question("Delete", message, choices),
             about: About::Delete(dirs),
@@ -75,7 +97,7 @@ impl Question {
             choice(
                 'e',
                 "empty the bin",
-                "Takes away for good, with all checkpoints, every run that was deleted.",
+                "Takes away for good, with all checkpoints, every run and sweep that was deleted.",
             ),
         ];
         Question {

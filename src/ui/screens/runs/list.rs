@@ -129,7 +129,7 @@ impl RunsScreen {
                 }
                 self.question = Some(match action {
                     Action::Tag => Question::tag(&runs),
-                    _ => Question::delete(&runs),
+                    _ => Question::delete(&runs, self.all()),
                 });
             }
             Action::Note | Action::Rename => {

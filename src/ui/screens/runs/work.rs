@@ -73,7 +73,7 @@ pub enum RunsAnswer {
         runs: Vec<PathBuf>,
         problems: Vec<String>,
     },
-    BinEmptied(Result<usize, String>),
+    BinEmptied(Result<Vec<Binned>, String>),
     Renamed {
         from: PathBuf,
         to: Result<PathBuf, String>,
