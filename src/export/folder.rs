@@ -17,6 +17,9 @@ pub enum Replace {
 /// How the names of TensorBoard's event files begin. TensorBoard looks for `tfevents` in them.
 pub(super) const EVENTS: &str = "events.out.tfevents.";
 
+/// How the names of TensorBoard's folders of branches begin that a run has left.
+pub(super) const LEFT: &str = "left-";
+
 /// Every name that an export has ever written, besides event files.
 const OURS: [&str; 8] = [
     "config.json",
@@ -102,22 +105,28 @@ fn occupied(out: &Path, replace: Replace) -> Result<bool, ExportError> {
 }
 
 /// Whether an export may have written this entry of a folder: a file of a known name, an event file of ours, or a folder that
-/// holds nothing but those (a run among several).
+/// holds nothing but those (a run among several, with the branches that it has left).
 fn ours(folder: &Path, entry: &str) -> std::io::Result<bool> {
-    let event_file = |name: &str| name.starts_with(EVENTS) && name.ends_with(".fireside");
-    if OURS.contains(&entry) || event_file(entry) {
-        return Ok(true);
-    }
-    let below = folder.join(entry);
-    if !below.symlink_metadata()?.is_dir() {
+    Ok(OURS.contains(&entry) || is_event_file(entry) || holds_events(&folder.join(entry))?)
+}
+
+fn is_event_file(name: &str) -> bool {
+    name.starts_with(EVENTS) && name.ends_with(".fireside")
+}
+
+/// Whether it is a folder with event files of ours, and besides them nothing but branches that are such folders.
+fn holds_events(folder: &Path) -> std::io::Result<bool> {
+    if !folder.symlink_metadata()?.is_dir() {
         return Ok(false);
     }
     let mut some = false;
-    for entry in std::fs::read_dir(&below)? {
-        if !event_file(&entry?.file_name().to_string_lossy()) {
-            return Ok(false);
+    for entry in std::fs::read_dir(folder)? {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        match name.starts_with(LEFT) {
+            true if holds_events(&folder.join(&name))? => {}
+            false if is_event_file(&name) => some = true,
+            _ => return Ok(false),
         }
-        some = true;
     }
     Ok(some)
 }
@@ -219,6 +228,19 @@ mod tests {
         assert_eq!(left(&out), ["one", "two"]);
         write(&out, Replace::EarlierExport, &files(&["three"])).unwrap();
         assert_eq!(left(&out), ["three"]);
+        write(
+            &out,
+            Replace::EarlierExport,
+            &files(&["three", "three/left-1-at-step-4"]),
+        )
+        .unwrap();
+        std::fs::create_dir(out.join("three/left-2")).unwrap();
+        let other = out.join("three/left-2/notes.txt");
+        std::fs::write(&other, "theirs").unwrap();
+        assert!(write(&out, Replace::EarlierExport, &files(&["four"])).is_err());
+        std::fs::remove_dir_all(out.join("three/left-2")).unwrap();
+        write(&out, Replace::EarlierExport, &files(&["three"])).unwrap();
+        assert!(!out.join("three/left-1-at-step-4").exists());
         std::fs::write(out.join("three/events.out.tfevents.1.host"), "theirs").unwrap();
         let error = write(&out, Replace::EarlierExport, &files(&["four"])).unwrap_err();
         assert!(error.to_string().contains("three"), "{error}");

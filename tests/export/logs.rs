@@ -207,7 +207,7 @@ fn tensorboard_reads_the_same_numbers() {
     let Some(python) = python() else { return };
     let place = Place::empty();
     let events = trained(&place, "one");
-    trained(&place, "two");
+    let second = trained(&place, "two");
     let said = place.ok(&["export", "one", "--to", "tensorboard"]);
     assert!(said.contains("one (30 steps) → one-tensorboard"), "{said}");
     let found = read(&python, &place.path("one-tensorboard"));
@@ -288,6 +288,29 @@ fn tensorboard_reads_the_same_numbers() {
             );
         }
     }
+    // What a run leaves when it goes back is shown beside it, as a run of its own.
+    let more = ["--resume", "two", "--at", "10", "--until", "14"];
+    train(&place, &more);
+    place.ok(&["export", "two", "--to", "tensorboard"]);
+    let found = read(&python, &place.path("two-tensorboard"));
+    let names: Vec<&String> = found.as_object().unwrap().keys().collect();
+    assert_eq!(names, [".", "left-1-at-step-10"]);
+    let points = |run: &str| -> Vec<(u64, f32)> {
+        let series = found[run]["scalars"]["train/loss"].as_array().unwrap();
+        let point = |p: &Value| (p[1].as_u64().unwrap(), p[2].as_f64().unwrap() as f32);
+        series.iter().map(point).collect()
+    };
+    let trained = |events: &[Value]| -> Vec<(u64, f32)> {
+        let point = |e: &&Value| {
+            (
+                e["step"].as_u64().unwrap(),
+                e["loss"].as_f64().unwrap() as f32,
+            )
+        };
+        of(events, "step").iter().map(point).collect()
+    };
+    assert_eq!(points("left-1-at-step-10"), trained(&second)[10..]);
+    assert_eq!(points(".").last().unwrap().0, 14);
     // Several runs into one folder, which TensorBoard tells apart.
     place.ok(&[
         "export",
@@ -300,7 +323,7 @@ fn tensorboard_reads_the_same_numbers() {
     ]);
     let found = read(&python, &place.path("logs"));
     let names: Vec<&String> = found.as_object().unwrap().keys().collect();
-    assert_eq!(names, ["one", "two"]);
+    assert_eq!(names, ["one", "two", "two/left-1-at-step-10"]);
     assert_eq!(found["one"], *run);
     let message = place.fails(
         1,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::super::{CliError, Exit};
 use super::Args;
-use crate::export::tensorboard::{Logged, export};
+use crate::export::tensorboard::{Logged, branches, export};
 use crate::run::{self, RunFile};
 
 pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
@@ -49,13 +49,18 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
             .to_string()
         }
         false => {
-            let runs: Vec<String> = logged
-                .iter()
-                .map(|run| format!("{} ({} steps)", run.name, run.history.steps.len()))
-                .collect();
+            let said = |run: &Logged<'_>| {
+                let left = match branches(run).count() {
+                    0 => String::new(),
+                    1 => ", and 1 branch that it has left".to_string(),
+                    count => format!(", and {count} branches that it has left"),
+                };
+                format!("{} ({} steps{left})", run.name, run.history.steps.len())
+            };
+            let said: Vec<String> = runs.iter().map(said).collect();
             format!(
                 "{} → {}; `tensorboard --logdir {}` shows it",
-                runs.join(", "),
+                said.join(", "),
                 out.display(),
                 out.display()
             )

@@ -8,7 +8,9 @@
 //! | `samples/prompt N` | what the model wrote |
 //! | `edits`, `config` | what was changed, and what the run is |
 //!
-//! Steps that the run left by going back to a checkpoint are not in it: TensorBoard has one value a step.
+//! TensorBoard has one value a step. What the run trained and left by going back to a checkpoint therefore lies in a folder of
+//! its own below, which TensorBoard shows as a run of its own: `left-1-at-step-400` is the first that was left, where the run went
+//! back to step 400. It has the scalars of its steps and evaluations; samples and edits are of the run alone.
 
 mod event;
 mod record;
@@ -20,7 +22,7 @@ use std::path::Path;
 use super::folder::{self, Replace};
 use super::{ExportError, File};
 use crate::protocol::{EvalReport, SampleRecord, StepReport};
-use crate::run::{History, LeftBranch};
+use crate::run::{History, LeftBranch, Record};
 
 use event::What;
 
@@ -35,8 +37,8 @@ pub struct Logged<'a> {
     pub history: &'a History,
 }
 
-/// Writes the event file of a run into the folder `out`, or those of several runs into a folder each below it, and returns the
-/// names and sizes in bytes.
+/// Writes the event file of a run into the folder `out`, or those of several runs into a folder each below it, with a folder for
+/// each branch that a run has left, and returns the names and sizes in bytes.
 ///
 /// # Errors
 /// A folder that is there already and may not be replaced; I/O errors. Nothing is left behind then.
@@ -45,43 +47,75 @@ pub fn export(
     out: &Path,
     replace: Replace,
 ) -> Result<Vec<(String, u64)>, ExportError> {
-    let files: Vec<File> = runs
-        .iter()
-        .map(|run| {
-            let file = format!("{}{:010}.fireside", folder::EVENTS, run.created);
-            File {
-                name: match runs.len() {
-                    1 => file.into(),
-                    _ => format!("{}/{file}", run.name).into(),
-                },
-                bytes: events(run),
-            }
-        })
-        .collect();
+    let mut files: Vec<File> = Vec::new();
+    for run in runs {
+        let below = match runs.len() {
+            1 => String::new(),
+            _ => format!("{}/", run.name),
+        };
+        let name = format!("{}{:010}.fireside", folder::EVENTS, run.created);
+        files.push(File {
+            name: format!("{below}{name}").into(),
+            bytes: events(run),
+        });
+        files.extend(branches(run).map(|(branch, bytes)| File {
+            name: format!("{below}{branch}/{name}").into(),
+            bytes,
+        }));
+    }
     folder::write(out, replace, &files)
+}
+
+/// The branches that a run has left, with their names and events. Those on which no step was trained have nothing to show.
+pub fn branches(run: &Logged<'_>) -> impl Iterator<Item = (String, Vec<u8>)> {
+    let trained = |branch: &&LeftBranch| {
+        let mut records = branch.records.iter();
+        records.any(|record| matches!(record, Record::Step(_)))
+    };
+    let created = run.created;
+    let left = run.history.left.iter().filter(trained).enumerate();
+    left.map(move |(at, branch)| {
+        let name = format!("{}{}-at-step-{}", folder::LEFT, at + 1, branch.rewound.step);
+        (name, branch_events(branch, created))
+    })
+}
+
+fn branch_events(branch: &LeftBranch, created: u64) -> Vec<u8> {
+    let steps = branch.records.iter().filter_map(|record| match record {
+        Record::Step(report) => Some(*report),
+        _ => None,
+    });
+    let steps: Vec<StepReport> = steps.collect();
+    let evaluations = branch.records.iter().filter_map(|record| match record {
+        Record::Eval(report) => Some((report.step, Beside::Evaluation(report))),
+        _ => None,
+    });
+    let mut writer = Writer::new(created, &steps);
+    writer.text(steps[0].step, "edits", &went_back(branch));
+    writer.all(evaluations.collect());
+    writer.out
+}
+
+fn went_back(branch: &LeftBranch) -> String {
+    let rewound = &branch.rewound;
+    format!(
+        "went back from step {} to {}",
+        rewound.from, rewound.checkpoint
+    )
 }
 
 /// All events, in the order of their steps.
 fn events(run: &Logged<'_>) -> Vec<u8> {
     let history = run.history;
-    let mut writer = Writer {
-        created: run.created as f64,
-        steps: &history.steps,
-        out: Vec::new(),
-    };
-    writer.put(0.0, 0, &What::Version);
+    let mut writer = Writer::new(run.created, &history.steps);
     writer.text(0, "config", &literal(run.config));
     // What happened besides steps, by step; of one step in this order.
     let mut beside: Vec<(u64, Beside<'_>)> = Vec::new();
     for edit in &history.edits {
         beside.push((edit.step, Beside::Edit(edit.edit.to_string())));
     }
-    for LeftBranch { rewound, .. } in &history.left {
-        let text = format!(
-            "went back from step {} to {}",
-            rewound.from, rewound.checkpoint
-        );
-        beside.push((rewound.step, Beside::Edit(text)));
+    for branch in &history.left {
+        beside.push((branch.rewound.step, Beside::Edit(went_back(branch))));
     }
     for report in &history.evaluations {
         beside.push((report.step, Beside::Evaluation(report)));
@@ -89,23 +123,7 @@ fn events(run: &Logged<'_>) -> Vec<u8> {
     for sample in &history.samples {
         beside.push((sample.step, Beside::Sample(sample)));
     }
-    beside.sort_by_key(|(step, _)| *step);
-    let mut beside = beside.into_iter().peekable();
-    for report in &history.steps {
-        while let Some((step, what)) = beside.next_if(|(step, _)| *step < report.step) {
-            writer.beside(step, what);
-        }
-        let values = [
-            ("train/loss", report.loss),
-            ("train/learning_rate", report.learning_rate),
-            ("train/grad_norm", report.grad_norm),
-            ("train/tokens_per_second", report.tokens_per_second),
-        ];
-        writer.put(report.seconds, report.step, &What::Scalars(&values));
-    }
-    for (step, what) in beside {
-        writer.beside(step, what);
-    }
+    writer.all(beside);
     writer.out
 }
 
@@ -121,7 +139,38 @@ struct Writer<'a> {
     out: Vec<u8>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn new(created: u64, steps: &'a [StepReport]) -> Self {
+        let mut writer = Self {
+            created: created as f64,
+            steps,
+            out: Vec::new(),
+        };
+        writer.put(0.0, 0, &What::Version);
+        writer
+    }
+
+    /// The scalars of all steps, and what happened besides, in the order of their steps.
+    fn all(&mut self, mut beside: Vec<(u64, Beside<'_>)>) {
+        beside.sort_by_key(|(step, _)| *step);
+        let mut beside = beside.into_iter().peekable();
+        for report in self.steps {
+            while let Some((step, what)) = beside.next_if(|(step, _)| *step < report.step) {
+                self.beside(step, what);
+            }
+            let values = [
+                ("train/loss", report.loss),
+                ("train/learning_rate", report.learning_rate),
+                ("train/grad_norm", report.grad_norm),
+                ("train/tokens_per_second", report.tokens_per_second),
+            ];
+            self.put(report.seconds, report.step, &What::Scalars(&values));
+        }
+        for (step, what) in beside {
+            self.beside(step, what);
+        }
+    }
+
     fn put(&mut self, seconds: f64, step: u64, what: &What<'_>) {
         let event = event::encode(self.created + seconds, step, what);
         record::frame(&event, &mut self.out);

@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::{Edit, EditAuthor};
+use crate::protocol::{Edit, EditAuthor, Rewound};
 use crate::run::EditRecord;
 
 /// One field of a message: its number, and what it holds.
@@ -222,6 +222,77 @@ fn everything_the_run_logged_is_in_it() {
     assert_eq!(text("samples/prompt 1"), [(base + 1.0, 2, sample)]);
     let steps: Vec<u64> = found.iter().map(|event| event.1).collect();
     assert!(steps.is_sorted(), "{steps:?}");
+}
+
+#[test]
+fn what_a_run_has_left_lies_in_folders_of_its_own() {
+    let place = tempfile::tempdir().unwrap();
+    let mut history = history();
+    let left = |from, step, records| LeftBranch {
+        rewound: Rewound {
+            from,
+            step,
+            checkpoint: format!("step-{step:08}"),
+            by: EditAuthor::User,
+            onto: None,
+        },
+        records,
+    };
+    let step = |step: u64, loss: f64| {
+        let seconds = 10.0 + step as f64;
+        Record::Step(StepReport {
+            step,
+            loss,
+            seconds,
+            ..history.steps[0]
+        })
+    };
+    let evaluation = Record::Eval(EvalReport {
+        step: 4,
+        seconds: 14.5,
+        ..history.evaluations[0]
+    });
+    let first = vec![step(3, 7.0), step(4, 8.0), evaluation, step(5, 9.0)];
+    let third = vec![step(2, 5.0)];
+    history.left = vec![left(5, 2, first), left(3, 3, Vec::new()), left(2, 1, third)];
+    let file = "events.out.tfevents.1700000000.fireside";
+    let runs = [logged("one", &history), logged("two", &history)];
+    let written = export(&runs, place.path(), Replace::Never).unwrap();
+    let names: Vec<&str> = written.iter().map(|(name, _)| name.as_str()).collect();
+    let of = |run: &str| {
+        ["", "left-1-at-step-2/", "left-2-at-step-1/"].map(|branch| format!("{run}/{branch}{file}"))
+    };
+    assert_eq!(names, [of("one"), of("two")].concat());
+    let found = read(&std::fs::read(place.path().join(&of("one")[1])).unwrap());
+    let base = 1_700_000_000.0;
+    let scalars = |tag: &str| {
+        let all = found.iter().filter(|event| event.2 == tag);
+        all.map(|event| (event.0, event.1, event.3.clone().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        scalars("train/loss"),
+        [
+            (base + 13.0, 3, 7.0),
+            (base + 14.0, 4, 8.0),
+            (base + 15.0, 5, 9.0)
+        ]
+    );
+    assert_eq!(scalars("eval/loss"), [(base + 14.5, 4, 3.5)]);
+    let words = "went back from step 5 to step-00000002".to_string();
+    assert_eq!(
+        (found[0].1, &found[0].2, &found[0].3),
+        (3, &"edits".to_string(), &Err(words))
+    );
+    // The run's own file has nothing of them but where it went back.
+    let own = read(&std::fs::read(place.path().join(&of("one")[0])).unwrap());
+    let losses = own.iter().filter(|event| event.2 == "train/loss");
+    assert_eq!(losses.map(|event| event.1).collect::<Vec<_>>(), [1, 2, 3]);
+    // One run: the branches lie beside its file, and the next export clears them away.
+    let single = place.path().join("single");
+    export(&runs[..1], &single, Replace::Never).unwrap();
+    assert!(single.join("left-2-at-step-1").join(file).is_file());
+    export(&runs[..1], &single, Replace::EarlierExport).unwrap();
 }
 
 #[test]
