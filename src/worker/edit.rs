@@ -3,7 +3,6 @@
 use super::memory::{self, Verdict};
 use super::session::Session;
 use crate::config::{self, Changes, FieldProblem, RunConfig};
-use crate::model;
 use crate::protocol::{CheckpointReason, Edit, EditAuthor, EventKind, NoticeLevel};
 use crate::run::{EditRecord, Record, checkpoint};
 use crate::train::Counts;
@@ -178,15 +177,16 @@ impl Session<'_> {
         }
     }
 
-    /// Whether the machine has room for what the new configuration takes beyond the present one.
+    /// Whether the machine has room for what the new configuration takes beyond the present one. The memory that a GPU has of its own
+    /// is not known: burn 0.22 does not say it, and one that runs out of it ends the run with a sentence.
     fn check_memory(&mut self, new: &RunConfig) -> Result<(), String> {
         if !self.main_memory {
             return Ok(());
         }
         let vocab = self.tokenizer.vocab_size();
         let (before, after) = (
-            model::memory_estimate(&self.config, vocab),
-            model::memory_estimate(new, vocab),
+            memory::estimate(&self.config, self.device, vocab),
+            memory::estimate(new, self.device, vocab),
         );
         let Some(available) = memory::available().filter(|_| after > before) else {
             return Ok(());

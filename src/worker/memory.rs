@@ -1,4 +1,8 @@
-//! Whether a run fits into the machine, asked before it starts.
+//! Whether a run fits into the machine, asked before it starts and before it is changed.
+
+use crate::config::RunConfig;
+use crate::device::Spec;
+use crate::model;
 
 /// Share of the available memory above which a notice warns.
 const WARN_ABOVE: f64 = 0.7;
@@ -22,6 +26,14 @@ pub fn available() -> Option<u64> {
         .map(|limits| limits.free_memory)
         .filter(|free| *free > 0);
     Some(limit.map_or(free, |limit| limit.min(free))).filter(|bytes| *bytes > 0)
+}
+
+/// What a run takes on the device that is really in use. What its configuration calls the device decides nothing: `auto` may have
+/// fallen back to the CPU, where the kernels keep far less than composed operations do.
+pub fn estimate(config: &RunConfig, device: Spec, vocab_size: usize) -> u64 {
+    let mut config = config.clone();
+    config.device = device.to_string();
+    model::memory_estimate(&config, vocab_size)
 }
 
 /// Compares an estimate with what is available.
@@ -51,6 +63,24 @@ fn megabytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Backend;
+
+    #[test]
+    fn the_device_in_use_decides_and_not_what_the_configuration_calls_it() {
+        let mut config = RunConfig::defaults();
+        let mut on = |called: &str, backend| {
+            config.device = called.to_string();
+            estimate(&config, Spec::At(backend, 0), 500)
+        };
+        for called in ["auto", "flex", "ndarray", "wgpu:0"] {
+            assert_eq!(on(called, Backend::Flex), on("flex", Backend::Flex));
+            assert_eq!(on(called, Backend::Wgpu), on("wgpu:0", Backend::Wgpu));
+        }
+        if Backend::Flex.is_compiled_in() {
+            let (kernels, composed) = (on("auto", Backend::Flex), on("auto", Backend::Wgpu));
+            assert!(kernels < composed, "{kernels} {composed}");
+        }
+    }
 
     #[test]
     fn only_the_impossible_is_refused() {

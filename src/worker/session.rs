@@ -14,6 +14,7 @@ use super::requests::Request;
 use super::saver::Saver;
 use super::spike::SpikeWatch;
 use crate::config::RunConfig;
+use crate::device::Spec;
 use crate::protocol::{
     CheckpointReason, Command, EvalReport, EventKind, FinishReason, FinishReport, NoticeLevel,
     Phase, StepReport, Until,
@@ -122,6 +123,8 @@ pub struct Session<'a> {
     pub(super) replay: Option<Replay>,
     /// What the log says of steps beyond the checkpoint that the run was taken up from: edits to be made there again.
     pub(super) again: VecDeque<EditRecord>,
+    /// What the run is computed on: never `auto`.
+    pub(super) device: Spec,
     /// The run lives in the machine's main memory.
     pub(super) main_memory: bool,
     pub(super) edits: Vec<EditRecord>,

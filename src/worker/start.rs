@@ -16,8 +16,7 @@ use super::session::{After, Mode, Session, SessionState, WhenEnding};
 use super::{Context, fail, panic_text};
 use crate::config::RunConfig;
 use crate::data::{self, Prepared};
-use crate::device::{self, Chosen};
-use crate::model;
+use crate::device::{self, Chosen, Spec};
 use crate::progress::{Flow, Update};
 use crate::protocol::{
     Command, Edit, EditAuthor, EventKind, NoticeLevel, Origin, Phase, RunInfo, Until,
@@ -171,6 +170,7 @@ struct Parts {
     driver: Box<dyn Driver>,
     prepared: Prepared,
     compiles: bool,
+    device: Spec,
     main_memory: bool,
     state: SessionState,
     step: u64,
@@ -218,6 +218,7 @@ impl Parts {
             went_back_to: None,
             replay: beginning.replay,
             again: beginning.again.into(),
+            device: self.device,
             main_memory: self.main_memory,
             edits: self.state.edits.clone(),
             prompts_warned: HashSet::new(),
@@ -345,6 +346,7 @@ fn load(
     Ok(Parts {
         driver,
         compiles: chosen.compiles,
+        device: chosen.spec,
         main_memory: chosen.main_memory,
         state,
         step,
@@ -405,10 +407,7 @@ pub(super) fn check_memory(
     let Some(available) = memory::available() else {
         return Ok(());
     };
-    // What `auto` stands for decides how much is kept.
-    let mut config = config.clone();
-    config.device = chosen.spec.to_string();
-    match memory::judge(model::memory_estimate(&config, vocab), available) {
+    match memory::judge(memory::estimate(config, chosen.spec, vocab), available) {
         Verdict::Fits => Ok(()),
         Verdict::Tight(message) => {
             context.notice(NoticeLevel::Warning, message);
