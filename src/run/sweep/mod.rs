@@ -412,7 +412,7 @@ mod tests {
             (BinnedKind::Sweep, "sweep-x-001")
         );
         assert!(list(root.path()).is_empty() && !path.exists());
-        assert_eq!(bin::binned(root.path()), [binned.clone()]);
+        assert_eq!(bin::binned(root.path()), std::slice::from_ref(&binned));
         assert_eq!(bin::restore(root.path(), &binned).unwrap(), path);
         assert_eq!(list(root.path())[0].name, "sweep-x-001/trial-002");
         assert_eq!(read(&path).unwrap().plan, plan(2));
