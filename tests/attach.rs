@@ -417,6 +417,36 @@ fn a_detached_run_trains_in_a_session_of_its_own() {
     assert!(log.contains("stopping: the run is saved first"), "{log}");
 }
 
+/// The first edit of a fork is made after the run has started.
+#[test]
+fn a_detached_run_that_fails_before_its_first_step_is_done_says_why() {
+    let place = Place::new(&tiny(TINY));
+    let sets = [
+        "model.kind=\"gpt\"",
+        "model.d_model=256",
+        "model.n_layers=8",
+        "model.context_length=512",
+        "train.batch_size=1",
+        "corpus.bytes=2000000",
+        "eval.every=0",
+    ];
+    let mut arguments = vec!["train", "tiny.toml", "--headless", "--run", "runs/a"];
+    arguments.extend(["--until", "1"]);
+    sets.iter().for_each(|set| arguments.extend(["--set", set]));
+    let output = place.run_at_home(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+    let fork = ["train", "--fork", "a", "--detach", "--set"];
+    let output = place.run_at_home(&[&fork[..], &["train.batch_size=3500"]].concat());
+    let text = errors(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("of memory and"), "{text}");
+    assert_eq!(text.matches("error:").count(), 1, "{text}");
+    assert!(output.stdout.is_empty());
+    // A step later all is well.
+    let output = place.run_at_home(&[&fork[..], &["train.steps=2"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", errors(&output));
+}
+
 #[test]
 fn a_detached_run_that_does_not_start_says_why() {
     let place = Place::new(&tiny(TINY));

@@ -2,8 +2,8 @@
 //! train on.
 //!
 //! The process is this program again, with the hidden `--detached`. Until its run has started it says how far it is on
-//! its standard output, one JSON object a line, to the process that started it, which then leaves. From there on it
-//! says everything in the run's `run.log`.
+//! its standard output, one JSON object a line, to the process that started it. From there on it says everything in the run's
+//! `run.log`. Who started it leaves once the first step is done, so that a device that fails in it is told to somebody.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,18 @@ enum Report {
     Say(String),
     /// The run has started, in this folder.
     Started(PathBuf),
+    /// It has done a step.
+    Stepped,
+}
+
+/// How long a first step is waited for. Kernels of a GPU may be compiled in it; longer, and nobody wants to look at a still prompt.
+const FIRST_STEP: Duration = Duration::from_secs(60);
+
+/// What of the new process is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WaitFor {
+    Start,
+    FirstStep,
 }
 
 /// A run that trains in a process of its own.
@@ -39,6 +51,8 @@ enum Report {
 pub struct Started {
     pub dir: PathBuf,
     pub pid: u32,
+    /// Its first step was waited for, and is not done yet.
+    pub getting_ready: bool,
 }
 
 impl Started {
@@ -53,8 +67,12 @@ impl Started {
                 found.is_ok_and(|found| found == self.dir)
             })
             .map_or_else(|| dir.to_string(), |name| name.into_owned());
+        let does = match self.getting_ready {
+            true => "is still getting ready to train",
+            false => "trains",
+        };
         format!(
-            "{dir} trains in the background as process {}, and writes to {}\n\
+            "{dir} {does} in the background as process {}, and writes to {}\n\
              `fireside attach {name}` shows and steers it; `kill {}` ends it, after saving\n",
             self.pid,
             self.dir.join(RunFile::Log.name()).display(),
@@ -63,13 +81,14 @@ impl Started {
     }
 }
 
-/// Starts `fireside ARGUMENTS --detached` in a session of its own, and waits until its run has started. A signal counted
-/// by `interrupts` ends it again.
+/// Starts `fireside ARGUMENTS --detached` in a session of its own, and waits until its run has started, or has done a step. A signal
+/// counted by `interrupts` ends it again.
 ///
 /// # Errors
-/// Why it did not start, with the exit code of its kind.
+/// Why it did not get as far, with the exit code of its kind.
 pub fn start(
     arguments: &[OsString],
+    wait_for: WaitFor,
     interrupts: Option<&AtomicUsize>,
 ) -> Result<Started, CliError> {
     let failed = |error: std::io::Error| {
@@ -106,33 +125,51 @@ pub fn start(
             .map_err(failed)?;
     }
     let mut interrupted = false;
+    let mut started: Option<(PathBuf, Instant)> = None;
+    let pid = child.id();
+    let at = |dir, getting_ready| Started {
+        dir,
+        pid,
+        getting_ready,
+    };
     loop {
         if !interrupted && interrupts.is_some_and(|count| count.load(Ordering::Relaxed) > 0) {
             interrupted = true;
-            super::complain("stopping: the run has not started yet");
+            super::complain("stopping: the run has not done a step yet");
             end(&child);
         }
         match reports.recv_timeout(Duration::from_millis(50)) {
             Ok(Report::Say(sentence)) => super::complain(&sentence),
-            Ok(Report::Started(dir)) => {
-                return Ok(Started {
-                    dir,
-                    pid: child.id(),
-                });
+            Ok(Report::Started(dir)) if wait_for == WaitFor::Start => return Ok(at(dir, false)),
+            Ok(Report::Started(dir)) => started = Some((dir, Instant::now())),
+            Ok(Report::Stepped) => {
+                if let Some((dir, _)) = started {
+                    return Ok(at(dir, false));
+                }
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => match started {
+                Some((dir, since)) if !interrupted && since.elapsed() > FIRST_STEP => {
+                    return Ok(at(dir, true));
+                }
+                other => started = other,
+            },
             // It has closed its output: it is ending.
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
     let status = child.wait().map_err(failed)?;
     if interrupted {
-        return Err(CliError::failed("stopped before the run had started"));
+        return Err(CliError::failed("stopped before the run had done a step"));
+    }
+    if let Some((dir, _)) = started
+        && status.success()
+    {
+        // There was nothing left to train.
+        return Ok(at(dir, false));
     }
     let said = read_back(errors);
-    let said = said.trim().trim_start_matches("error: ");
-    let message = match said {
-        "" => format!("the run's process ended before the run had started ({status})"),
+    let message = match last_word(&said) {
+        "" => format!("the run's process ended before the run had done a step ({status})"),
         said => said.to_string(),
     };
     Err(match status.code() {
@@ -156,6 +193,13 @@ fn errors_file() -> std::io::Result<(File, PathBuf)> {
         }
     }
     Err(std::io::ErrorKind::AlreadyExists.into())
+}
+
+/// What stands behind the last `error:`. A defect in the training thread says its own words before.
+fn last_word(said: &str) -> &str {
+    let said = said.trim();
+    let begins = said.rfind("\nerror: ").map_or(0, |at| at + 1);
+    said[begins..].trim_start_matches("error: ")
 }
 
 fn read_back(mut file: File) -> String {
@@ -206,9 +250,18 @@ impl Lines {
         std::thread::Builder::new()
             .name("fireside-detached".to_string())
             .spawn(move || {
+                let mut stepped = false;
                 for event in events {
-                    if let EventKind::Started(info) = &event.kind {
-                        lines.started(&info.dir);
+                    match &event.kind {
+                        EventKind::Started(info) => lines.started(&info.dir),
+                        // One whose loss is no number is about to be told as a failure.
+                        EventKind::Steps(steps) if !stepped => {
+                            stepped = steps.iter().any(|step| step.loss.is_finite());
+                            if stepped {
+                                report(&Report::Stepped);
+                            }
+                        }
+                        _ => {}
                     }
                     if sender.send(event).is_err() {
                         return;
@@ -258,5 +311,39 @@ impl Write for Lines {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_has_done_no_step_is_not_said_to_train() {
+        let mut started = Started {
+            dir: PathBuf::from("/elsewhere/a"),
+            pid: 12,
+            getting_ready: true,
+        };
+        let text = started.text(Path::new("/runs"));
+        assert!(text.contains("is still getting ready to train"), "{text}");
+        started.getting_ready = false;
+        let text = started.text(Path::new("/runs"));
+        assert!(text.starts_with("/elsewhere/a trains in"), "{text}");
+    }
+
+    #[test]
+    fn the_last_word_is_the_error_and_not_what_came_before() {
+        for (said, word) in [
+            ("error: no such corpus\n", "no such corpus"),
+            (
+                "thread panicked\n  at x\nerror: ended by a defect\nsaved\n",
+                "ended by a defect\nsaved",
+            ),
+            ("killed", "killed"),
+            ("\n", ""),
+        ] {
+            assert_eq!(last_word(said), word);
+        }
     }
 }

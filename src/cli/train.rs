@@ -59,7 +59,7 @@ pub struct Args {
     /// screens the run pauses there
     #[arg(long, value_name = "STEP", value_parser = clap::value_parser!(u64).range(1..))]
     until: Option<u64>,
-    /// Train in a process of its own, which no terminal ends: returns when the run has started; `fireside attach` shows it
+    /// Train in a process of its own, which no terminal ends: returns when its first step is done; `fireside attach` shows it
     #[arg(long)]
     detach: bool,
     /// This is that process
@@ -158,7 +158,8 @@ fn start_detached(root: &Path, config: &RunConfig) -> Result<Exit, CliError> {
         .filter(|argument| argument != "--detach")
         .collect();
     let interrupts = count_interrupts()?;
-    let started = detach::start(&arguments, Some(&interrupts))?;
+    let wait_for = detach::WaitFor::FirstStep;
+    let started = detach::start(&arguments, wait_for, Some(&interrupts))?;
     print(&started.text(root))?;
     Ok(Exit::Success)
 }

@@ -90,7 +90,7 @@ fn go_on_in_background(root: &Path, dir: &Path, until: Option<u64>) -> Result<Ex
     if let Some(step) = until {
         arguments.extend(["--until".into(), step.to_string().into()]);
     }
-    let started = detach::start(&arguments, None).map_err(|error| {
+    let started = detach::start(&arguments, detach::WaitFor::Start, None).map_err(|error| {
         let (CliError::Failed(why) | CliError::Usage(why)) = error;
         CliError::failed(format!(
             "the run is saved in {}, but could not go on in the background: {why}",
