@@ -99,6 +99,8 @@ pub struct App {
     /// The beginning of a key sequence.
     typed: Vec<KeyPress>,
     notices: VecDeque<(u64, Notice)>,
+    /// Edits that no word has come back of, each with the notice that says so.
+    sent: Vec<(u64, crate::protocol::Edit)>,
     next_notice: u64,
     next_run: RunId,
     mouse: bool,
@@ -158,6 +160,7 @@ impl App {
             overlay: None,
             typed: Vec::new(),
             notices: VecDeque::new(),
+            sent: Vec::new(),
             next_notice: 1,
             next_run: 1,
             mouse: setup.settings.mouse,

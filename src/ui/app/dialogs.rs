@@ -438,7 +438,7 @@ impl App {
                 let putting = usize::from(put_back.is_some());
                 match (put_back, go_back) {
                     (Some(edit), _) if selected == 0 => {
-                        effects.push(Effect::Send(Command::Set { edit }));
+                        self.send_edit(edit, effects);
                     }
                     (_, Some(checkpoint)) if selected == putting => {
                         self.go_back(checkpoint, effects);

@@ -6,7 +6,7 @@ pub(super) mod sheets;
 
 use super::*;
 use crate::config::{Changes, Draft, field};
-use crate::protocol::{CheckpointReason, Edit};
+use crate::protocol::{CheckpointReason, Edit, EditAuthor, EditRecord};
 use crate::run::checkpoint::CheckpointEntry;
 use crate::ui::screens::train::RunView;
 
@@ -80,9 +80,40 @@ impl App {
     }
 
     pub(super) fn send_edit(&mut self, edit: Edit, effects: &mut Vec<Effect>) {
-        let text = format!("{edit}: from the next step on");
+        let text = format!("{edit}: sent, not in force yet");
+        self.sent.push((self.next_notice, edit.clone()));
         effects.push(Effect::Send(Command::Set { edit }));
         self.notify(NoticeLevel::Info, text, effects);
+    }
+
+    /// The training thread has made an edit. Of one that was sent from here it is said, in place of that it was sent.
+    pub(super) fn edit_in_force(&mut self, record: &EditRecord, effects: &mut Vec<Effect>) {
+        // A new schedule comes back with its first step filled in: its keys say that it is the same.
+        let is_it = |sent: &Edit| match (sent, &record.edit) {
+            (Edit::Set(sent), Edit::Set(made)) => sent.keys().eq(made.keys()),
+            (sent, made) => sent == made,
+        };
+        let (answered, waiting) = std::mem::take(&mut self.sent)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(_, edit)| record.by == EditAuthor::User && is_it(edit));
+        self.sent = waiting;
+        if !answered.is_empty() {
+            self.take_back(&answered);
+            let text = format!("{}: in force from step {} on", record.edit, record.step);
+            self.notify(NoticeLevel::Info, text, effects);
+        }
+    }
+
+    /// The training thread objects to something: that edits were sent is no longer worth saying beside it.
+    pub(super) fn edits_answered(&mut self) {
+        let sent = std::mem::take(&mut self.sent);
+        self.take_back(&sent);
+        self.sent = sent;
+    }
+
+    fn take_back(&mut self, sent: &[(u64, Edit)]) {
+        self.notices
+            .retain(|(id, _)| sent.iter().all(|(other, _)| other != id));
     }
 
     /// Whether there is a run to steer; says so where there is none.

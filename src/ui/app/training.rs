@@ -49,6 +49,7 @@ impl App {
         self.detach(effects);
         let run = self.next_run;
         self.next_run += 1;
+        self.sent.clear();
         let mut train = TrainScreen::new(run, config.clone());
         // Until the training thread says what it does.
         train.on_event(EventKind::Phase(Phase::Loading {
@@ -133,6 +134,10 @@ impl App {
             EventKind::Notice(notice) => {
                 let notice = notice.clone();
                 train.on_event(event.kind);
+                // A refusal is a warning; that a value is in force already is said as information.
+                if notice.level != NoticeLevel::Info || notice.message.ends_with("already") {
+                    self.edits_answered();
+                }
                 return self.notify(notice.level, notice.message, effects);
             }
             EventKind::Remote(remote) => {
@@ -142,6 +147,15 @@ impl App {
                 train.on_event(event.kind);
                 if others {
                     self.notify(NoticeLevel::Info, text, effects);
+                }
+                return;
+            }
+            EventKind::Edited(record) => {
+                let record = record.clone();
+                train.on_event(event.kind);
+                self.edit_in_force(&record, effects);
+                if let Some(happened) = happened {
+                    self.after_event(happened, effects);
                 }
                 return;
             }

@@ -87,6 +87,37 @@ fn several_values_are_pending_and_applied_together() {
 }
 
 #[test]
+fn an_edit_is_said_to_be_in_force_only_when_it_is_and_a_refusal_is_the_last_word() {
+    let mut journey = steered();
+    let apply = |journey: &mut Journey| {
+        journey.knob("optimizer.weight_decay");
+        journey.keys("right a");
+        journey.sees("optimizer.weight_decay 0.02: sent, not in force yet");
+        journey.does_not_see("in force from step");
+    };
+    apply(&mut journey);
+    journey.event(EventKind::Notice(crate::protocol::Notice {
+        level: NoticeLevel::Warning,
+        message: "not changed: there is no room".into(),
+    }));
+    journey.sees("not changed: there is no room");
+    journey.does_not_see("sent, not in force yet");
+    journey.does_not_see("in force from step");
+    apply(&mut journey);
+    let (edit, undo) = (
+        set(&[("optimizer.weight_decay", "0.02")]),
+        set(&[("optimizer.weight_decay", "0.01")]),
+    );
+    journey.event(edited(201, edit.clone(), undo.clone()));
+    journey.sees("optimizer.weight_decay 0.02: in force from step 201 on");
+    journey.does_not_see("sent, not in force yet");
+    // What nobody here sent is not said to be the answer to anything.
+    journey.keys("esc");
+    journey.event(edited(202, undo, edit));
+    journey.does_not_see("in force from step 202");
+}
+
+#[test]
 fn a_pending_value_can_be_discarded_and_dropped() {
     let mut journey = steered();
     journey.knob("model.dropout");
