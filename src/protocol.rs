@@ -21,7 +21,8 @@ pub use event::{
 pub use rate::{RatePoint, RateReport, RateSweep};
 pub use report::{
     CheckpointInfo, CheckpointReason, EvalReport, LayerHealth, Preview, Rewound, RunInfo,
-    SamplePiece, SampleRecord, SchedulePoint, Spike, StepReport, StepTime, unknown_words,
+    SamplePiece, SampleRecord, Saturation, SaturationKind, SchedulePoint, Spike, StepReport,
+    StepTime, unknown_words,
 };
 
 /// Chosen by whoever sends [`Command::Start`]; unique within the process.

@@ -235,6 +235,10 @@ mod tests {
                     grad_norm: nan,
                     weight_norm: nan,
                     update_ratio: nan,
+                    saturation: Some(Saturation {
+                        kind: SaturationKind::States,
+                        share: nan,
+                    }),
                 }],
             },
             EventKind::Schedule(vec![SchedulePoint {

@@ -13,6 +13,7 @@ mod named;
 mod operations;
 pub mod random;
 pub mod recurrent_model;
+pub mod saturation;
 mod size;
 pub mod transformer;
 pub mod word_gru;

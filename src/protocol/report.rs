@@ -190,6 +190,28 @@ pub struct LayerHealth {
     /// ‖update‖ / ‖weight‖ of the last step.
     #[serde(with = "finite")]
     pub update_ratio: f64,
+    /// What of it no longer responds; None for a layer that has nothing to saturate (an embedding, a norm, the head).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturation: Option<Saturation>,
+}
+
+/// How much of a layer is saturated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Saturation {
+    pub kind: SaturationKind,
+    /// From 0 to 1.
+    #[serde(with = "finite")]
+    pub share: f64,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaturationKind {
+    /// Hidden states beyond ±0.97, where a tanh lets hardly any gradient through.
+    States,
+    /// Units of a feed-forward layer that are off at every position.
+    Units,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

@@ -2,10 +2,14 @@
 
 use crate::model::layer_group;
 use crate::optim::{GradientNorms, StepNorms};
-use crate::protocol::LayerHealth;
+use crate::protocol::{LayerHealth, Saturation};
 
 /// Sums parameters up by layer, in the model's order.
-pub(super) fn layer_health(gradients: &GradientNorms, steps: &[StepNorms]) -> Vec<LayerHealth> {
+pub(super) fn layer_health(
+    gradients: &GradientNorms,
+    steps: &[StepNorms],
+    saturation: &[(String, Saturation)],
+) -> Vec<LayerHealth> {
     struct Squares<'a> {
         layer: &'a str,
         gradient: f64,
@@ -39,6 +43,10 @@ pub(super) fn layer_health(gradients: &GradientNorms, steps: &[StepNorms]) -> Ve
         .into_iter()
         .map(|layer| LayerHealth {
             name: layer.layer.to_string(),
+            saturation: saturation
+                .iter()
+                .find(|(name, _)| name == layer.layer)
+                .map(|(_, found)| *found),
             grad_norm: layer.gradient.sqrt(),
             weight_norm: layer.weight.sqrt(),
             // A layer whose weights are all zero (fresh biases) has no scale to compare with.

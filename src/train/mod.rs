@@ -1,7 +1,7 @@
 //! Training, one optimizer step at a time. No events, no terminal, no files: [`Trainer`] is driven from outside,
 //! and its CPU threads only share out the arithmetic.
 //!
-//! - `batch`: which windows of the text a step sees.
+//! - `batch`: which windows of the text a step sees; `ahead`: how they are read before they are needed.
 //! - `evaluate`: which windows an evaluation sees, and what their loss is.
 //! - `trainer`: [`Trainer`]: step, evaluate, health.
 //! - `pool`: the CPU threads of a trainer.
@@ -14,6 +14,7 @@
 //! from a snapshot repeats the uninterrupted run bit for bit on the same device. On the CPU dropout counts on the
 //! thread that steps; on a GPU it uses the device's generator, which all trainers of a process share.
 
+mod ahead;
 mod batch;
 mod error;
 mod evaluate;

@@ -508,6 +508,12 @@ fn health_is_by_layer_and_on_demand() {
     let (step, layers) = trainer.health().expect("measured");
     assert_eq!(step, 2);
     assert!(layers.iter().any(|layer| layer.name == "blocks.0"));
+    let saturated: Vec<&str> = layers
+        .iter()
+        .filter(|layer| layer.saturation.is_some())
+        .map(|layer| layer.name.as_str())
+        .collect();
+    assert_eq!(saturated, ["blocks.0"]);
     let total = layers
         .iter()
         .map(|l| l.grad_norm.powi(2))
@@ -522,6 +528,42 @@ fn health_is_by_layer_and_on_demand() {
     assert!(layers.iter().any(|l| l.update_ratio > 0.0));
     trainer.step().expect("a step");
     assert_eq!(trainer.health().map(|(step, _)| step), Some(2));
+}
+
+#[test]
+fn saturation_is_seen_where_weights_are_huge_and_measuring_changes_nothing() {
+    let config = || {
+        let sets = [
+            "model.hidden_size=16",
+            "model.context_length=8",
+            "train.batch_size=4",
+        ];
+        let sets = sets.map(String::from);
+        load(Source::Preset("char-rnn".to_string()), &sets).expect("a valid configuration")
+    };
+    let share = |trainer: &Trainer| {
+        let (_, layers) = trainer.health().expect("measured");
+        let layer = layers.iter().find(|layer| layer.name == "layers.0");
+        layer.expect("a layer").saturation.expect("measured").share
+    };
+    let mut measured = trainer(config());
+    let mut plain = trainer(config());
+    for _ in 0..3 {
+        measured.measure_health();
+        let reports = [measured.step(), plain.step()].map(|step| step.expect("a step").loss);
+        assert_eq!(reports[0].to_bits(), reports[1].to_bits());
+    }
+    assert!(share(&measured) < 0.05, "{}", share(&measured));
+    let mut snapshot = plain.snapshot().expect("the device works");
+    for tensor in &mut snapshot.model {
+        if tensor.name.starts_with("layers.0.weight") {
+            tensor.data.iter_mut().for_each(|value| *value *= 100.0);
+        }
+    }
+    plain.restore(&snapshot).expect("the same model");
+    plain.measure_health();
+    plain.step().expect("a step");
+    assert!(share(&plain) > 0.5, "{}", share(&plain));
 }
 
 #[test]

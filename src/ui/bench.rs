@@ -136,6 +136,7 @@ pub fn dashboard(steps: u64) -> TrainScreen {
         grad_norm: 0.1,
         weight_norm: 9.0,
         update_ratio: 1.1e-3,
+        saturation: None,
     });
     screen.on_event(EventKind::Health {
         step: steps,

@@ -7,6 +7,7 @@ use super::activation::linear_activation;
 use super::init::{Builder, Initial};
 use super::linear::Linear;
 use crate::config::ActivationKind;
+use crate::model::saturation::{Place, observe};
 
 /// `down(activation(up(x)))`.
 #[derive(Module, Debug)]
@@ -49,7 +50,8 @@ impl FeedForward {
     /// # Shapes
     /// - input and output: `[batch, seq, d_model]`
     pub fn forward(&self, input: Tensor<3>) -> Tensor<3> {
-        self.down
-            .forward(linear_activation(&self.up, input, self.activation))
+        let units = linear_activation(&self.up, input, self.activation); // [batch, seq, d_ff]
+        observe(Place::FeedForward, &units);
+        self.down.forward(units)
     }
 }

@@ -12,6 +12,7 @@ use super::init::{Builder, fan_in};
 use super::linear::Linear;
 use crate::config::ScoreKind;
 use crate::kernel;
+use crate::model::saturation::{Place, observe};
 
 /// See `causal_attention`: finite, and its exponential is exactly zero.
 const MASKED: f32 = -1e30;
@@ -106,6 +107,7 @@ impl PastAttention {
             }
         };
         let output = self.attentional_vector(hidden, context);
+        observe(Place::Attention, &output);
         let [_, count, _] = states.dims();
         let kept = (span - 1).min(count);
         let memory = (kept > 0).then(|| states.slice(s![.., count - kept.., ..]));

@@ -7,6 +7,7 @@ use super::embedding::Embedding;
 use super::init::{Builder, Initial};
 use super::recurrent::{Input, LayerState, Recurrent};
 use crate::config::{CellKind, InputKind};
+use crate::model::saturation::{Place, observe};
 
 /// What a stack is made of.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +67,7 @@ pub fn run(
     let mut carried = Vec::with_capacity(layers.len());
     for layer in layers {
         let (output, after) = layer.forward(input, state.next());
+        observe(Place::Recurrent, &output);
         carried.push(after);
         input = Input::Vectors(dropout(output, rate));
     }

@@ -7,11 +7,12 @@ use burn::tensor::Tensor;
 use super::Trainer;
 use crate::device::{DeviceFailure, guarded};
 use crate::model::random::mix;
+use crate::model::saturation;
 use crate::model::{CarriedState, layer_group, seed_dropout};
 use crate::optim::{
     GradientNorms, ParameterGradients, Update, clip_coefficient, first_weight_not_finite,
 };
-use crate::protocol::{LayerHealth, StepReport};
+use crate::protocol::{LayerHealth, Saturation, StepReport};
 use crate::train::health::layer_health;
 use crate::train::{Position, TrainError};
 
@@ -38,6 +39,8 @@ struct Passes {
     mean: f64,
     position: Position,
     carried: Option<CarriedState>,
+    /// By layer, where this step measures its health.
+    saturation: Vec<(String, Saturation)>,
     forward: Duration,
     backward: Duration,
 }
@@ -91,7 +94,10 @@ impl Trainer {
         progress.position = passes.position;
         progress.step += 1;
         if update.measure {
-            self.health = Some((progress.step, layer_health(&passes.norms, &step_norms)));
+            self.health = Some((
+                progress.step,
+                layer_health(&passes.norms, &step_norms, &passes.saturation),
+            ));
         }
         let elapsed = started.elapsed().as_secs_f64();
         let tokens = self.tokens_per_step();
@@ -154,21 +160,37 @@ impl Trainer {
         let mut carried = self.carried.clone();
         let mut gradients: Option<ParameterGradients> = None;
         let mut reads: Vec<Tensor<1>> = Vec::new();
+        let mut saturation = Vec::new();
         let (mut forward, mut backward) = (Duration::ZERO, Duration::ZERO);
         for micro_batch in 0..count {
             let started = Instant::now();
             let (batch, next) = self.batches.batch(step, micro_batch, position, &device);
             position = next;
+            let (its_step, its_place) = match micro_batch + 1 {
+                more if more < count => (step, more),
+                _ => (step + 1, 0),
+            };
+            self.batches.prepare(its_step, its_place, position);
             if batch.fresh {
                 carried = None;
             }
             seed_dropout(&self.device, mix(seed, micro_batch));
-            let (loss, state) = self.model().smoothed_loss(
-                batch.tokens,
-                batch.targets,
-                carried.take(),
-                self.config.train.label_smoothing,
-            );
+            let state_before = carried.take();
+            let pass = || {
+                self.model().smoothed_loss(
+                    batch.tokens,
+                    batch.targets,
+                    state_before,
+                    self.config.train.label_smoothing,
+                )
+            };
+            let (loss, state) = if self.measure && micro_batch == 0 {
+                let (result, layers) = saturation::record(pass);
+                saturation = layers;
+                result
+            } else {
+                pass()
+            };
             if carries {
                 carried = Some(state.detach());
             }
@@ -196,6 +218,7 @@ impl Trainer {
             mean,
             position,
             carried,
+            saturation,
             forward,
             backward,
         })
@@ -231,7 +254,8 @@ impl Trainer {
         }
     }
 
-    /// Measures the health of the next step; costs about two passes over the weights.
+    /// Measures the health of the next step; costs about two passes over the weights, and a look at the
+    /// activations of its first batch.
     pub fn measure_health(&mut self) {
         self.measure = true;
     }

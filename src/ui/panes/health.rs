@@ -3,8 +3,8 @@
 //! ```text
 //! ┌ 7 Health ───────────────────────────────┐
 //! │ all layers learn as usual        │
-//! │ layer             grad   weight  change │
-//! │ embedding        2.1e-1   11.2   1.2e-3 │
+//! │ layer       grad  weight  change    sat │
+//! │ blocks.0  2.1e-1    11.2  1.2e-3    2 % │
 //! └─────────────────────────────────────────┘
 //! ```
 
@@ -18,7 +18,7 @@ use unicode_width::UnicodeWidthStr;
 use super::frame::{frame, say, wrap};
 use super::list::Scroll;
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
-use crate::protocol::LayerHealth;
+use crate::protocol::{LayerHealth, SaturationKind};
 use crate::ui::keymap::{Action, Context};
 use crate::ui::screens::train::RunView;
 use crate::ui::theme::Theme;
@@ -30,7 +30,9 @@ pub const SPEC: PaneSpec = PaneSpec {
     help: "For each layer: the norm of its gradient, the norm of its weights, and how far the last step moved the weights \
            relative to their size. A change near 1e-3 is usual; above 1e-1 the learning rate is too high for that layer, \
            below 1e-5 it hardly learns. Gradients that shrink from the output to the input by many powers of ten are \
-           vanishing, which is the classic trouble of deep and of recurrent networks.",
+           vanishing, which is the classic trouble of deep and of recurrent networks. `sat` is the share of a layer that is \
+           saturated: of recurrent layers, hidden states beyond ±0.97, where a tanh lets hardly any gradient through; of \
+           transformer blocks, feed-forward units that are off at every position. Many of either learn no more.",
     context: Context::List,
     importance: 55,
 };
@@ -49,15 +51,21 @@ pub fn new() -> Box<dyn Pane> {
 enum Verdict {
     Usual,
     Slow,
+    Saturated,
     Fast,
     Broken,
 }
+
+/// A layer of which more than this is saturated is said to be.
+const MUCH: f64 = 0.5;
 
 fn verdict(layer: &LayerHealth) -> Verdict {
     if !(layer.grad_norm.is_finite() && layer.weight_norm.is_finite()) {
         Verdict::Broken
     } else if layer.update_ratio > 0.1 && layer.weight_norm > 1e-3 {
         Verdict::Fast
+    } else if layer.saturation.is_some_and(|found| found.share > MUCH) {
+        Verdict::Saturated
     } else if layer.update_ratio < 1e-5 {
         Verdict::Slow
     } else {
@@ -110,6 +118,21 @@ fn sentence(layers: &[LayerHealth], settled: bool) -> (Verdict, String) {
             );
         }
     }
+    let share = |layer: &LayerHealth| layer.saturation.map_or(0.0, |found| found.share);
+    if let Some(layer) = of(Verdict::Saturated).max_by(|a, b| share(a).total_cmp(&share(b))) {
+        let percent = percent(share(layer));
+        let what = match layer.saturation.map(|found| found.kind) {
+            Some(SaturationKind::Units) => "units never fire",
+            _ => "states are saturated",
+        };
+        return (
+            Verdict::Saturated,
+            format!(
+                "{percent} of {}'s {what}: little gradient gets through; lower the learning rate",
+                layer.name
+            ),
+        );
+    }
     if settled && let Some(layer) = of(Verdict::Slow).next() {
         let ratio = short(layer.update_ratio);
         return (
@@ -118,6 +141,14 @@ fn sentence(layers: &[LayerHealth], settled: bool) -> (Verdict, String) {
         );
     }
     (Verdict::Usual, "all layers learn as usual".to_string())
+}
+
+/// A share as it stands in the table: never 0 % where it is something.
+fn percent(share: f64) -> String {
+    match share * 100.0 {
+        some if some > 0.0 && some < 1.0 => "<1 %".to_string(),
+        percent => format!("{percent:.0} %"),
+    }
 }
 
 fn settled(run: &RunView) -> bool {
@@ -129,7 +160,7 @@ fn settled(run: &RunView) -> bool {
 fn style_of(verdict: Verdict, theme: &Theme) -> Style {
     match verdict {
         Verdict::Usual => theme.good,
-        Verdict::Slow | Verdict::Fast => theme.warning,
+        Verdict::Slow | Verdict::Saturated | Verdict::Fast => theme.warning,
         Verdict::Broken => theme.error,
     }
 }
@@ -202,16 +233,18 @@ impl Pane for Health {
         // The change is what matters most; gradient and weight as far as there is room.
         let columns = match width {
             0..26 => 1,
-            26..36 => 2,
-            _ => 3,
+            26..34 => 2,
+            34..44 => 3,
+            _ => 4,
         };
         let name_width = width.saturating_sub(columns * 8);
-        let heads = &["grad", "weight", "change"];
-        let order = |all: [String; 3]| -> String {
+        let heads = &["grad", "weight", "change", "sat"];
+        let order = |all: [String; 4]| -> String {
             let shown: Vec<usize> = match columns {
                 1 => vec![2],
                 2 => vec![0, 2],
-                _ => vec![0, 1, 2],
+                3 => vec![0, 2, 3],
+                _ => vec![0, 1, 2, 3],
             };
             shown
                 .into_iter()
@@ -228,8 +261,14 @@ impl Pane for Health {
             .scroll
             .window(run.health.len(), rows.saturating_sub(2), false);
         for layer in &run.health[window] {
-            let values =
-                order([layer.grad_norm, layer.weight_norm, layer.update_ratio].map(reading));
+            let values = order([
+                reading(layer.grad_norm),
+                reading(layer.weight_norm),
+                reading(layer.update_ratio),
+                layer
+                    .saturation
+                    .map_or(String::new(), |found| percent(found.share)),
+            ]);
             let name = shortened(&layer.name, name_width, theme.symbols.ellipsis);
             let verdict = verdict(layer);
             let style = match verdict {
@@ -247,6 +286,7 @@ impl Pane for Health {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Saturation;
 
     fn layer(name: &str, grad_norm: f64, update_ratio: f64) -> LayerHealth {
         LayerHealth {
@@ -254,6 +294,7 @@ mod tests {
             grad_norm,
             weight_norm: 10.0,
             update_ratio,
+            saturation: None,
         }
     }
 
@@ -277,6 +318,17 @@ mod tests {
         ] {
             assert_eq!(sentence(&[fine.clone(), bad], true).1, words);
         }
+        for (kind, words) in [
+            (SaturationKind::States, "80 % of c's states are saturated"),
+            (SaturationKind::Units, "80 % of c's units never fire"),
+        ] {
+            let mut bad = layer("c", 1.0, 1e-3);
+            bad.saturation = Some(Saturation { kind, share: 0.8 });
+            let (verdict, said) = sentence(&[fine.clone(), bad], true);
+            assert_eq!(verdict, Verdict::Saturated);
+            assert!(said.starts_with(words), "{said}");
+        }
+        assert_eq!([0.0, 0.001, 0.5].map(percent), ["0 %", "<1 %", "50 %"]);
         assert!(
             sentence(&[layer("c", 5e3, 1e-3)], true)
                 .1
