@@ -8,8 +8,6 @@ use std::cell::RefCell;
 
 use burn::tensor::{Tensor, s};
 
-use crate::protocol::{Saturation, SaturationKind};
-
 /// Beyond this a tanh counts as saturated.
 const BEYOND: f32 = 0.97;
 
@@ -19,6 +17,23 @@ const OFF: f32 = 0.005;
 
 /// Positions that are looked at: enough to see shares of a percent, few enough to cost next to nothing.
 const POSITIONS: usize = 512;
+
+/// How much of a layer is saturated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Saturation {
+    pub kind: SaturationKind,
+    /// From 0 to 1.
+    pub share: f64,
+}
+
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SaturationKind {
+    /// Hidden states beyond ±0.97.
+    States,
+    /// Units of a feed-forward layer that are off at every position.
+    Units,
+}
 
 thread_local! {
     static RECORDED: RefCell<Option<Recorded>> = const { RefCell::new(None) };

@@ -1,8 +1,9 @@
 //! How each layer fared in a step.
 
 use crate::model::layer_group;
+use crate::model::saturation::{Saturation, SaturationKind};
 use crate::optim::{GradientNorms, StepNorms};
-use crate::protocol::{LayerHealth, Saturation};
+use crate::protocol::{self, LayerHealth};
 
 /// Sums parameters up by layer, in the model's order.
 pub(super) fn layer_health(
@@ -46,7 +47,7 @@ pub(super) fn layer_health(
             saturation: saturation
                 .iter()
                 .find(|(name, _)| name == layer.layer)
-                .map(|(_, found)| *found),
+                .map(|(_, found)| told(*found)),
             grad_norm: layer.gradient.sqrt(),
             weight_norm: layer.weight.sqrt(),
             // A layer whose weights are all zero (fresh biases) has no scale to compare with.
@@ -57,4 +58,14 @@ pub(super) fn layer_health(
             },
         })
         .collect()
+}
+
+fn told(found: Saturation) -> protocol::Saturation {
+    protocol::Saturation {
+        kind: match found.kind {
+            SaturationKind::States => protocol::SaturationKind::States,
+            SaturationKind::Units => protocol::SaturationKind::Units,
+        },
+        share: found.share,
+    }
 }

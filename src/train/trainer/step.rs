@@ -7,12 +7,12 @@ use burn::tensor::Tensor;
 use super::Trainer;
 use crate::device::{DeviceFailure, guarded};
 use crate::model::random::mix;
-use crate::model::saturation;
+use crate::model::saturation::{self, Saturation};
 use crate::model::{CarriedState, layer_group, seed_dropout};
 use crate::optim::{
     GradientNorms, ParameterGradients, Update, clip_coefficient, first_weight_not_finite,
 };
-use crate::protocol::{LayerHealth, Saturation, StepReport};
+use crate::protocol::{LayerHealth, StepReport};
 use crate::train::health::layer_health;
 use crate::train::{Position, TrainError};
 
