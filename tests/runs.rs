@@ -145,3 +145,57 @@ fn a_run_that_trains_is_shown_with_its_process_and_left_alone() {
     assert_eq!(lines(&output)[0]["tags"][0], "live");
     assert_eq!(lines(&output)[0]["process"], serde_json::Value::Null);
 }
+
+/// Where runs lie: `--run`, before FIRESIDE_RUNS, before the settings, before `runs` in the working folder.
+#[test]
+fn the_runs_folder_of_the_settings_holds_for_every_command_and_the_environment_beats_it() {
+    let place = Place::new(&tiny(TINY));
+    let (theirs, environment) = (place.path("theirs"), place.path("environment"));
+    let settings = place.path("config").join("fireside");
+    std::fs::create_dir_all(&settings).unwrap();
+    let line = format!("runs = {:?}\n", theirs.display().to_string());
+    std::fs::write(settings.join("settings.toml"), line).unwrap();
+    let below = |folder: &std::path::Path| {
+        let Ok(entries) = std::fs::read_dir(folder) else {
+            return Vec::new();
+        };
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+        names.sort();
+        names
+    };
+    place.succeed(&["train", "tiny.toml", "--headless", "--json"]);
+    let sweep = [
+        "sweep",
+        "tiny.toml",
+        "--vary",
+        "train.seed=1,2",
+        "--steps",
+        "4",
+    ];
+    let done = place.run(&sweep);
+    assert_eq!(code(&done), 0, "{}", errors(&done));
+    let found = below(&theirs);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert_eq!(names(&place, &[]).len(), 3, "a run and two trials");
+    assert!(!place.path("runs").exists());
+    let with = |arguments: &[&str]| {
+        let mut command = place.command(arguments);
+        let done = command.env("FIRESIDE_RUNS", &environment).output().unwrap();
+        assert_eq!(code(&done), 0, "{}", errors(&done));
+        text(&done)
+    };
+    with(&["train", "tiny.toml", "--headless", "--json"]);
+    assert_eq!(with(&["runs", "--json"]).lines().count(), 1);
+    assert_eq!(below(&environment).len(), 1);
+    with(&[
+        "train",
+        "tiny.toml",
+        "--headless",
+        "--json",
+        "--run",
+        "mine",
+    ]);
+    assert!(place.path("mine").join("run.json").is_file());
+    assert_eq!((below(&environment).len(), below(&theirs)), (1, found));
+}

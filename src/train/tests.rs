@@ -567,6 +567,34 @@ fn saturation_is_seen_where_weights_are_huge_and_measuring_changes_nothing() {
 }
 
 #[test]
+fn saturation_is_told_by_the_layers_of_each_rung() {
+    for (preset, layers) in [
+        ("char-rnn", &["layers.0"][..]),
+        ("word-gru", &["layers.0"]),
+        ("lstm-attention", &["layers.0", "attention"]),
+        ("transformer", &["blocks.0", "blocks.1"]),
+        ("gpt", &["blocks.0", "blocks.1"]),
+    ] {
+        let mut sets = vec!["model.context_length=8", "train.batch_size=4"];
+        match preset {
+            "transformer" | "gpt" => {
+                sets.extend(["model.d_model=16", "model.n_heads=2", "model.n_layers=2"]);
+            }
+            _ => sets.extend(["model.hidden_size=16", "model.n_layers=1"]),
+        }
+        let sets: Vec<String> = sets.into_iter().map(String::from).collect();
+        let config = load(Source::Preset(preset.to_string()), &sets).expect("valid");
+        let mut trainer = trainer(config);
+        trainer.measure_health();
+        trainer.step().expect("a step");
+        let (_, health) = trainer.health().expect("measured");
+        let told = health.iter().filter(|layer| layer.saturation.is_some());
+        let names: Vec<&str> = told.map(|layer| layer.name.as_str()).collect();
+        assert_eq!(names, layers, "{preset}");
+    }
+}
+
+#[test]
 fn a_snapshot_of_another_model_is_refused() {
     let small = trainer(config(&[])).snapshot().unwrap();
     let mut other = trainer(config(&["model.d_model=32"]));

@@ -81,7 +81,7 @@ impl Session<'_> {
         if new == self.config {
             if by.author == EditAuthor::User && !by.logged {
                 let words = format!("{} is in force already", Edit::Set(changes));
-                self.notice(NoticeLevel::Info, words);
+                self.notice(NoticeLevel::Warning, words);
             }
             return Ok(());
         }

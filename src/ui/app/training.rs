@@ -134,8 +134,8 @@ impl App {
             EventKind::Notice(notice) => {
                 let notice = notice.clone();
                 train.on_event(event.kind);
-                // A refusal is a warning; that a value is in force already is said as information.
-                if notice.level != NoticeLevel::Info || notice.message.ends_with("already") {
+                // Whatever answers an edit that is not made is a warning.
+                if notice.level != NoticeLevel::Info {
                     self.edits_answered();
                 }
                 return self.notify(notice.level, notice.message, effects);
