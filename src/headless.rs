@@ -39,6 +39,21 @@ pub enum Outcome {
     Hurried,
 }
 
+/// Why a run did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    pub message: String,
+    /// The keys of its configuration that are to blame; none where it is no matter of them.
+    pub keys: Vec<String>,
+}
+
+impl From<String> for Failure {
+    fn from(message: String) -> Self {
+        let keys = Vec::new();
+        Self { message, keys }
+    }
+}
+
 /// Where the lines go.
 pub struct Streams<'a> {
     pub format: Format,
@@ -60,7 +75,7 @@ pub fn run<'a>(
     until: Option<u64>,
     interrupts: &AtomicUsize,
     streams: Streams<'a>,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, Failure> {
     let steps = config.train.steps;
     engine.commands.send(Command::Start {
         run: RUN,
@@ -105,7 +120,7 @@ struct Reader<'a> {
     controlled: bool,
     /// What is done if it lets go of them without an answer.
     waits: Option<Waits>,
-    ended: Option<Result<FinishReason, String>>,
+    ended: Option<Result<FinishReason, Failure>>,
 }
 
 impl<'a> Reader<'a> {
@@ -127,7 +142,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn follow(&mut self, interrupts: &AtomicUsize) -> Result<Outcome, String> {
+    fn follow(&mut self, interrupts: &AtomicUsize) -> Result<Outcome, Failure> {
         let mut seen = 0;
         loop {
             let count = interrupts.load(Ordering::Relaxed);
@@ -151,12 +166,14 @@ impl<'a> Reader<'a> {
             Some(Err(_)) if self.stopping == Some(Stopping::Interrupted) => {
                 Ok(Outcome::Interrupted)
             }
-            Some(Err(message)) => Err(message),
+            Some(Err(failure)) => Err(failure),
             Some(Ok(FinishReason::Stopped)) | None => match (self.stopping, self.trouble.take()) {
-                (Some(Stopping::Trouble), Some(trouble)) => Err(trouble),
+                (Some(Stopping::Trouble), Some(trouble)) => Err(trouble.into()),
                 (Some(Stopping::Until), _) => Ok(Outcome::Finished),
                 (None, _) if self.stopped_from_outside => Ok(Outcome::Interrupted),
-                (None, _) => Err("the training thread ended without a last word".to_string()),
+                (None, _) => Err("the training thread ended without a last word"
+                    .to_string()
+                    .into()),
                 _ => Ok(Outcome::Interrupted),
             },
             Some(Ok(_)) => Ok(Outcome::Finished),
@@ -279,8 +296,11 @@ impl<'a> Reader<'a> {
                 self.ended = Some(Ok(report.reason));
                 self.engine.commands.send(Command::Shutdown);
             }
-            EventKind::Failed { message } => {
-                self.ended = Some(Err(message.clone()));
+            EventKind::Failed { message, keys } => {
+                self.ended = Some(Err(Failure {
+                    message: message.clone(),
+                    keys: keys.clone(),
+                }));
                 self.engine.commands.send(Command::Shutdown);
             }
             _ => {}

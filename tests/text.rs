@@ -159,9 +159,73 @@ fn a_config_whose_text_cannot_do_is_told_before_the_start() {
             &["train", "gpt", "--headless", "--device", "cuda:0"],
             b"",
         );
-        assert_eq!(code, Some(1));
+        assert_eq!(code, Some(2));
+        assert!(error.contains("--set device=\"cuda:0\": device"), "{error}");
         assert!(error.contains("--features cuda"), "{error}");
         assert!(!error.contains("reading the text"), "{error}");
+    }
+    // The configuration may be meant for another machine: that its device is not here is no error of it.
+    #[cfg(not(feature = "cuda"))]
+    {
+        let output = fireside(
+            home,
+            &["config", "check", "gpt", "--set", "device=cuda:0"],
+            b"",
+        );
+        assert!(output.status.success());
+        assert_eq!(text(&output.stdout), "gpt: fine\n");
+        let noted = text(&output.stderr);
+        assert!(noted.contains("note: gpt: device `cuda:0`"), "{noted}");
+    }
+    // Long enough in bytes, but not in the words that it is cut into: said where the batch was set.
+    let (code, error) = failure(
+        home,
+        &[
+            "train",
+            "word-gru",
+            "--headless",
+            "--run",
+            "few",
+            "--set",
+            "corpus.bytes=20000",
+            "--set",
+            "train.batch_size=200",
+        ],
+        b"",
+    );
+    assert_eq!(code, Some(2), "{error}");
+    assert!(
+        error.contains(
+            "--set train.batch_size=200: the corpus `stories` is too small: its training part has"
+        ),
+        "{error}"
+    );
+    assert!(!home.join("few").exists());
+    // What is wrong with an override does not wait for the file.
+    std::fs::write(home.join("torn.toml"), "[train]\nsteps = \n").unwrap();
+    let (code, error) = failure(
+        home,
+        &[
+            "config",
+            "check",
+            "torn.toml",
+            "--set",
+            "train.steps=0",
+            "--set",
+            "train.stepz=1",
+            "--set",
+            "train.seed=1",
+        ],
+        b"",
+    );
+    assert_eq!(code, Some(2));
+    for part in [
+        "3 problems",
+        "torn.toml:2:",
+        "--set train.steps=0: train.steps = 0: expected",
+        "--set train.stepz=1: unknown key",
+    ] {
+        assert!(error.contains(part), "{error}");
     }
     // Bytes that are no text are taken where that is asked for.
     let mut bytes = "a caf\u{e9} ".repeat(400).into_bytes();

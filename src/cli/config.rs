@@ -10,8 +10,8 @@ use crate::config::{
     load_with_notes, own_configs, own_folders, presets, sections,
 };
 use crate::corpus::{self, CorpusError};
-use crate::data;
 use crate::ui::settings::{self, Settings};
+use crate::{data, device};
 
 /// Print, check, list and describe configurations
 #[derive(Debug, clap::Args)]
@@ -118,6 +118,11 @@ fn check(configs: &[String], sets: &[String]) -> Result<Exit, CliError> {
                     corpus::known_bytes(&loaded.config.corpus)
                 {
                     note(&[error.to_string()]);
+                }
+                if loaded.config.device != "auto"
+                    && let Err(error) = device::resolve(&loaded.config.device)
+                {
+                    note(&[format!("{config}: {error}")]);
                 }
                 text.push_str(&format!("{config}: fine\n"));
             }

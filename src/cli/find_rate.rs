@@ -66,7 +66,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
     let interrupts = super::train::count_interrupts()?;
     let outcome = headless::find_rate(
         &engine,
-        loaded.config,
+        loaded.config.clone(),
         sweep,
         &interrupts,
         Streams {
@@ -82,6 +82,6 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         Ok(headless::Outcome::Finished) => Ok(Exit::Success),
         Ok(headless::Outcome::Interrupted) => Ok(Exit::Interrupted),
         Ok(headless::Outcome::Hurried) => std::process::exit(130),
-        Err(message) => Err(CliError::Failed(message)),
+        Err(failure) => Err(super::failure(&loaded.given, failure)),
     }
 }

@@ -27,6 +27,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::config::Given;
+use crate::headless::Failure;
+
 /// A terminal workbench for training small language models.
 #[derive(Debug, Parser)]
 #[command(name = "fireside", version, propagate_version = true)]
@@ -84,6 +87,14 @@ impl CliError {
 
     pub fn usage(message: impl ToString) -> Self {
         CliError::Usage(message.to_string())
+    }
+}
+
+/// A run that failed; where keys of its configuration are to blame, at the place where one was given.
+fn failure(given: &Given, failure: Failure) -> CliError {
+    match given.problem(&failure.keys, failure.message.clone()) {
+        Some(problem) => CliError::usage(problem),
+        None => CliError::Failed(failure.message),
     }
 }
 

@@ -46,7 +46,7 @@ pub fn open(name: &str, which: Which, device: &str) -> Result<Opened, CliError> 
     }
     let tokenizer =
         Tokenizer::load(&dir.join(RunFile::Tokenizer.name())).map_err(CliError::failed)?;
-    let chosen = device::resolve(device).map_err(CliError::failed)?;
+    let chosen = device::resolve(device).map_err(CliError::usage)?;
     if let Some(notice) = &chosen.notice {
         super::complain(&format!("note: {notice}"));
     }

@@ -75,7 +75,7 @@ fn take(engine: &Engine, config: RunConfig, args: &Args) -> Result<Vec<Picture>,
     let time = Duration::from_secs(args.seconds);
     let mut deadline = None;
     train.play("training", |seen| match seen {
-        EventKind::Failed { message } => Some(Err(message.clone())),
+        EventKind::Failed { message, .. } => Some(Err(message.clone())),
         EventKind::Finished(_) => Some(Ok(())),
         // Reading and tokenising do not count.
         EventKind::Started(_) => {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::open::parse_which;
 use super::{CliError, Exit, detach};
-use crate::config::{RunConfig, Source, load_looking, load_with_notes};
+use crate::config::{Given, RunConfig, Source, load_looking, load_with_notes};
 use crate::headless::{self, Format, Streams};
 use crate::protocol::Origin;
 use crate::run::checkpoint::{self, CheckpointEntry, Which};
@@ -82,6 +82,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         config,
         origin,
         notes,
+        given,
         back,
     } = plan(&args, &root)?;
     if args.detach {
@@ -142,7 +143,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
         Ok(headless::Outcome::Interrupted) => Ok(Exit::Interrupted),
         // The training thread may be in the middle of saving: what it writes is whole or not there.
         Ok(headless::Outcome::Hurried) => std::process::exit(130),
-        Err(message) => Err(CliError::Failed(message)),
+        Err(failure) => Err(super::failure(&given, failure)),
     }
 }
 
@@ -170,6 +171,7 @@ struct Plan {
     origin: Origin,
     /// What the user should know about how the values came together.
     notes: Vec<String>,
+    given: Given,
     /// The way that the run goes before it goes on.
     back: Option<Back>,
 }
@@ -290,6 +292,7 @@ fn plan(args: &Args, root: &Path) -> Result<Plan, CliError> {
         config: loaded.config,
         origin,
         notes: loaded.notes,
+        given: loaded.given,
         back,
     })
 }
@@ -305,6 +308,7 @@ fn plan_replay(args: &Args, root: &Path, name: &str) -> Result<Plan, CliError> {
         config: loaded.config,
         origin: Origin::Replay { dir, parent },
         notes: loaded.notes,
+        given: loaded.given,
         back: None,
     })
 }

@@ -63,6 +63,21 @@ pub struct Loaded {
     pub config: RunConfig,
     /// Sentences for the user: values of the file that an override left without a meaning.
     pub notes: Vec<String>,
+    /// Where each value was given.
+    pub given: Given,
+}
+
+/// Where the values of a configuration were given, for what only shows while it is used.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Given(Entries);
+
+impl Given {
+    /// A problem that these keys have, at the place where one of them was given. `None` where no key is known.
+    pub fn problem(&self, keys: &[String], message: String) -> Option<Problem> {
+        let known = keys.iter().filter_map(|key| Some(field(key)?.key));
+        let keys: Vec<_> = known.collect();
+        (!keys.is_empty()).then(|| self.0.problem(Clash { keys, message }))
+    }
 }
 
 /// Something about these keys that only shows outside the configuration: a file that is not there. The first key is the one to
@@ -101,8 +116,23 @@ pub fn load_looking(
 ) -> Result<Loaded, ConfigErrors> {
     let (name, text) = read_source(source)?;
     let mut problems = Vec::new();
-    let base = parse(&name, &text, "", &mut problems)?;
-    merge(base, sets, problems, look)
+    match parse(&name, &text, "", &mut problems) {
+        Ok(base) => merge(base, sets, problems, look),
+        // What is wrong with an override alone does not wait for the file.
+        Err(mut errors) => {
+            let wrong = sets.iter().filter_map(|set| match parse_set(set) {
+                Ok((key, Err(message))) => Some(Problem {
+                    place: Place::Set(set.clone()),
+                    key: Some(key.to_owned()),
+                    message,
+                }),
+                Ok(_) => None,
+                Err(problem) => Some(problem),
+            });
+            errors.problems.extend(wrong);
+            Err(errors)
+        }
+    }
 }
 
 impl RunConfig {
@@ -275,7 +305,11 @@ fn merge(
             .map(|(keys, message)| merged.problem(Clash { keys, message })),
     );
     if problems.is_empty() {
-        return Ok(Loaded { config, notes });
+        return Ok(Loaded {
+            config,
+            notes,
+            given: Given(merged),
+        });
     }
     problems.sort_by_key(|problem| match &problem.place {
         Place::Line { line, column, .. } => (0, *line, *column),

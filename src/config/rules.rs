@@ -141,6 +141,9 @@ pub(crate) fn check_text(key: &str, text: &str) -> Result<(), String> {
                         .to_owned(),
                 );
             }
+            if !text.is_empty() && !text.contains(char::is_alphanumeric) {
+                return Err("expected a name with a letter or digit in it".to_owned());
+            }
             Ok(())
         }
         "device" => {

@@ -412,7 +412,7 @@ fn check_size(config: &RunConfig, corpus: &str, tokenised: &Tokenised) -> Result
     let tokens = tokenised.train.len() as u64;
     if tokens < training {
         return Err(too_small(
-            "training",
+            error::TRAINING,
             tokens,
             training,
             format!("one batch (train.batch_size {batch} × model.context_length {context})"),

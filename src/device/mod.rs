@@ -143,6 +143,19 @@ pub enum DeviceError {
     Threads { wanted: usize, present: usize },
 }
 
+impl DeviceError {
+    /// The key of the configuration that has to be another; none where it is no matter of one.
+    pub fn keys(&self) -> &'static [&'static str] {
+        match self {
+            DeviceError::Unknown(_)
+            | DeviceError::NotBuilt { .. }
+            | DeviceError::Unavailable { .. } => &["device"],
+            DeviceError::Threads { .. } => &["train.threads"],
+            DeviceError::None => &[],
+        }
+    }
+}
+
 /// A device that a probe found.
 #[derive(Debug, Clone)]
 struct Found {
@@ -188,21 +201,35 @@ pub fn parse(text: &str) -> Result<Spec, DeviceError> {
 /// An unknown name, a backend that this build does not have, or a device that this machine does not have.
 pub fn resolve(spec: &str) -> Result<Chosen, DeviceError> {
     match parse(spec)? {
-        Spec::Auto => resolve_auto(),
+        Spec::Auto => resolve_auto(probe::hardware_hint),
         Spec::At(backend, index) => resolve_exact(backend, index),
     }
 }
 
-fn resolve_auto() -> Result<Chosen, DeviceError> {
+/// `hint` says what the machine seems to have for a backend that is not in this build.
+fn resolve_auto(hint: impl Fn(Backend) -> Option<String>) -> Result<Chosen, DeviceError> {
     let mut notice = None;
+    let mut left_out = None;
     for backend in Backend::ALL {
         if !backend.is_compiled_in() {
+            // Of graphics adapters `fireside devices` tells: many are slower than the CPU backends.
+            if backend == Backend::Cuda {
+                left_out = hint(backend).map(|hint| {
+                    format!(
+                        "{hint}, but this build computes on the CPU: `cargo build --release --features {}` makes one that can use it",
+                        backend.key()
+                    )
+                });
+            }
             continue;
         }
         match probe::find(backend) {
             Ok(found) => {
                 let hardware = found.into_iter().enumerate().find(|(_, f)| !f.software);
                 if let Some((index, found)) = hardware {
+                    if !backend.compiles() {
+                        notice = left_out.or(notice);
+                    }
                     return Ok(chosen(backend, index, found, notice));
                 }
                 notice.get_or_insert_with(|| {
@@ -363,6 +390,26 @@ mod tests {
             let chosen = resolve("auto").unwrap();
             assert_ne!(chosen.spec, Spec::Auto);
         }
+    }
+
+    #[cfg(all(feature = "flex", not(feature = "cuda")))]
+    #[test]
+    fn auto_tells_of_a_card_that_this_build_cannot_use() {
+        let nvidia = |backend| match backend {
+            Backend::Cuda => Some("an NVIDIA driver is installed".to_string()),
+            _ => Some("a graphics device is present".to_string()),
+        };
+        let chosen = resolve_auto(nvidia).unwrap();
+        if chosen.spec == Spec::At(Backend::Flex, 0) {
+            let notice = chosen.notice.unwrap();
+            assert!(
+                notice.starts_with("an NVIDIA driver is installed, but"),
+                "{notice}"
+            );
+            assert!(notice.contains("--features cuda"), "{notice}");
+        }
+        #[cfg(not(any(feature = "wgpu", feature = "vulkan")))]
+        assert_eq!(resolve_auto(|_| None).unwrap().notice, None);
     }
 
     #[test]

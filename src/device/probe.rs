@@ -42,6 +42,22 @@ fn nvidia_driver() -> Option<&'static Path> {
         .find(|path| path.exists())
 }
 
+/// What the cards are called by the driver's folder of them, where all are the same: CUDA counts cards in an order of its own.
+#[cfg(any(feature = "cuda", test))]
+fn common_model(cards: &Path) -> Option<String> {
+    let mut models = std::fs::read_dir(cards).ok()?.flatten().map(|card| {
+        let information = std::fs::read_to_string(card.path().join("information")).ok()?;
+        let model = information
+            .lines()
+            .find_map(|line| line.strip_prefix("Model:"))?;
+        Some(model.trim().to_string()).filter(|model| !model.is_empty())
+    });
+    let first = models.next()??;
+    models
+        .all(|model| model.as_ref() == Some(&first))
+        .then_some(first)
+}
+
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn cpu(device: Device, library: &str) -> Result<Vec<Found>, String> {
     let threads = rayon::current_num_threads();
@@ -86,10 +102,14 @@ fn cuda() -> Result<Vec<Found>, String> {
         return Err("no NVIDIA driver is loaded".to_string());
     }
     let count = Device::enumerate(DeviceType::Cuda).into_iter().count();
+    let model = common_model(Path::new("/proc/driver/nvidia/gpus"));
     let found: Vec<Found> = (0..count)
         .map(|index| Found {
             device: Device::new(burn_cuda::CudaDevice::new(index)),
-            name: format!("NVIDIA GPU {index}"),
+            name: match &model {
+                Some(model) => format!("{model} (GPU {index})"),
+                None => format!("NVIDIA GPU {index}"),
+            },
             software: false,
             main_memory: false,
         })
@@ -193,4 +213,29 @@ fn adapters(
 )))]
 fn not_built() -> String {
     "not in this build".to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_model;
+
+    #[test]
+    fn cards_are_called_by_their_model_where_all_are_the_same() {
+        let root = tempfile::tempdir().unwrap();
+        assert_eq!(common_model(&root.path().join("none")), None);
+        assert_eq!(common_model(root.path()), None);
+        let card = |bus: &str, information: &str| {
+            let folder = root.path().join(bus);
+            std::fs::create_dir_all(&folder).unwrap();
+            std::fs::write(folder.join("information"), information).unwrap();
+        };
+        card("0000:01:00.0", "Model: \t\t NVIDIA A1\nIRQ: 24\n");
+        assert_eq!(common_model(root.path()).as_deref(), Some("NVIDIA A1"));
+        card("0000:02:00.0", "Model: NVIDIA A1\n");
+        assert_eq!(common_model(root.path()).as_deref(), Some("NVIDIA A1"));
+        card("0000:03:00.0", "Model: NVIDIA B2\n");
+        assert_eq!(common_model(root.path()), None);
+        card("0000:03:00.0", "IRQ: 24\n");
+        assert_eq!(common_model(root.path()), None);
+    }
 }

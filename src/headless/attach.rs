@@ -97,7 +97,7 @@ impl Follower<'_> {
                 self.step = steps.last().map_or(self.step, |report| report.step);
             }
             EventKind::Finished(report) => self.finished = Some(report.reason),
-            EventKind::Failed { message } => self.failed = Some(message.clone()),
+            EventKind::Failed { message, .. } => self.failed = Some(message.clone()),
             EventKind::Phase(Phase::Paused) => self.printer.say("paused"),
             _ => {}
         }

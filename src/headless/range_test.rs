@@ -49,7 +49,7 @@ pub fn find_rate(
     sweep: RateSweep,
     interrupts: &AtomicUsize,
     streams: Streams<'_>,
-) -> Result<Outcome, String> {
+) -> Result<Outcome, super::Failure> {
     engine.commands.send(Command::FindRate {
         run: RUN,
         config: Box::new(config),
@@ -92,8 +92,10 @@ pub fn find_rate(
     match ended {
         Some(_) if seen > 0 => Ok(Outcome::Interrupted),
         Some(Ok(())) => Ok(Outcome::Finished),
-        Some(Err(message)) => Err(message),
-        None => Err("the training thread ended without a last word".to_string()),
+        Some(Err(failure)) => Err(failure),
+        None => Err("the training thread ended without a last word"
+            .to_string()
+            .into()),
     }
 }
 
@@ -108,7 +110,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The end of the test, when this is it.
-    fn event(&mut self, kind: EventKind) -> Option<Result<(), String>> {
+    fn event(&mut self, kind: EventKind) -> Option<Result<(), super::Failure>> {
         match kind {
             EventKind::Phase(Phase::Loading { what, .. }) if what != self.last_loading => {
                 self.say(&format!("{what}…"));
@@ -146,9 +148,9 @@ impl Reader<'_> {
                 }
                 return Some(Ok(()));
             }
-            EventKind::Failed { message } => {
+            EventKind::Failed { message, keys } => {
                 self.json(&Line::Failed { message: &message });
-                return Some(Err(message));
+                return Some(Err(super::Failure { message, keys }));
             }
             _ => {}
         }

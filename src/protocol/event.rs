@@ -62,7 +62,20 @@ pub enum EventKind {
     /// The run ended by an error or a panic; nothing follows for this run.
     Failed {
         message: String,
+        /// The keys of the configuration that are to blame, of which one is to be changed; none where it is no matter of them.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        keys: Vec<String>,
     },
+}
+
+impl EventKind {
+    /// A failure that no key of the configuration is to blame for.
+    pub fn failed(message: impl Into<String>) -> Self {
+        EventKind::Failed {
+            message: message.into(),
+            keys: Vec::new(),
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -117,7 +117,7 @@ impl Record {
                 message: message.clone(),
             }],
             EventKind::Finished(report) => vec![Record::Finished(report.clone())],
-            EventKind::Failed { message } => vec![Record::Failed {
+            EventKind::Failed { message, .. } => vec![Record::Failed {
                 message: message.clone(),
             }],
             EventKind::Phase(_)

@@ -72,7 +72,7 @@ impl RangeTest {
                 self.points.clone_from(&report.points);
                 self.report = Some(report);
             }
-            EventKind::Failed { message } => self.failed = Some(message),
+            EventKind::Failed { message, .. } => self.failed = Some(message),
             EventKind::Notice(notice) if notice.level != NoticeLevel::Info => {
                 self.warning = Some(notice.message);
             }
@@ -323,9 +323,7 @@ mod tests {
         none.stopping = true;
         none.on_event(EventKind::RateFound(report(None, false)));
         let mut failed = fresh.clone();
-        failed.on_event(EventKind::Failed {
-            message: "the corpus cannot be read".into(),
-        });
+        failed.on_event(EventKind::failed("the corpus cannot be read"));
         vec![fresh, loading, going, warned, found, none, failed]
     }
 

@@ -199,7 +199,7 @@ impl Context {
     /// A new run was asked for while one is going on.
     pub fn refuse_start(&mut self, run: RunId) {
         let message = "another run is training; stop it first".to_string();
-        self.outbox.emit_for(run, EventKind::Failed { message });
+        self.outbox.emit_for(run, EventKind::failed(message));
     }
 }
 
@@ -270,9 +270,15 @@ fn with_the_machine(
 }
 
 fn fail(context: &mut Context, message: String) {
+    fail_for(context, message, &[]);
+}
+
+/// Ends a run that cannot be, because of one of these keys of its configuration.
+fn fail_for(context: &mut Context, message: String, keys: &[&str]) {
     tracing::error!("{message}");
     context.outbox.emit(EventKind::Phase(Phase::Failed));
-    context.outbox.emit(EventKind::Failed { message });
+    let keys = keys.iter().map(|key| key.to_string()).collect();
+    context.outbox.emit(EventKind::Failed { message, keys });
 }
 
 /// The words of a panic.

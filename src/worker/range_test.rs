@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::driver::{DriveError, Driver, DriverSetup};
 use super::session::After;
-use super::start::{NoStart, check_memory, check_stop, choose_device, loading, prepare};
-use super::{Context, fail};
+use super::start::{
+    NoStart, check_memory, check_stop, choose_device, loading, prepare, set_threads,
+};
+use super::{Context, fail, fail_for};
 use crate::config::{RunConfig, ScheduleKind};
-use crate::device;
 use crate::protocol::{Command, EventKind, NoticeLevel, Phase, RateSweep};
 use crate::train::{Ending, RangeTest};
 
@@ -23,6 +24,10 @@ pub fn run(context: &mut Context, config: RunConfig, sweep: RateSweep) -> After 
         Ok(loaded) => loaded,
         Err(NoStart::Failed(message)) => {
             fail(context, message);
+            return After::Idle;
+        }
+        Err(NoStart::Refused(message, keys)) => {
+            fail_for(context, message, keys);
             return After::Idle;
         }
         Err(NoStart::Stopped(when)) => {
@@ -43,7 +48,7 @@ fn load(
     config.schedule.warmup = 0;
     config.optimizer.learning_rate = 1.0;
     config.train.steps = sweep.steps;
-    device::set_threads(config.train.threads).map_err(NoStart::failed)?;
+    set_threads(&config)?;
     let prepared = prepare(context, &config, None)?;
     let chosen = choose_device(context, &config)?;
     if chosen.main_memory {
@@ -122,7 +127,7 @@ fn hear(context: &mut Context) -> Option<After> {
             }
             Command::Start { run, .. } | Command::FindRate { run, .. } => {
                 let message = "a learning-rate range test is running; stop it first".to_string();
-                context.outbox.emit_for(run, EventKind::Failed { message });
+                context.outbox.emit_for(run, EventKind::failed(message));
             }
             _ => context.notice(
                 NoticeLevel::Info,

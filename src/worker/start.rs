@@ -13,10 +13,10 @@ use super::replay::Replay;
 use super::requests::Request;
 use super::saver::Saver;
 use super::session::{After, Mode, Session, SessionState, WhenEnding};
-use super::{Context, fail, panic_text};
+use super::{Context, fail, fail_for, panic_text};
 use crate::config::RunConfig;
 use crate::data::{self, Prepared};
-use crate::device::{self, Chosen, Spec};
+use crate::device::{self, Chosen, DeviceError, Spec};
 use crate::progress::{Flow, Update};
 use crate::protocol::{
     Command, Edit, EditAuthor, EventKind, NoticeLevel, Origin, Phase, RunInfo, Until,
@@ -31,6 +31,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_millis(50);
 /// Why a run did not begin.
 pub(super) enum NoStart {
     Failed(String),
+    /// One of these keys of the configuration has to be another.
+    Refused(String, &'static [&'static str]),
     /// The user asked to stop while it loaded.
     Stopped(WhenEnding),
 }
@@ -107,6 +109,10 @@ pub fn run(context: &mut Context, config: RunConfig, origin: Origin) -> After {
             return match no_start {
                 NoStart::Failed(message) => {
                     fail(context, message);
+                    After::Idle
+                }
+                NoStart::Refused(message, keys) => {
+                    fail_for(context, message, keys);
                     After::Idle
                 }
                 NoStart::Stopped(when) => {
@@ -271,7 +277,7 @@ fn load(
 ) -> Result<Parts, NoStart> {
     let config = beginning.config.clone();
     // Before anything is read or counted in parallel: the first use fixes the number for the process.
-    device::set_threads(config.train.threads).map_err(NoStart::failed)?;
+    set_threads(&config)?;
     let tokenizer = beginning
         .tokenizer
         .as_deref()
@@ -382,16 +388,32 @@ pub(super) fn prepare(
     let prepared = data::prepare(config, tokenizer, &mut progress);
     // A stop makes an error of the work; the command says which kind of end was meant.
     check_stop(context)?;
-    let prepared = prepared.map_err(NoStart::failed)?;
+    let prepared = prepared.map_err(|error| match error.keys() {
+        [] => NoStart::failed(error),
+        keys => NoStart::Refused(error.to_string(), keys),
+    })?;
     for notice in &prepared.notices {
         context.notice(NoticeLevel::Warning, notice.clone());
     }
     Ok(prepared)
 }
 
+pub(super) fn set_threads(config: &RunConfig) -> Result<(), NoStart> {
+    device::set_threads(config.train.threads)
+        .map(drop)
+        .map_err(no_device)
+}
+
+fn no_device(error: DeviceError) -> NoStart {
+    match error.keys() {
+        [] => NoStart::failed(error),
+        keys => NoStart::Refused(error.to_string(), keys),
+    }
+}
+
 pub(super) fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, NoStart> {
     loading(context, "opening the device", 0, None);
-    let chosen = device::resolve(&config.device).map_err(NoStart::failed)?;
+    let chosen = device::resolve(&config.device).map_err(no_device)?;
     if let Some(notice) = &chosen.notice {
         context.notice(NoticeLevel::Warning, notice.clone());
     }

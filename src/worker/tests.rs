@@ -143,7 +143,7 @@ pub(super) fn last_step(event: &Event) -> Option<u64> {
 
 pub(super) fn failure(event: &Event) -> Option<&str> {
     match &event.kind {
-        EventKind::Failed { message } => Some(message),
+        EventKind::Failed { message, .. } => Some(message),
         _ => None,
     }
 }

@@ -59,9 +59,9 @@ impl App {
             Err(message) => {
                 self.detach(effects);
                 if let Some(train) = self.train.as_mut().filter(|t| t.view.trainer.is_some()) {
-                    train.on_event(EventKind::Failed {
-                        message: format!("the connection is lost: {message}"),
-                    });
+                    train.on_event(EventKind::failed(format!(
+                        "the connection is lost: {message}"
+                    )));
                 }
                 effects.push(Effect::LoadRuns);
                 return self.notify(NoticeLevel::Error, message, effects);
@@ -150,7 +150,7 @@ impl App {
                     "the process that trained this run ended without a word at step {}",
                     train.view.step
                 );
-                train.on_event(EventKind::Failed { message });
+                train.on_event(EventKind::failed(message));
                 self.detach(effects);
                 effects.push(Effect::LoadRuns);
                 if self.leave_at_end {

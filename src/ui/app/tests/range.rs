@@ -111,9 +111,7 @@ fn no_range_test_while_a_run_trains_or_a_value_is_bad() {
 fn a_range_test_that_fails_says_why() {
     let mut journey = Journey::new();
     journey.keys("f");
-    journey.event(EventKind::Failed {
-        message: "the corpus cannot be read".to_string(),
-    });
+    journey.event(EventKind::failed("the corpus cannot be read".to_string()));
     journey.sees("the corpus cannot be read");
     journey.sent();
     journey.keys("esc");

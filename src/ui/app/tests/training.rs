@@ -261,9 +261,7 @@ fn a_finished_run_is_said_and_quits_without_asking() {
 #[test]
 fn failures_stay_on_screen_until_esc() {
     let mut journey = Journey::training();
-    journey.event(EventKind::Failed {
-        message: "the disk is full".to_string(),
-    });
+    journey.event(EventKind::failed("the disk is full".to_string()));
     journey.event(EventKind::Phase(Phase::Idle));
     journey.sees("failed");
     journey.sees("the disk is full");

@@ -129,9 +129,7 @@ fn states() -> Vec<(&'static str, TrainScreen)> {
         seconds: 75.0,
     }));
     let mut failed = running();
-    failed.on_event(EventKind::Failed {
-        message: "the disk is full".into(),
-    });
+    failed.on_event(EventKind::failed("the disk is full"));
     let mut huge = running();
     let mut report = step_report(u64::MAX / 4096);
     report.loss = 1e30;

@@ -244,7 +244,7 @@ impl RunView {
                 self.finish = Some(report);
                 self.phase = Phase::Finished;
             }
-            EventKind::Failed { message } => {
+            EventKind::Failed { message, .. } => {
                 self.say(NoticeLevel::Error, message.clone());
                 self.live = None;
                 self.failure = Some(message);
