@@ -8,6 +8,7 @@ mod home;
 mod moments;
 mod range;
 mod runs;
+mod sequences;
 mod steering;
 mod training;
 

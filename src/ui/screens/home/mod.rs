@@ -124,13 +124,13 @@ impl HomeScreen {
         self.changed()
     }
 
-    pub fn contexts(&self) -> Vec<Context> {
-        let pane = match self.focus {
+    /// What has the focus.
+    pub fn context(&self) -> Context {
+        match self.focus {
             HomePane::Ladder => Context::Ladder,
             HomePane::Form => Context::Form,
             HomePane::Preview => Context::Preview,
-        };
-        vec![pane, Context::Home]
+        }
     }
 
     /// Keys type instead of doing.
