@@ -435,11 +435,12 @@ impl App {
     }
 
     fn act_screen(&mut self, action: Action, effects: &mut Vec<Effect>) {
-        match self.screen {
+        let handled = match self.screen {
             Screen::Home => {
                 let mut requests = Vec::new();
-                self.home.act(action, &mut requests);
+                let handled = self.home.act(action, &mut requests);
                 self.carry_out(requests, effects);
+                handled
             }
             Screen::Train => self.act_train(action, effects),
             Screen::Runs => match action {
@@ -447,14 +448,32 @@ impl App {
                     if let Some(run) = self.runs.selected().cloned() {
                         self.resume(&run, effects);
                     }
+                    Handled::Yes
                 }
                 _ => {
                     let mut requests = Vec::new();
-                    self.runs.act(action, &mut requests);
+                    let handled = self.runs.act(action, &mut requests);
                     self.carry_out_runs(requests, effects);
+                    handled
                 }
             },
+        };
+        if handled == Handled::No {
+            self.say_nothing_happens(action, effects);
         }
+    }
+
+    /// The help names keys that hold on every screen or for every chart: one that means nothing here says so.
+    fn say_nothing_happens(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let text = match (action, action.pane_index()) {
+            (_, Some(at)) => format!("there is no pane {} here", at + 1),
+            (Action::NextPane | Action::PreviousPane | Action::Zoom, _) => {
+                "there is only one pane here".to_string()
+            }
+            (Action::CycleUnit, _) => "only the loss has other units".to_string(),
+            _ => format!("`{}` does nothing here", action.name()),
+        };
+        self.notify(NoticeLevel::Info, text, effects);
     }
 
     fn act_help(&mut self, action: Action) -> Handled {
@@ -498,7 +517,9 @@ impl App {
             Screen::Home => {
                 self.home.act(Action::Close, &mut Vec::new());
             }
-            Screen::Train => self.act_train(Action::Close, effects),
+            Screen::Train => {
+                self.act_train(Action::Close, effects);
+            }
             Screen::Runs => {
                 if self.runs.close() {
                     return;

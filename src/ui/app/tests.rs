@@ -3,6 +3,7 @@
 mod attached;
 mod comparing;
 mod configs;
+mod every_key;
 mod everywhere;
 mod home;
 mod moments;

@@ -6,21 +6,6 @@ const EVENTS: &str = "8";
 const KNOBS: &str = "6";
 
 impl Journey {
-    /// Nothing more is typed for as long as a key waits for the next.
-    fn wait(&mut self) {
-        let timers: Vec<Timer> = self
-            .effects
-            .iter()
-            .filter_map(|effect| match effect {
-                Effect::After(_, timer @ Timer::Key(_)) => Some(*timer),
-                _ => None,
-            })
-            .collect();
-        for timer in timers {
-            self.tell(Message::Timer(timer));
-        }
-    }
-
     /// How many samples were asked for since the last call; nothing else was sent.
     #[track_caller]
     fn samples(&mut self) -> usize {

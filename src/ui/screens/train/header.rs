@@ -326,6 +326,15 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
         spans.push(Span::styled(value, style));
         spans.push(Span::raw("  "));
     };
+    // First, as it waits for the user: a key that dials must not seem dead where the knobs have no place.
+    if let Some(pending) = run.knobs.pending_multiplier() {
+        let text = format!("{}{}", theme.symbols.times, short(pending));
+        put("pending lr", text, theme.changed);
+    }
+    match run.knobs.count() - usize::from(run.knobs.pending_multiplier().is_some()) {
+        0 => {}
+        n => put("pending knobs", n.to_string(), theme.changed),
+    }
     if let Some(last) = run.series.last() {
         put("lr", reading(last.learning_rate), theme.chart.learning_rate);
         put("grad", reading(last.grad_norm), theme.chart.grad_norm);
@@ -343,14 +352,6 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
             let percent = words.trim_end_matches(" <unk>").to_string();
             put("<unk>", percent, theme.dim);
         }
-    }
-    if let Some(pending) = run.knobs.pending_multiplier() {
-        let text = format!("{}{}", theme.symbols.times, short(pending));
-        put("pending lr", text, theme.changed);
-    }
-    match run.knobs.count() - usize::from(run.knobs.pending_multiplier().is_some()) {
-        0 => {}
-        n => put("pending knobs", n.to_string(), theme.changed),
     }
     Line::from(spans).render(area, buffer);
 }

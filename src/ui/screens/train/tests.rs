@@ -472,13 +472,13 @@ fn the_header_keeps_the_epoch_at_80_columns() {
     screen.on_event(EventKind::Steps((301..=1_240).map(step_report).collect()));
     let longer = header(&screen, 80);
     assert!(
-        longer.contains("step 1 240/5 000 ── ep 0.9 ── ETA"),
+        longer.contains("step 1 240/5 000 ── ep 1.0 ── ETA"),
         "{longer}"
     );
     screen.on_event(EventKind::Phase(Phase::Evaluating { done: 1, total: 2 }));
     let busy = header(&screen, 80);
     assert!(
-        busy.starts_with("gpt · stories ── step 1 240/5 000 ── ep 0.9 ── ETA"),
+        busy.starts_with("gpt · stories ── step 1 240/5 000 ── ep 1.0 ── ETA"),
         "{busy}"
     );
     assert!(busy.ends_with("evaluating 50 % ●"), "{busy}");
