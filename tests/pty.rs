@@ -89,7 +89,12 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
     terminal.wait_until("one step", |shown| shown.step() > Some(paused));
     terminal.wait_for("paused ●");
     assert_eq!(terminal.shown().step(), Some(paused + 1));
-    terminal.press(" ");
+    // On a list `gg` is its top; a `g` that stays alone samples.
+    terminal.press("8");
+    terminal.wait_for("8 Events");
+    terminal.press("ggg");
+    terminal.wait_for("sampling after this step");
+    terminal.press("1 ");
     let seen = terminal.wait_for_step(paused + 20);
 
     for (columns, rows) in [(80, 24), (200, 60), (100, 30)] {

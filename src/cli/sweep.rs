@@ -132,7 +132,11 @@ fn on_screen(
     interrupts: &Arc<AtomicUsize>,
 ) -> Result<(Conductor, End), CliError> {
     let path = conductor.dir().path().to_path_buf();
+    // What is wrong with the rest of the file was said when the folder of the runs was looked for.
     let (settings, _) = Settings::load();
+    for problem in settings.keymap().1 {
+        super::complain(&format!("note: {problem}"));
+    }
     let (sender, ended) = mpsc::channel();
     let counter = Arc::clone(interrupts);
     let work = std::thread::Builder::new()

@@ -31,7 +31,7 @@ use crate::run::{History, RunSummary};
 use super::Outcome;
 use super::export::ChartExport;
 use super::help::{Help, PaneHelp};
-use super::keymap::{Action, Context, KeyMap, KeyPress, Lookup};
+use super::keymap::{Action, Context, KeyMap, Lookup};
 use super::palette::{self, Chosen, Palette};
 use super::panes::Handled;
 use super::picture::chart_look;
@@ -46,6 +46,7 @@ use super::theme::{Environment, Theme};
 
 pub use attached::{Attached, Unlinked};
 use dialogs::Dialog;
+use input::Keys;
 pub use message::{Effect, Message, Timer};
 use steering::Steer;
 pub(crate) use steering::sheets::schedule_key;
@@ -96,8 +97,7 @@ pub struct App {
     /// The timer that reads the runs folder again is set.
     runs_timer: bool,
     overlay: Option<Overlay>,
-    /// The beginning of a key sequence.
-    typed: Vec<KeyPress>,
+    keys: Keys,
     notices: VecDeque<(u64, Notice)>,
     /// Edits that no word has come back of, each with the notice that says so.
     sent: Vec<(u64, crate::protocol::Edit)>,
@@ -158,7 +158,7 @@ impl App {
             runs: RunsScreen::default(),
             runs_timer: false,
             overlay: None,
-            typed: Vec::new(),
+            keys: Keys::default(),
             notices: VecDeque::new(),
             sent: Vec::new(),
             next_notice: 1,
@@ -307,6 +307,7 @@ impl App {
                 }
             }
             Message::Timer(Timer::Notice(id)) => self.notices.retain(|(other, _)| *other != id),
+            Message::Timer(Timer::Key(count)) => self.no_further_key(count, effects),
             Message::Timer(Timer::Suspend) => self.suspend_now(effects),
             Message::Timer(Timer::Runs) => {
                 self.runs_timer = false;
@@ -326,15 +327,18 @@ impl App {
     }
 
     /// Where keys are looked up, innermost first.
-    pub fn contexts(&self) -> Vec<Context> {
-        match &self.overlay {
-            Some(Overlay::Help(_)) => return vec![Context::Help, Context::Global],
-            Some(Overlay::RangeTest(_)) => return vec![Context::RangeTest],
-            Some(Overlay::Palette(_)) => return vec![Context::Palette],
-            Some(Overlay::Dialog(dialog)) if dialog.has_text() => return vec![Context::Text],
-            Some(Overlay::Dialog(_)) => return vec![Context::Dialog],
-            Some(Overlay::Steer(steer)) => return vec![steer.context()],
-            None => {}
+    pub fn contexts(&self) -> &'static [Context] {
+        let over = match &self.overlay {
+            Some(Overlay::Help(_)) => Some(Context::Help),
+            Some(Overlay::RangeTest(_)) => Some(Context::RangeTest),
+            Some(Overlay::Palette(_)) => Some(Context::Palette),
+            Some(Overlay::Dialog(dialog)) if dialog.has_text() => Some(Context::Text),
+            Some(Overlay::Dialog(_)) => Some(Context::Dialog),
+            Some(Overlay::Steer(steer)) => Some(steer.context()),
+            None => None,
+        };
+        if let Some(over) = over {
+            return over.stack();
         }
         let typing = match self.screen {
             Screen::Home => self.home.is_typing(),
@@ -342,29 +346,27 @@ impl App {
             Screen::Runs => false,
         };
         if typing {
-            return vec![Context::Text];
+            return Context::Text.stack();
         }
         if self.screen == Screen::Runs
             && let Some(context) = self.runs.takes_keys()
         {
-            return vec![context];
+            return context.stack();
         }
         self.screen_contexts()
     }
 
     /// As if no overlay were open and nothing were typed.
-    fn screen_contexts(&self) -> Vec<Context> {
-        let mut contexts = match self.screen {
-            Screen::Home => self.home.contexts(),
-            Screen::Train => self
-                .train
-                .as_ref()
-                .map(TrainScreen::contexts)
-                .unwrap_or_default(),
-            Screen::Runs => self.runs.contexts(),
+    fn screen_contexts(&self) -> &'static [Context] {
+        let focused = match self.screen {
+            Screen::Home => self.home.context(),
+            Screen::Train => match &self.train {
+                Some(train) => train.context(),
+                None => Context::Global,
+            },
+            Screen::Runs => self.runs.context(),
         };
-        contexts.push(Context::Global);
-        contexts
+        focused.stack()
     }
 
     fn pane_help(&self) -> Option<PaneHelp> {
@@ -433,11 +435,12 @@ impl App {
     }
 
     fn act_screen(&mut self, action: Action, effects: &mut Vec<Effect>) {
-        match self.screen {
+        let handled = match self.screen {
             Screen::Home => {
                 let mut requests = Vec::new();
-                self.home.act(action, &mut requests);
+                let handled = self.home.act(action, &mut requests);
                 self.carry_out(requests, effects);
+                handled
             }
             Screen::Train => self.act_train(action, effects),
             Screen::Runs => match action {
@@ -445,14 +448,32 @@ impl App {
                     if let Some(run) = self.runs.selected().cloned() {
                         self.resume(&run, effects);
                     }
+                    Handled::Yes
                 }
                 _ => {
                     let mut requests = Vec::new();
-                    self.runs.act(action, &mut requests);
+                    let handled = self.runs.act(action, &mut requests);
                     self.carry_out_runs(requests, effects);
+                    handled
                 }
             },
+        };
+        if handled == Handled::No {
+            self.say_nothing_happens(action, effects);
         }
+    }
+
+    /// The help names keys that hold on every screen or for every chart: one that means nothing here says so.
+    fn say_nothing_happens(&mut self, action: Action, effects: &mut Vec<Effect>) {
+        let text = match (action, action.pane_index()) {
+            (_, Some(at)) => format!("there is no pane {} here", at + 1),
+            (Action::NextPane | Action::PreviousPane | Action::Zoom, _) => {
+                "there is only one pane here".to_string()
+            }
+            (Action::CycleUnit, _) => "only the loss has other units".to_string(),
+            _ => format!("`{}` does nothing here", action.name()),
+        };
+        self.notify(NoticeLevel::Info, text, effects);
     }
 
     fn act_help(&mut self, action: Action) -> Handled {
@@ -479,7 +500,7 @@ impl App {
             }
             _ => return Handled::Yes,
         };
-        help.scroll(by, &self.keymap, &contexts, pane_help, self.size);
+        help.scroll(by, &self.keymap, contexts, pane_help, self.size);
         Handled::Yes
     }
 
@@ -496,7 +517,9 @@ impl App {
             Screen::Home => {
                 self.home.act(Action::Close, &mut Vec::new());
             }
-            Screen::Train => self.act_train(Action::Close, effects),
+            Screen::Train => {
+                self.act_train(Action::Close, effects);
+            }
             Screen::Runs => {
                 if self.runs.close() {
                     return;

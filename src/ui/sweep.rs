@@ -171,7 +171,7 @@ fn look_up(
         *typed = vec![press];
         lookup = keymap.lookup(&contexts, typed);
     }
-    if lookup == Lookup::Pending {
+    if matches!(lookup, Lookup::Pending { .. }) {
         return None;
     }
     typed.clear();

@@ -4,6 +4,7 @@ use super::steering::moments::Moment;
 use super::*;
 use crate::config::own_name;
 use crate::protocol::{Edit, EditRecord};
+use crate::ui::keymap::KeyPress;
 use crate::ui::screens::train::put_back;
 use crate::ui::widgets::chart::short;
 use crate::ui::widgets::modal::{Choice, Modal};

@@ -1,7 +1,23 @@
 //! Keys, pastes and the mouse: to whatever lies on top, and what they come to.
 
 use super::*;
+use crate::ui::keymap::KeyPress;
 use crate::ui::widgets::text_input::TextInput;
+
+/// How long a key that may begin a sequence waits for the next one, where it means something by itself.
+const SEQUENCE_TIME: Duration = Duration::from_millis(400);
+
+/// What was typed last.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    count: u64,
+    /// The beginning of a key sequence.
+    typed: Vec<KeyPress>,
+    /// What that means if it does not go on.
+    alone: Option<Action>,
+    /// The key before this one asked for a sample, just now.
+    sampled: bool,
+}
 
 impl App {
     pub(super) fn input(&mut self, input: Input, effects: &mut Vec<Effect>) {
@@ -18,23 +34,44 @@ impl App {
 
     fn key(&mut self, key: KeyEvent, effects: &mut Vec<Effect>) {
         let press = KeyPress::from_event(key);
-        let contexts = self.contexts();
-        let typing = contexts.first().is_some_and(|c| c.is_text_entry());
-        self.typed.push(press);
-        let mut lookup = self.keymap.lookup(&contexts, &self.typed);
-        if lookup == Lookup::None && self.typed.len() > 1 {
-            // The sequence led nowhere: the last key stands for itself.
-            self.typed = vec![press];
-            lookup = self.keymap.lookup(&contexts, &self.typed);
+        self.keys.count += 1;
+        self.keys.typed.push(press);
+        let mut lookup = self.keymap.lookup(self.contexts(), &self.keys.typed);
+        if lookup == Lookup::None && self.keys.typed.len() > 1 {
+            // The sequence led nowhere: what began it and this key stand for themselves.
+            self.keys.typed = vec![press];
+            if let Some(action) = self.keys.alone.take() {
+                self.act(action, effects);
+            }
+            lookup = self.keymap.lookup(self.contexts(), &self.keys.typed);
         }
-        if lookup == Lookup::Pending {
+        if let Lookup::Pending { alone } = lookup {
+            self.keys.alone = alone;
+            self.keys.sampled = false;
+            if alone.is_some() {
+                let timer = Timer::Key(self.keys.count);
+                effects.push(Effect::After(SEQUENCE_TIME, timer));
+            }
             return;
         }
-        self.typed.clear();
+        self.keys.typed.clear();
+        self.keys.alone = None;
         let action = match lookup {
             Lookup::Action(action) => Some(action),
             _ => None,
         };
+        let again = self.keys.sampled;
+        self.keys.sampled = action == Some(Action::SampleNow);
+        if self.keys.sampled {
+            let timer = Timer::Key(self.keys.count);
+            effects.push(Effect::After(SEQUENCE_TIME, timer));
+            // A `g` that is held down, or pressed twice as if to go to a top, asks for one sample.
+            if again {
+                return;
+            }
+        }
+        let contexts = self.contexts();
+        let typing = contexts.first().is_some_and(|c| c.is_text_entry());
         if typing || contexts.first() == Some(&Context::Dialog) {
             if self.overlay_or_field_key(key, action, effects) == Handled::Yes {
                 return;
@@ -51,6 +88,18 @@ impl App {
             return;
         }
         if let Some(action) = action {
+            self.act(action, effects);
+        }
+    }
+
+    /// The time for another key is over, if none has come.
+    pub(super) fn no_further_key(&mut self, count: u64, effects: &mut Vec<Effect>) {
+        if count != self.keys.count {
+            return;
+        }
+        self.keys.sampled = false;
+        if let Some(action) = self.keys.alone.take() {
+            self.keys.typed.clear();
             self.act(action, effects);
         }
     }
@@ -115,7 +164,7 @@ impl App {
         };
         let run = self.train.as_ref().filter(|_| self.screen == Screen::Train);
         let run = run.map(|train| &train.view);
-        let found = palette::entries(palette.input.text(), &self.keymap, &contexts, run);
+        let found = palette::entries(palette.input.text(), &self.keymap, contexts, run);
         if let Some(line) = palette.line_at(found.len(), self.size, at) {
             palette.cursor = line;
             self.take(found.into_iter().nth(line), effects);
@@ -134,7 +183,7 @@ impl App {
         };
         let run = self.train.as_ref().filter(|_| self.screen == Screen::Train);
         let run = run.map(|train| &train.view);
-        let found = palette::entries(palette.input.text(), &self.keymap, &contexts, run);
+        let found = palette::entries(palette.input.text(), &self.keymap, contexts, run);
         let last = found.len().saturating_sub(1);
         palette.cursor = palette.cursor.min(last);
         match action {

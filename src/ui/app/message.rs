@@ -88,6 +88,8 @@ pub enum Timer {
     Preview(u64),
     /// Take this notice from the screen.
     Notice(u64),
+    /// This many keys were pressed: if it is still so many, none follows what was typed.
+    Key(u64),
     /// The run did not pause in time: suspend all the same.
     Suspend,
     /// Read the runs folder again, if it is still shown.

@@ -41,7 +41,7 @@ impl App {
         footer(
             &self.theme,
             &self.keymap,
-            &self.contexts(),
+            self.contexts(),
             &word,
             foot,
             buffer,
@@ -53,7 +53,7 @@ impl App {
                 help.render(
                     &self.theme,
                     &self.keymap,
-                    &contexts,
+                    contexts,
                     self.pane_help(),
                     area,
                     buffer,
@@ -65,7 +65,7 @@ impl App {
                 palette.render(
                     &self.theme,
                     &self.keymap,
-                    &self.screen_contexts(),
+                    self.screen_contexts(),
                     run,
                     area,
                     buffer,

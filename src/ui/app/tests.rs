@@ -3,11 +3,13 @@
 mod attached;
 mod comparing;
 mod configs;
+mod every_key;
 mod everywhere;
 mod home;
 mod moments;
 mod range;
 mod runs;
+mod sequences;
 mod steering;
 mod training;
 

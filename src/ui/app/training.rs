@@ -270,18 +270,19 @@ impl App {
         }
     }
 
-    pub(super) fn act_train(&mut self, action: Action, effects: &mut Vec<Effect>) {
+    pub(super) fn act_train(&mut self, action: Action, effects: &mut Vec<Effect>) -> Handled {
         if action == Action::ApplyEdit
             && let Some(dir) = self.orphan()
         {
             effects.push(Effect::OpenRun { dir });
-            return;
+            return Handled::Yes;
         }
         let Some(train) = &mut self.train else {
-            return;
+            return Handled::No;
         };
         if action == Action::ExportChart {
-            return self.export_chart(effects);
+            self.export_chart(effects);
+            return Handled::Yes;
         }
         let phase = &train.view.phase;
         let command = match action {
@@ -304,13 +305,14 @@ impl App {
             let text = acknowledgement(&command);
             if self.active().is_none() {
                 let text = "the run is over; H goes home to start another".to_string();
-                return self.notify(NoticeLevel::Info, text, effects);
+                self.notify(NoticeLevel::Info, text, effects);
+                return Handled::Yes;
             }
             effects.push(Effect::Send(command));
             if let Some(text) = text {
                 self.notify(NoticeLevel::Info, text.to_string(), effects);
             }
-            return;
+            return Handled::Yes;
         }
         let view = &mut train.view;
         match action {
@@ -341,10 +343,9 @@ impl App {
                     self.overlay = Some(Overlay::Dialog(Dialog::stop(name)));
                 }
             }
-            _ => {
-                train.act(action);
-            }
+            _ => return train.act(action),
         }
+        Handled::Yes
     }
 
     /// Has what the focused chart shows written into the run's folder.

@@ -2,13 +2,13 @@
 
 mod action;
 mod key;
+mod overrides;
 mod table;
 
 pub use action::Action;
 pub use key::{KeyPress, KeyProblem};
+pub use overrides::Overrides;
 pub use table::{Row, rows};
-
-use std::collections::BTreeMap;
 
 /// Where a binding holds. Dispatch looks through the contexts of the moment, innermost first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,6 +115,33 @@ impl Context {
         Context::ALL.into_iter().find(|c| c.name() == name)
     }
 
+    /// Where keys are looked up while this has the focus, innermost first.
+    pub fn stack(self) -> &'static [Context] {
+        use Context::*;
+        match self {
+            Ladder => &[Ladder, Home, Global],
+            Form => &[Form, Home, Global],
+            Preview => &[Preview, Home, Global],
+            Home => &[Home, Global],
+            Chart => &[Chart, Train, Global],
+            Samples => &[Samples, Train, Global],
+            List => &[List, Train, Global],
+            Knobs => &[Knobs, Train, Global],
+            Train => &[Train, Global],
+            Runs => &[Runs, Global],
+            Overlay => &[Overlay, Chart, Global],
+            Difference => &[Difference, Global],
+            SideBySide => &[SideBySide, Global],
+            Help => &[Help, Global],
+            Global => &[Global],
+            Sweep => &[Sweep],
+            RangeTest => &[RangeTest],
+            Dialog => &[Dialog],
+            Text => &[Text],
+            Palette => &[Palette],
+        }
+    }
+
     /// Every key types here, except those bound in this very context.
     pub fn is_text_entry(self) -> bool {
         matches!(self, Context::Text | Context::Palette)
@@ -146,13 +173,13 @@ impl Binding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
     Action(Action),
-    /// The beginning of a longer sequence: wait for the next key.
-    Pending,
+    /// The beginning of a longer sequence: wait for the next key. `alone` is what these keys mean by themselves further
+    /// out, when none comes.
+    Pending {
+        alone: Option<Action>,
+    },
     None,
 }
-
-/// The user's keys: context → action → alternatives.
-pub type Overrides = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 /// The table with the user's changes.
 #[derive(Debug, Clone)]
@@ -175,21 +202,30 @@ impl KeyMap {
 
     /// Looks `keys` up in `contexts`, innermost first.
     pub fn lookup(&self, contexts: &[Context], keys: &[KeyPress]) -> Lookup {
+        let mut pending = false;
         for context in contexts {
-            let mut pending = false;
             for binding in self.bindings.iter().filter(|b| b.context == *context) {
                 for sequence in &binding.keys {
                     if sequence.as_slice() == keys {
-                        return Lookup::Action(binding.action);
+                        let action = binding.action;
+                        return match pending {
+                            true => Lookup::Pending {
+                                alone: Some(action),
+                            },
+                            false => Lookup::Action(action),
+                        };
                     }
-                    pending |= sequence.starts_with(keys);
                 }
             }
-            if pending {
-                return Lookup::Pending;
-            }
+            // Not before all of a context was looked at: there a key and a sequence that begins with it exclude each other.
+            let begins = |sequence: &Sequence| sequence.starts_with(keys);
+            let here = self.bindings.iter().filter(|b| b.context == *context);
+            pending |= here.flat_map(|b| &b.keys).any(begins);
         }
-        Lookup::None
+        match pending {
+            true => Lookup::Pending { alone: None },
+            false => Lookup::None,
+        }
     }
 
     /// The first key of `action` in the innermost of `contexts` that has one, as text.
@@ -201,98 +237,6 @@ impl KeyMap {
                 .and_then(|b| b.keys.first())
                 .map(|s| sequence_text(s))
         })
-    }
-
-    /// The table with `overrides`; what could not be used comes back as sentences.
-    pub fn with_overrides(overrides: &Overrides) -> (Self, Vec<String>) {
-        let mut map = Self::default();
-        let mut problems = Vec::new();
-        let mut taken: Vec<(Context, Sequence, Action)> = Vec::new();
-        for (context_name, actions) in overrides {
-            let Some(context) = Context::from_name(context_name) else {
-                let known: Vec<&str> = Context::ALL.iter().map(|c| c.name()).collect();
-                problems.push(format!(
-                    "keymap.{context_name}: no such context; known are {}",
-                    known.join(", ")
-                ));
-                continue;
-            };
-            for (action_name, keys) in actions {
-                map.apply(context, action_name, keys, &mut taken, &mut problems);
-            }
-        }
-        (map, problems)
-    }
-
-    fn apply(
-        &mut self,
-        context: Context,
-        action_name: &str,
-        keys: &[String],
-        taken: &mut Vec<(Context, Sequence, Action)>,
-        problems: &mut Vec<String>,
-    ) {
-        let place = format!("keymap.{}.{action_name}", context.name());
-        let found = Action::from_name(action_name).and_then(|action| {
-            self.bindings
-                .iter()
-                .position(|b| b.context == context && b.action == action)
-        });
-        let Some(index) = found else {
-            let known: Vec<&str> = self
-                .bindings
-                .iter()
-                .filter(|b| b.context == context)
-                .map(|b| b.action.name())
-                .collect();
-            problems.push(format!(
-                "{place}: no such action here; known are {}",
-                known.join(", ")
-            ));
-            return;
-        };
-        let action = self.bindings[index].action;
-        let mut accepted: Vec<Sequence> = Vec::new();
-        for text in keys {
-            let sequence = match parse_sequence(text) {
-                Ok(sequence) => sequence,
-                Err(problem) => {
-                    problems.push(format!("{place}: {problem}"));
-                    continue;
-                }
-            };
-            let clash = taken
-                .iter()
-                .find(|(c, s, a)| *c == context && *a != action && overlaps(s, &sequence));
-            if let Some((_, _, other)) = clash {
-                problems.push(format!(
-                    "{place}: `{text}` is already given to `{}`; not used",
-                    other.name()
-                ));
-                continue;
-            }
-            taken.push((context, sequence.clone(), action));
-            accepted.push(sequence);
-        }
-        if accepted.is_empty() && !keys.is_empty() {
-            return; // Every key was refused: the default stays.
-        }
-        for (other_index, other) in self.bindings.iter_mut().enumerate() {
-            if other.context != context || other_index == index {
-                continue;
-            }
-            let before = other.keys.len();
-            other
-                .keys
-                .retain(|key| !accepted.iter().any(|a| overlaps(a, key)));
-            if other.keys.len() < before && other.keys.is_empty() {
-                problems.push(format!(
-                    "{place}: takes the only key of `{}`, which is now reached from the palette",
-                    other.action.name()
-                ));
-            }
-        }
-        self.bindings[index].keys = accepted;
     }
 }
 
@@ -338,31 +282,6 @@ pub fn sequence_text(sequence: &[KeyPress]) -> String {
 mod tests {
     use super::*;
 
-    /// The contexts that are looked through together, innermost first.
-    fn stacks() -> Vec<Vec<Context>> {
-        let home = [Context::Ladder, Context::Form, Context::Preview];
-        let train = [
-            Context::Chart,
-            Context::Samples,
-            Context::List,
-            Context::Knobs,
-        ];
-        let mut stacks: Vec<Vec<Context>> = Vec::new();
-        stacks.extend(home.map(|c| vec![c, Context::Home, Context::Global]));
-        stacks.extend(train.map(|c| vec![c, Context::Train, Context::Global]));
-        stacks.push(vec![Context::Runs, Context::Global]);
-        stacks.push(vec![Context::Sweep]);
-        stacks.push(vec![Context::Overlay, Context::Chart, Context::Global]);
-        stacks.push(vec![Context::Difference, Context::Global]);
-        stacks.push(vec![Context::SideBySide, Context::Global]);
-        stacks.push(vec![Context::Help, Context::Global]);
-        stacks.push(vec![Context::RangeTest]);
-        stacks.push(vec![Context::Dialog]);
-        stacks.push(vec![Context::Text]);
-        stacks.push(vec![Context::Palette]);
-        stacks
-    }
-
     #[test]
     fn every_key_of_the_table_can_be_read() {
         for row in rows() {
@@ -402,16 +321,15 @@ mod tests {
     #[test]
     fn no_sequence_hides_behind_a_key_of_an_outer_context() {
         let map = KeyMap::default();
-        for stack in stacks() {
-            for context in &stack {
+        for stack in Context::ALL.map(Context::stack) {
+            for context in stack {
                 for binding in map.bindings().iter().filter(|b| b.context == *context) {
                     for sequence in binding.keys.iter().filter(|s| s.len() > 1) {
                         for end in 1..sequence.len() {
-                            let lookup = map.lookup(&stack, &sequence[..end]);
-                            assert_eq!(
-                                lookup,
-                                Lookup::Pending,
-                                "{stack:?} {}",
+                            let lookup = map.lookup(stack, &sequence[..end]);
+                            assert!(
+                                matches!(lookup, Lookup::Pending { .. }),
+                                "{stack:?} {}: {lookup:?}",
                                 sequence_text(sequence)
                             );
                         }
@@ -442,7 +360,14 @@ mod tests {
                 for key in row.keys {
                     let sequence = parse_sequence(key).unwrap_or_else(|e| panic!("{e}"));
                     let found = map.lookup(&stack, &sequence);
-                    assert_eq!(found, Lookup::Action(row.action), "{key} in {pane:?}");
+                    let waits = Lookup::Pending {
+                        alone: Some(row.action),
+                    };
+                    let wanted = match (pane, *key) {
+                        (Context::List, "g") => waits,
+                        _ => Lookup::Action(row.action),
+                    };
+                    assert_eq!(found, wanted, "{key} in {pane:?}");
                 }
             }
         }
@@ -483,7 +408,25 @@ mod tests {
             assert_eq!(at(&train, key), Lookup::Action(action), "{key}");
         }
         let form = [Context::Form, Context::Home, Context::Global];
-        assert_eq!(at(&form, "g"), Lookup::Pending);
+        assert_eq!(at(&form, "g"), Lookup::Pending { alone: None });
         assert_eq!(at(&form, "g g"), Lookup::Action(Action::Top));
+    }
+
+    #[test]
+    fn gg_and_home_go_to_the_top_of_every_list() {
+        let map = KeyMap::default();
+        let lists = map.bindings().iter().filter(|b| b.action == Action::Top);
+        // The charts and the samples of the dashboard are none: `g` samples there at once.
+        let lists = lists.filter(|b| !matches!(b.context, Context::Chart | Context::Samples));
+        let mut count = 0;
+        for list in lists {
+            assert_eq!(list.keys_text(), "gg, home", "{:?}", list.context);
+            for keys in ["G", "end"] {
+                let found = map.lookup(&[list.context], &parse_sequence(keys).unwrap());
+                assert_eq!(found, Lookup::Action(Action::Bottom), "{:?}", list.context);
+            }
+            count += 1;
+        }
+        assert!(count >= 9, "{count}");
     }
 }

@@ -1,7 +1,7 @@
 //! The one table of keys. Dispatch, the `?` overlay, the footer and the palette are all made from it.
 //!
-//! `g` on the dashboard samples at once. Where a list has the focus on other screens, `g g` goes to its top as in
-//! vi; on the dashboard the top is `home`, so that no key there ever has to wait for a second one.
+//! Where a list has the focus, `g g` goes to its top as in vi. On the dashboard `g` samples: at once on the charts and
+//! the samples, which have no `g g`; on its lists a moment later, when no second `g` has come.
 
 use super::{Action, Context};
 

@@ -16,6 +16,7 @@ mod samples;
 mod throughput;
 
 pub(crate) use frame::{grouped, wrap};
+pub(in crate::ui) use list::Scroll;
 pub(in crate::ui) use loss::edit_markers;
 pub(crate) use plot::{look, symbols};
 

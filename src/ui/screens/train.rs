@@ -250,11 +250,9 @@ impl TrainScreen {
         }
     }
 
-    /// Innermost first; `app` adds the contexts of everything.
-    pub fn contexts(&self) -> Vec<Context> {
-        let mut contexts: Vec<Context> = self.focused().map(|s| s.context).into_iter().collect();
-        contexts.push(Context::Train);
-        contexts
+    /// What has the focus.
+    pub fn context(&self) -> Context {
+        self.focused().map_or(Context::Train, |spec| spec.context)
     }
 
     /// The pane with the focus, for its help.

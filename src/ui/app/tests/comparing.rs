@@ -33,7 +33,7 @@ fn course(steps: u64, loss: f64, edited: &[u64]) -> Course {
 }
 
 /// All three marked and laid over each other.
-fn overlaid() -> Journey {
+pub(super) fn overlaid() -> Journey {
     let mut journey = listed();
     journey.keys("a o");
     let wanted = journey.effects.iter().find_map(|effect| match effect {

@@ -228,3 +228,81 @@ fn the_list_of_runs_shows_all_and_says_why_one_cannot_go_on() {
     journey.keys("esc esc");
     assert_eq!(journey.app.screen(), Screen::Home);
 }
+
+#[test]
+fn splitters_are_dragged_and_stay_where_they_were_put() {
+    let mut journey = Journey::new();
+    journey.size(80, 24);
+    let mouse = |journey: &mut Journey, kind, (column, row)| {
+        journey.tell(Message::Input(Input::Mouse(MouseEvent {
+            kind,
+            column,
+            row,
+            modifiers: KeyModifiers::NONE,
+        })));
+    };
+    let drag = |journey: &mut Journey, from, to| {
+        mouse(journey, MouseEventKind::Down(MouseButton::Left), from);
+        mouse(journey, MouseEventKind::Drag(MouseButton::Left), to);
+        mouse(journey, MouseEventKind::Up(MouseButton::Left), to);
+    };
+    // Cells to the left of a title, and the row that it stands in.
+    let place = |journey: &Journey, title: &str| {
+        let screen = journey.screen();
+        let row = screen.lines().position(|line| line.contains(title));
+        let row = row.unwrap_or_else(|| panic!("no {title} on\n{screen}"));
+        let line = screen
+            .lines()
+            .nth(row)
+            .unwrap_or_default()
+            .trim_start_matches('"');
+        let before = line.split(title).next().unwrap_or_default();
+        (before.chars().count() as u16 - 2, row as u16)
+    };
+    let at = |journey: &Journey| (place(journey, "2 Config"), place(journey, "3 Preview"));
+    assert_eq!(at(&journey), ((28, 0), (28, 14)));
+    drag(&mut journey, (28, 4), (24, 6));
+    assert_eq!(at(&journey), ((24, 0), (24, 14)));
+    // The border beside it belongs to it too.
+    drag(&mut journey, (23, 4), (33, 4));
+    drag(&mut journey, (50, 14), (50, 10));
+    assert_eq!(at(&journey), ((33, 0), (33, 10)));
+    journey.keys("2 enter H");
+    journey.size(120, 40);
+    journey.size(80, 24);
+    assert_eq!(
+        at(&journey),
+        ((33, 0), (33, 10)),
+        "also after a run and other sizes"
+    );
+    // No pane goes away, and what is said in them can still be read.
+    drag(&mut journey, (33, 4), (79, 4));
+    drag(&mut journey, (60, 10), (60, 23));
+    assert_eq!(at(&journey), ((50, 0), (50, 18)));
+    drag(&mut journey, (50, 4), (0, 4));
+    drag(&mut journey, (60, 18), (60, 0));
+    assert_eq!(at(&journey), ((20, 0), (20, 7)));
+    journey.sees("5 GPT");
+    // Three columns have splitters of their own.
+    journey.size(200, 60);
+    assert_eq!(at(&journey), ((48, 0), (128, 0)));
+    drag(&mut journey, (48, 20), (60, 20));
+    drag(&mut journey, (127, 20), (150, 20));
+    assert_eq!(at(&journey), ((60, 0), (150, 0)));
+    drag(&mut journey, (150, 20), (0, 20));
+    drag(&mut journey, (60, 20), (199, 20));
+    let (form, preview) = at(&journey);
+    assert!(
+        form.0 >= 20 && preview.0 - form.0 >= 30,
+        "{form:?} {preview:?}"
+    );
+    // A pane alone has none, and a drag that began elsewhere moves none.
+    journey.keys("z");
+    let zoomed = journey.screen();
+    drag(&mut journey, (48, 20), (70, 20));
+    assert_eq!(journey.screen(), zoomed);
+    journey.keys("z");
+    let before = at(&journey);
+    drag(&mut journey, (10, 20), (70, 20));
+    assert_eq!(at(&journey), before);
+}

@@ -14,7 +14,7 @@ fn points(n: u64) -> Vec<RatePoint> {
         .collect()
 }
 
-fn report(suggestion: Option<f64>) -> EventKind {
+pub(super) fn report(suggestion: Option<f64>) -> EventKind {
     EventKind::RateFound(RateReport {
         points: points(100),
         suggestion,

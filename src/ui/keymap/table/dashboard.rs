@@ -129,7 +129,7 @@ pub const TABLE: &[Row] = &[
         A::PageDown,
         "one page down",
     ),
-    row(C::List, &["home"], A::Top, "first line"),
+    row(C::List, &["g g", "home"], A::Top, "first line"),
     row(C::List, &["G", "end"], A::Bottom, "last line"),
     // The knobs.
     row(C::Knobs, &["up", "k"], A::Up, "one line up"),
@@ -167,7 +167,7 @@ pub const TABLE: &[Row] = &[
         A::PageDown,
         "one group down",
     ),
-    row(C::Knobs, &["home"], A::Top, "first line"),
+    row(C::Knobs, &["g g", "home"], A::Top, "first line"),
     row(C::Knobs, &["G", "end"], A::Bottom, "last line"),
     // The dashboard, whatever has the focus.
     hinted(
@@ -199,7 +199,13 @@ pub const TABLE: &[Row] = &[
         "save",
     ),
     hinted(C::Train, &["v"], A::Evaluate, "evaluate now", "eval"),
-    hinted(C::Train, &["g"], A::SampleNow, "sample now", "sample"),
+    hinted(
+        C::Train,
+        &["g"],
+        A::SampleNow,
+        "sample now (on a list after a moment: gg goes to its top)",
+        "sample",
+    ),
     hinted(
         C::Train,
         &["["],

@@ -13,7 +13,7 @@ pub const TABLE: &[Row] = &[
         A::PageDown,
         "one page down",
     ),
-    row(C::Sweep, &["home"], A::Top, "first trial"),
+    row(C::Sweep, &["g g", "home"], A::Top, "first trial"),
     row(C::Sweep, &["G", "end"], A::Bottom, "last trial"),
     hinted(
         C::Sweep,

@@ -4,7 +4,7 @@ use super::ladder::{self, Entry};
 use super::{HomePane, HomeScreen, Request, Typing, field_text};
 use crate::config::{FieldKind, ModelKind};
 use crate::ui::keymap::Action;
-use crate::ui::panes::Handled;
+use crate::ui::panes::{Handled, Scroll};
 use crate::ui::widgets::text_input::TextInput;
 
 impl HomeScreen {
@@ -13,7 +13,7 @@ impl HomeScreen {
             self.cursor = entry;
             self.prepare_draft();
             self.preview.shown = None;
-            self.preview.scroll = 0;
+            self.preview.scroll = Scroll::default();
             requests.push(self.changed());
         }
     }
@@ -155,16 +155,8 @@ impl HomeScreen {
     }
 
     pub(super) fn act_preview(&mut self, action: Action) -> Handled {
-        match action {
-            Action::Up => self.preview.scroll = self.preview.scroll.saturating_sub(1),
-            Action::Down => self.preview.scroll = (self.preview.scroll + 1).min(500),
-            Action::PageUp => self.preview.scroll = self.preview.scroll.saturating_sub(10),
-            Action::PageDown => self.preview.scroll = (self.preview.scroll + 10).min(500),
-            Action::Top => self.preview.scroll = 0,
-            Action::Bottom => self.preview.scroll = 500,
-            _ => return Handled::No,
-        }
-        Handled::Yes
+        // How many lines there are is known when they are drawn.
+        self.preview.scroll.act(action, usize::MAX, false)
     }
 
     /// A run keeps the config it was started with: whoever turns to the form wants a new one, of the same model.

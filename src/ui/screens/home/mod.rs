@@ -10,6 +10,7 @@
 
 mod act;
 mod ladder;
+mod places;
 mod preview;
 mod view;
 
@@ -33,6 +34,7 @@ use crate::ui::widgets::form::FormField;
 use crate::ui::widgets::text_input::TextInput;
 
 use ladder::Target;
+use places::{Splits, Splitter};
 
 /// The panes of this screen, in the order of their number keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +79,8 @@ enum Typing {
 pub struct HomeScreen {
     focus: HomePane,
     zoomed: bool,
+    splits: Splits,
+    dragging: Option<Splitter>,
     runs: Vec<RunSummary>,
     /// Seconds since 1970 when the runs were read.
     runs_read: u64,
@@ -104,6 +108,8 @@ impl HomeScreen {
         let mut screen = Self {
             focus: HomePane::Ladder,
             zoomed: false,
+            splits: Splits::default(),
+            dragging: None,
             runs: Vec::new(),
             runs_read: 0,
             own: Vec::new(),
@@ -124,13 +130,13 @@ impl HomeScreen {
         self.changed()
     }
 
-    pub fn contexts(&self) -> Vec<Context> {
-        let pane = match self.focus {
+    /// What has the focus.
+    pub fn context(&self) -> Context {
+        match self.focus {
             HomePane::Ladder => Context::Ladder,
             HomePane::Form => Context::Form,
             HomePane::Preview => Context::Preview,
-        };
-        vec![pane, Context::Home]
+        }
     }
 
     /// Keys type instead of doing.
@@ -379,12 +385,31 @@ impl HomeScreen {
         area: Rect,
         requests: &mut Vec<Request>,
     ) -> Handled {
-        let places = self.places(area);
+        let panes = self.places(area);
         let at = match mouse {
-            ScreenMouse::Click(at) | ScreenMouse::Wheel { at, .. } => at,
-            ScreenMouse::Drag(_) | ScreenMouse::Release(_) => return Handled::No,
+            ScreenMouse::Click(at) => {
+                self.dragging = panes.splitter_at(at);
+                if self.dragging.is_some() {
+                    return Handled::Yes;
+                }
+                at
+            }
+            ScreenMouse::Drag(at) => {
+                let Some(splitter) = self.dragging else {
+                    return Handled::No;
+                };
+                self.splits.drag(splitter, area, at);
+                return Handled::Yes;
+            }
+            ScreenMouse::Release(_) => {
+                return match self.dragging.take() {
+                    Some(_) => Handled::Yes,
+                    None => Handled::No,
+                };
+            }
+            ScreenMouse::Wheel { at, .. } => at,
         };
-        let Some(pane) = places.pane_at(at) else {
+        let Some(pane) = panes.pane_at(at) else {
             return Handled::No;
         };
         if let ScreenMouse::Wheel { lines, .. } = mouse {
@@ -396,7 +421,7 @@ impl HomeScreen {
             };
         }
         self.focus = pane;
-        let inner = view::inside(places.of(pane));
+        let inner = places::inside(panes.of(pane));
         let line = at.y.checked_sub(inner.y);
         match (pane, line) {
             (HomePane::Ladder, Some(line)) => match self.ladder().target_at(theme, line, inner) {
@@ -407,7 +432,7 @@ impl HomeScreen {
             (HomePane::Form, Some(line)) if matches!(self.cursor, Entry::Rung(_)) => {
                 let fields = self.form_fields();
                 let inner = self.form_body(inner);
-                let line = line.checked_sub(inner.y - view::inside(places.of(pane)).y);
+                let line = line.checked_sub(inner.y - places::inside(panes.of(pane)).y);
                 let hit = line.and_then(|line| self.form(&fields).field_at(line, inner));
                 if let Some(at) = hit {
                     self.field = fields[at].key;

@@ -11,6 +11,7 @@ use crate::protocol::{Preview, SchedulePoint, StepTime};
 use crate::schedule::{self, PlateauState};
 use crate::ui::format;
 use crate::ui::layout::{wrap, write_line};
+use crate::ui::panes::Scroll;
 use crate::ui::theme::Theme;
 
 /// What is known about the config on screen.
@@ -21,7 +22,7 @@ pub struct PreviewState {
     /// An answer is under way.
     pub pending: bool,
     pub shown: Option<Result<Box<Preview>, String>>,
-    pub scroll: usize,
+    pub scroll: Scroll,
 }
 
 /// Everything the pane shows.
@@ -42,14 +43,11 @@ type Lines = Vec<Line<'static>>;
 impl PreviewPane<'_> {
     pub fn render(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let lines = self.lines(theme, area.width, area.height);
-        let last = lines.len().saturating_sub(area.height.into());
-        let offset = self.state.scroll.min(last);
-        for (row, line) in lines
-            .iter()
-            .skip(offset)
-            .take(area.height.into())
-            .enumerate()
-        {
+        let window = self
+            .state
+            .scroll
+            .window(lines.len(), area.height.into(), false);
+        for (row, line) in lines[window].iter().enumerate() {
             write_line(buffer, area, row as u16, line);
         }
     }

@@ -1,10 +1,7 @@
-//! Where the panes of the home screen stand, and drawing them.
-//!
-//! Wide screens have three columns; from 72×18 the ladder stands beside the form with the preview below it;
-//! smaller ones show the focused pane alone, with a line of tabs.
+//! Drawing the panes of the home screen.
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use crate::config::Draft;
@@ -15,74 +12,16 @@ use crate::ui::theme::Theme;
 use crate::ui::widgets::form::{Form, FormField};
 
 use super::ladder::{self, Ladder};
+use super::places::Places;
 use super::preview::PreviewPane;
 use super::{Entry, HomePane, HomeScreen, PANES, Typing};
 
-/// Areas with their borders; empty where a pane is not shown.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Places {
-    ladder: Rect,
-    form: Rect,
-    preview: Rect,
-    tabs: Option<Rect>,
-}
-
-impl Places {
-    pub fn of(&self, pane: HomePane) -> Rect {
-        match pane {
-            HomePane::Ladder => self.ladder,
-            HomePane::Form => self.form,
-            HomePane::Preview => self.preview,
-        }
-    }
-
-    pub fn pane_at(&self, at: Position) -> Option<HomePane> {
-        PANES.into_iter().find(|pane| self.of(*pane).contains(at))
-    }
-}
-
-/// What is left inside a border.
-pub(super) fn inside(area: Rect) -> Rect {
-    Rect {
-        x: area.x + area.width.min(1),
-        y: area.y + area.height.min(1),
-        width: area.width.saturating_sub(2),
-        height: area.height.saturating_sub(2),
-    }
-}
-
 impl HomeScreen {
     pub(super) fn places(&self, area: Rect) -> Places {
-        let mut places = Places::default();
-        if self.zoomed || area.width < 72 || area.height < 18 {
-            let mut body = area;
-            if area.height > 4 {
-                places.tabs = Some(Rect { height: 1, ..area });
-                body.y += 1;
-                body.height -= 1;
-            }
-            match self.focus {
-                HomePane::Ladder => places.ladder = body,
-                HomePane::Form => places.form = body,
-                HomePane::Preview => places.preview = body,
-            }
-            return places;
+        match self.zoomed {
+            true => Places::only(self.focus, area),
+            false => Places::new(area, self.splits, self.focus),
         }
-        let (x, y, width, height) = (area.x, area.y, area.width, area.height);
-        if width >= 116 {
-            let side = (width * 27 / 100).clamp(31, 48);
-            let right = (width * 36 / 100).clamp(40, 78);
-            places.ladder = Rect::new(x, y, side, height);
-            places.form = Rect::new(x + side, y, width - side - right, height);
-            places.preview = Rect::new(x + width - right, y, right, height);
-        } else {
-            let side = (width * 36 / 100).clamp(27, 36);
-            let below = (height * 42 / 100).clamp(9, 16);
-            places.ladder = Rect::new(x, y, side, height);
-            places.form = Rect::new(x + side, y, width - side, height - below);
-            places.preview = Rect::new(x + side, y + height - below, width - side, below);
-        }
-        places
     }
 
     pub(super) fn ladder(&self) -> Ladder<'_> {

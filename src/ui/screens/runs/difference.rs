@@ -22,7 +22,7 @@ use crate::run::{Compared, RunEntry};
 use crate::ui::format;
 use crate::ui::keymap::Action;
 use crate::ui::layout::{fit, pane, wrap, write, write_line};
-use crate::ui::panes::Handled;
+use crate::ui::panes::{Handled, Scroll};
 use crate::ui::theme::Theme;
 
 /// A column is at least so wide; more runs than fit are reached with the arrows.
@@ -33,7 +33,7 @@ pub(super) struct DifferenceView {
     pub runs: Vec<Arc<RunEntry>>,
     /// `None` until the edits were read.
     pub compared: Option<Result<Compared, String>>,
-    top: usize,
+    top: Scroll,
     /// The first run shown.
     left: usize,
 }
@@ -52,23 +52,16 @@ impl DifferenceView {
         DifferenceView {
             runs,
             compared: None,
-            top: 0,
+            top: Scroll::default(),
             left: 0,
         }
     }
 
     pub fn act(&mut self, action: Action) -> Handled {
-        let last = self.rows().len().saturating_sub(1);
         match action {
-            Action::Up => self.top = self.top.saturating_sub(1),
-            Action::Down => self.top = (self.top + 1).min(last),
-            Action::PageUp => self.top = self.top.saturating_sub(10),
-            Action::PageDown => self.top = (self.top + 10).min(last),
-            Action::Top => self.top = 0,
-            Action::Bottom => self.top = last,
             Action::Left => self.left = self.left.saturating_sub(1),
             Action::Right => self.left = (self.left + 1).min(self.runs.len().saturating_sub(1)),
-            _ => return Handled::No,
+            _ => return self.top.act(action, self.rows().len(), false),
         }
         Handled::Yes
     }
@@ -201,8 +194,8 @@ impl DifferenceView {
         }
         write(buffer, inner, 0, &names, theme.heading);
         let height = usize::from(inner.height.saturating_sub(1));
-        let top = self.top.min(rows.len().saturating_sub(height));
-        for (at, row) in rows.iter().skip(top).take(height).enumerate() {
+        let window = self.top.window(rows.len(), height, false);
+        for (at, row) in rows[window].iter().enumerate() {
             let at = at as u16 + 1;
             if row.heading {
                 write(buffer, inner, at, &row.head, theme.heading);

@@ -252,13 +252,13 @@ impl RunsScreen {
         }
     }
 
-    /// Where keys are looked up.
-    pub fn contexts(&self) -> Vec<Context> {
+    /// What has the focus.
+    pub fn context(&self) -> Context {
         match self.view {
-            View::List => vec![Context::Runs],
-            View::Overlay(_) => vec![Context::Overlay, Context::Chart],
-            View::Difference(_) => vec![Context::Difference],
-            View::Samples(_) => vec![Context::SideBySide],
+            View::List => Context::Runs,
+            View::Overlay(_) => Context::Overlay,
+            View::Difference(_) => Context::Difference,
+            View::Samples(_) => Context::SideBySide,
         }
     }
 

@@ -274,3 +274,34 @@ fn leaving_asks_and_stops_once() {
     let mut screen = shown();
     assert_eq!(screen.terminate(), Wish::Stop);
 }
+
+#[test]
+fn every_key_does_something() {
+    let map = KeyMap::default();
+    let picture = |screen: &SweepScreen| {
+        let mut buffer = ratatui::buffer::Buffer::empty(screen.size);
+        render(screen, &Theme::default(), &map, screen.size, &mut buffer);
+        buffer
+    };
+    let bindings = map.bindings().iter();
+    // The colours are those of whoever shows the screen.
+    let here = bindings.filter(|b| b.context == Context::Sweep && b.action != Action::NextTheme);
+    for binding in here {
+        for (width, height) in [(80, 24), (200, 60)] {
+            for sequence in &binding.keys {
+                let works = ["", "G", "home", "2", "z"].iter().any(|before| {
+                    let mut screen = shown();
+                    screen.resize(width, height);
+                    keys(&mut screen, before);
+                    let there = picture(&screen);
+                    let Lookup::Action(action) = map.lookup(&screen.contexts(), sequence) else {
+                        return false;
+                    };
+                    let wish = screen.act(Some(action), None, &map);
+                    wish.is_some() || picture(&screen) != there
+                });
+                assert!(works, "{} at {width}×{height}", binding.keys_text());
+            }
+        }
+    }
+}

@@ -71,14 +71,30 @@ fn seconds_left(run: &RunView) -> Option<f64> {
         .then_some(left as f64 * each)
 }
 
-/// One row. What matters less is left out where there is no room.
+/// A fact of the header.
+struct Piece {
+    /// The least goes first where there is no room.
+    importance: u8,
+    text: String,
+    /// Says the same in fewer cells.
+    short: Option<String>,
+    style: Style,
+}
+
+/// One row. Where there is no room, what matters less is left out; but not for what a shorter form gains.
 pub fn draw(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     let (phase, style) = phase_words(run, theme);
     let mut tail = format!("{phase} {}", theme.symbols.bullet);
     if let Some(whose) = whose(run) {
         tail = format!("{tail} {whose}");
     }
-    let mut pieces: Vec<(u8, String, Style)> = Vec::new();
+    let piece = |importance, text, style| Piece {
+        importance,
+        text,
+        short: None,
+        style,
+    };
+    let mut pieces: Vec<Piece> = Vec::new();
     let config = &run.config;
     let corpus = match config.corpus.path.first() {
         Some(path) => path.file_name().map_or_else(
@@ -94,49 +110,70 @@ pub fn draw(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
     // `CPU, 2 threads, burn-flex`: the rest is in the events.
     let device = device.split([',', '(']).next().unwrap_or_default().trim();
     let dot = if theme.symbols.unicode { "·" } else { "-" };
-    let name = format!(
-        "{} {dot} {corpus} {dot} {device}",
-        config.model.kind().key()
-    );
-    pieces.push((6, name, theme.strong));
+    let name = format!("{} {dot} {corpus}", config.model.kind().key());
+    pieces.push(Piece {
+        short: Some(name.clone()),
+        ..piece(6, format!("{name} {dot} {device}"), theme.strong)
+    });
     if let Some(lineage) = &run.lineage {
-        pieces.push((1, format!("from {lineage}"), theme.dim));
+        pieces.push(piece(1, format!("from {lineage}"), theme.dim));
     }
     let steps = format!("step {}/{}", grouped(run.step), grouped(run.total_steps()));
-    pieces.push((7, steps, theme.text));
+    pieces.push(piece(7, steps, theme.text));
     if let Some(last) = run.series.last() {
         let epoch = match &run.info {
             Some(info) if info.train_tokens > 0 => last.tokens as f64 / info.train_tokens as f64,
             _ => last.epoch,
         };
-        pieces.push((2, format!("epoch {epoch:.1}"), theme.text));
-        pieces.push((
-            3,
-            format!("{} tok/s", reading(last.tokens_per_second)),
-            theme.text,
-        ));
+        pieces.push(Piece {
+            short: Some(format!("ep {epoch:.1}")),
+            ..piece(3, format!("epoch {epoch:.1}"), theme.text)
+        });
+        // On narrow screens it stands among the single numbers below.
+        let speed = format!("{} tok/s", reading(last.tokens_per_second));
+        pieces.push(piece(2, speed, theme.text));
     }
     if let Some(left) = seconds_left(run) {
-        pieces.push((4, format!("ETA {}", clock(left.round())), theme.text));
+        let left = format!("ETA {}", clock(left.round()));
+        pieces.push(piece(4, left, theme.text));
     }
     let rule = theme.symbols.dash.repeat(2);
     let width = area.width as usize;
-    let needed = |pieces: &[(u8, String, Style)]| {
-        let texts: usize = pieces.iter().map(|piece| piece.1.width() + 4).sum();
-        texts + tail.width() + 2
-    };
-    while needed(&pieces) > width
-        && let Some(least) = (0..pieces.len()).min_by_key(|at| pieces[*at].0)
-    {
-        pieces.remove(least);
-    }
+    make_room(&mut pieces, width.saturating_sub(tail.width() + 2));
     let mut spans = vec![Span::raw(" ")];
-    for (_, text, style) in pieces {
-        spans.push(Span::styled(text, style));
+    for piece in pieces {
+        spans.push(Span::styled(piece.text, piece.style));
         spans.push(Span::styled(format!(" {rule} "), theme.border));
     }
     spans.push(Span::styled(tail, style));
     Line::from(spans).render(area, buffer);
+}
+
+/// Shortens as few pieces as it takes to keep one more, the less important first, and leaves out the rest.
+fn make_room(pieces: &mut Vec<Piece>, room: usize) {
+    let taken = |pieces: &[Piece]| -> usize { pieces.iter().map(|p| p.text.width() + 4).sum() };
+    let gain = |piece: &Piece| {
+        let short = piece.short.as_ref().map(|short| short.width());
+        short.map_or(0, |short| piece.text.width().saturating_sub(short))
+    };
+    while taken(pieces) > room {
+        let mut order: Vec<usize> = (0..pieces.len()).collect();
+        order.sort_by_key(|at| pieces[*at].importance);
+        let Some(least) = order.first().copied() else {
+            return;
+        };
+        let gains: usize = pieces.iter().map(gain).sum();
+        if taken(pieces) - gains > room {
+            pieces.remove(least);
+            continue;
+        }
+        let shortens = order.into_iter().find(|at| pieces[*at].short.is_some());
+        if let Some(piece) = shortens.and_then(|at| pieces.get_mut(at))
+            && let Some(short) = piece.short.take()
+        {
+            piece.text = short;
+        }
+    }
 }
 
 /// What stands in the way and what can be done about it; `None` while all is well.
@@ -289,6 +326,15 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
         spans.push(Span::styled(value, style));
         spans.push(Span::raw("  "));
     };
+    // First, as it waits for the user: a key that dials must not seem dead where the knobs have no place.
+    if let Some(pending) = run.knobs.pending_multiplier() {
+        let text = format!("{}{}", theme.symbols.times, short(pending));
+        put("pending lr", text, theme.changed);
+    }
+    match run.knobs.count() - usize::from(run.knobs.pending_multiplier().is_some()) {
+        0 => {}
+        n => put("pending knobs", n.to_string(), theme.changed),
+    }
     if let Some(last) = run.series.last() {
         put("lr", reading(last.learning_rate), theme.chart.learning_rate);
         put("grad", reading(last.grad_norm), theme.chart.grad_norm);
@@ -306,14 +352,6 @@ pub fn draw_gauges(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer
             let percent = words.trim_end_matches(" <unk>").to_string();
             put("<unk>", percent, theme.dim);
         }
-    }
-    if let Some(pending) = run.knobs.pending_multiplier() {
-        let text = format!("{}{}", theme.symbols.times, short(pending));
-        put("pending lr", text, theme.changed);
-    }
-    match run.knobs.count() - usize::from(run.knobs.pending_multiplier().is_some()) {
-        0 => {}
-        n => put("pending knobs", n.to_string(), theme.changed),
     }
     Line::from(spans).render(area, buffer);
 }

@@ -442,3 +442,49 @@ fn lists_of_a_long_run_stay_bounded() {
         "both ends stay"
     );
 }
+
+#[test]
+fn the_header_keeps_the_epoch_at_80_columns() {
+    let mut screen = running();
+    let header = |screen: &TrainScreen, width| {
+        let shown = text(screen, width, 23);
+        shown.lines().next().unwrap_or_default().trim().to_string()
+    };
+    let wide = header(&screen, 100);
+    assert!(wide.contains("tok/s ── ETA "), "{wide}");
+    for words in ["gpt · stories · flex", "epoch 0.2", "training ●"] {
+        assert!(wide.contains(words), "{words}: {wide}");
+    }
+    let narrow = header(&screen, 80);
+    let facts: Vec<&str> = narrow.split(" ── ").collect();
+    assert_eq!(facts[0], "gpt · stories · flex");
+    assert_eq!(facts[1], "step 300/5 000");
+    assert!(
+        facts[2] == "epoch 0.2" && facts[3].starts_with("ETA "),
+        "{narrow}"
+    );
+    assert_eq!(facts[4], "training ●");
+    // The speed stands below, among the single numbers.
+    assert!(text(&screen, 80, 23).contains("tok/s"));
+    // Where a number more leaves no room for the word, a shorter one keeps the fact; the device goes before the epoch does.
+    screen.on_event(EventKind::Steps((301..=1_240).map(step_report).collect()));
+    let longer = header(&screen, 80);
+    assert!(
+        longer.contains("step 1 240/5 000 ── ep 1.0 ── ETA"),
+        "{longer}"
+    );
+    screen.on_event(EventKind::Phase(Phase::Evaluating { done: 1, total: 2 }));
+    let busy = header(&screen, 80);
+    assert!(
+        busy.starts_with("gpt · stories ── step 1 240/5 000 ── ep 1.0 ── ETA"),
+        "{busy}"
+    );
+    assert!(busy.ends_with("evaluating 50 % ●"), "{busy}");
+    for width in 40..130 {
+        let line = header(&screen, width);
+        assert!(
+            line.contains("step 1 240/5 000") && line.ends_with('●'),
+            "{width}: {line}"
+        );
+    }
+}
