@@ -3,6 +3,7 @@
 //! - [`simd`]: run-time choice of vector instructions, and the element-wise mathematics.
 //! - [`cpu`]: the operations on plain slices, forward and backward.
 //! - [`ops`]: the operations on tensors, recorded for the backward pass.
+//! - [`memory`]: what becomes of a step's memory.
 //! - `flex`: how the flex backend runs them.
 //!
 //! The composed forms are in `model::layers`, one function per operation; each asks [`takes`] first.
@@ -10,6 +11,7 @@
 pub mod cpu;
 #[cfg(feature = "flex")]
 mod flex;
+pub mod memory;
 pub mod ops;
 pub mod simd;
 

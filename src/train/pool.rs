@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use burn::tensor::Device;
 
 use crate::device::runs_on_host;
+use crate::kernel::memory;
 
 /// Threads of one trainer's own, as many as the process computes with.
 ///
@@ -15,7 +16,7 @@ use crate::device::runs_on_host;
 pub(super) struct Pool(Option<rayon::ThreadPool>);
 
 impl Pool {
-    /// None are needed where the device computes by itself. Where the system gives no threads, work stays on the caller's.
+    /// None are needed where the device computes by itself. Otherwise the process also keeps what a step gives back. Where the system gives no threads, work stays on the caller's.
     pub(super) fn new(device: &Device) -> Self {
         let threads = || {
             rayon::ThreadPoolBuilder::new()
@@ -24,6 +25,7 @@ impl Pool {
                 .build()
         };
         Self(if runs_on_host(device) {
+            memory::keep();
             threads()
                 .inspect_err(|error| tracing::warn!("training without threads of its own: {error}"))
                 .ok()
