@@ -16,7 +16,8 @@ use crate::kernel::memory;
 pub(super) struct Pool(Option<rayon::ThreadPool>);
 
 impl Pool {
-    /// None are needed where the device computes by itself. Otherwise the process also keeps what a step gives back. Where the system gives no threads, work stays on the caller's.
+    /// None are needed where the device computes by itself. Otherwise the process also keeps what a step gives back. Where the
+    /// system gives no threads, work stays on the caller's.
     pub(super) fn new(device: &Device) -> Self {
         let threads = || {
             rayon::ThreadPoolBuilder::new()
