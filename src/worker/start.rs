@@ -41,6 +41,14 @@ impl NoStart {
     pub(super) fn failed(error: impl ToString) -> Self {
         NoStart::Failed(error.to_string())
     }
+
+    /// The fault of one of `keys`, if there are any.
+    fn by_keys(error: impl ToString, keys: &'static [&'static str]) -> Self {
+        match keys {
+            [] => NoStart::failed(error),
+            keys => NoStart::Refused(error.to_string(), keys),
+        }
+    }
 }
 
 /// Loads a run, trains it to its end and puts it away.
@@ -388,10 +396,7 @@ pub(super) fn prepare(
     let prepared = data::prepare(config, tokenizer, &mut progress);
     // A stop makes an error of the work; the command says which kind of end was meant.
     check_stop(context)?;
-    let prepared = prepared.map_err(|error| match error.keys() {
-        [] => NoStart::failed(error),
-        keys => NoStart::Refused(error.to_string(), keys),
-    })?;
+    let prepared = prepared.map_err(|error| NoStart::by_keys(&error, error.keys()))?;
     for notice in &prepared.notices {
         context.notice(NoticeLevel::Warning, notice.clone());
     }
@@ -405,10 +410,7 @@ pub(super) fn set_threads(config: &RunConfig) -> Result<(), NoStart> {
 }
 
 fn no_device(error: DeviceError) -> NoStart {
-    match error.keys() {
-        [] => NoStart::failed(error),
-        keys => NoStart::Refused(error.to_string(), keys),
-    }
+    NoStart::by_keys(&error, error.keys())
 }
 
 pub(super) fn choose_device(context: &mut Context, config: &RunConfig) -> Result<Chosen, NoStart> {

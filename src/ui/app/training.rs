@@ -251,17 +251,13 @@ impl App {
         let was_active = self.local().is_some();
         self.engine_gone = true;
         if let Some(Overlay::RangeTest(test)) = &mut self.overlay {
-            test.on_event(EventKind::failed(
-                "the training thread ended unexpectedly".to_string(),
-            ));
+            test.on_event(EventKind::failed("the training thread ended unexpectedly"));
         }
         if let Some(leaving) = self.leaving.take() {
             effects.push(Effect::Quit(leaving.outcome));
         } else {
             if was_active && let Some(train) = &mut self.train {
-                train.on_event(EventKind::failed(
-                    "the training thread ended unexpectedly".to_string(),
-                ));
+                train.on_event(EventKind::failed("the training thread ended unexpectedly"));
                 train.on_event(EventKind::Phase(Phase::Failed));
             }
             let text =
