@@ -113,7 +113,8 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
 
     let resumed = ["sweep", "--resume", "runs/sweep-tiny-001"];
     let mut terminal = start(&resumed, &place);
-    terminal.wait_for("finished");
+    // A trial is finished a moment before the sweep is; until then a `q` asks whether to stop.
+    terminal.wait_for("sweep-tiny-001   finished");
     terminal.press("q");
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
@@ -124,7 +125,7 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
 
     // What is over stays on the screen until the window is closed.
     let mut terminal = start(&resumed, &place);
-    terminal.wait_for("finished");
+    terminal.wait_for("sweep-tiny-001   finished");
     terminal.signal(rustix::process::Signal::HUP);
     assert_eq!(terminal.exit(), 0);
     terminal.assert_restored();
