@@ -24,7 +24,7 @@ pub struct History {
     pub checkpoints: Vec<CheckpointInfo>,
     pub edits: Vec<EditRecord>,
     pub notices: Vec<Notice>,
-    /// What was trained and left when the run went back to a checkpoint, oldest first.
+    /// What was trained, sampled and edited, and left when the run went back to a checkpoint, oldest first.
     pub left: Vec<LeftBranch>,
     pub spikes: Vec<Spike>,
     /// Steps at which the run was taken up again.
@@ -75,8 +75,9 @@ pub fn read_history_up_to(dir: &Path, logged: &Logged) -> Result<History, RunErr
     ] {
         let lines = log::read_up_to(&dir.join(file.name()), length)?;
         history.skipped_lines += lines.skipped;
-        if file == RunFile::Metrics {
-            history.left = lines.left;
+        match file {
+            RunFile::Metrics => history.left = lines.left,
+            _ => join(&mut history.left, lines.left),
         }
         for record in lines.records {
             // The marker is in several logs; one of them counts it.
@@ -91,6 +92,20 @@ pub fn read_history_up_to(dir: &Path, logged: &Logged) -> Result<History, RunErr
     // One that a run will make again, after it ended without a last word, stands before those made meanwhile.
     history.edits.sort_by_key(|edit| edit.step);
     Ok(history)
+}
+
+/// Puts what another log has of the branches beside what is known of them. Both name them in the order in which they were left; of
+/// one that a log does not have, because a kill tore its last line away, nothing is added.
+fn join(branches: &mut [LeftBranch], of_log: Vec<LeftBranch>) {
+    let mut next = 0;
+    for more in of_log {
+        let mut rest = branches.iter().skip(next);
+        let found = rest.position(|branch| branch.rewound == more.rewound);
+        if let Some(at) = found.map(|at| next + at) {
+            branches[at].records.extend(more.records);
+            next = at + 1;
+        }
+    }
 }
 
 impl History {
@@ -120,5 +135,56 @@ impl History {
             Record::Finished(report) => self.finished = Some(report),
             Record::Failed { message } => self.failed = Some(message),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::{Edit, EditAuthor, Rewound};
+
+    fn left(from: u64, edits: &[u64]) -> LeftBranch {
+        let edit = |step: &u64| {
+            Record::Edit(EditRecord {
+                step: *step,
+                edit: Edit::LearningRateMultiplier(1.0),
+                undo: None,
+                by: EditAuthor::User,
+            })
+        };
+        LeftBranch {
+            rewound: Rewound {
+                from,
+                step: 1,
+                checkpoint: "step-00000001".into(),
+                by: EditAuthor::User,
+                onto: None,
+            },
+            records: edits.iter().map(edit).collect(),
+        }
+    }
+
+    #[test]
+    fn branches_of_several_logs_are_joined_in_their_order() {
+        // Two of them look alike; the other log has lost one, and has one more.
+        let mut branches = [left(5, &[]), left(7, &[]), left(5, &[]), left(9, &[])];
+        join(
+            &mut branches,
+            vec![
+                left(5, &[2]),
+                left(5, &[3, 4]),
+                left(8, &[8]),
+                left(9, &[9]),
+            ],
+        );
+        let steps = |branch: &LeftBranch| -> Vec<u64> {
+            let edits = branch.records.iter().filter_map(|record| match record {
+                Record::Edit(edit) => Some(edit.step),
+                _ => None,
+            });
+            edits.collect()
+        };
+        let found: Vec<Vec<u64>> = branches.iter().map(steps).collect();
+        assert_eq!(found, [vec![2], vec![], vec![3, 4], vec![9]]);
     }
 }

@@ -311,6 +311,19 @@ fn tensorboard_reads_the_same_numbers() {
     };
     assert_eq!(points("left-1-at-step-10"), trained(&second)[10..]);
     assert_eq!(points(".").last().unwrap().0, 14);
+    let left: Vec<&Value> = of(&second, "sample")
+        .into_iter()
+        .filter(|sample| sample["step"].as_u64() > Some(10))
+        .collect();
+    assert!(!left.is_empty());
+    for sample in left {
+        let texts = found["left-1-at-step-10"]["texts"]["samples/prompt 1"]
+            .as_array()
+            .unwrap();
+        let text = texts.iter().find(|text| text[0] == sample["step"]).unwrap();
+        let line = sample["prompt"].as_str().unwrap().lines().next().unwrap();
+        assert!(text[1].as_str().unwrap().contains(line), "{text}");
+    }
     // Several runs into one folder, which TensorBoard tells apart.
     place.ok(&[
         "export",

@@ -10,7 +10,7 @@
 //!
 //! TensorBoard has one value a step. What the run trained and left by going back to a checkpoint therefore lies in a folder of
 //! its own below, which TensorBoard shows as a run of its own: `left-1-at-step-400` is the first that was left, where the run went
-//! back to step 400. It has the scalars of its steps and evaluations; samples and edits are of the run alone.
+//! back to step 400. It has the scalars of its steps and evaluations, what the model wrote on it, and its edits.
 
 mod event;
 mod record;
@@ -86,13 +86,15 @@ fn branch_events(branch: &LeftBranch, created: u64) -> Vec<u8> {
         _ => None,
     });
     let steps: Vec<StepReport> = steps.collect();
-    let evaluations = branch.records.iter().filter_map(|record| match record {
+    let beside = branch.records.iter().filter_map(|record| match record {
         Record::Eval(report) => Some((report.step, Beside::Evaluation(report))),
+        Record::Sample(sample) => Some((sample.step, Beside::Sample(sample))),
+        Record::Edit(edit) => Some((edit.step, Beside::Edit(edit.edit.to_string()))),
         _ => None,
     });
     let mut writer = Writer::new(created, &steps);
     writer.text(steps[0].step, "edits", &went_back(branch));
-    writer.all(evaluations.collect());
+    writer.all(beside.collect());
     writer.out
 }
 

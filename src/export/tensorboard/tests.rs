@@ -252,7 +252,17 @@ fn what_a_run_has_left_lies_in_folders_of_its_own() {
         seconds: 14.5,
         ..history.evaluations[0]
     });
-    let first = vec![step(3, 7.0), step(4, 8.0), evaluation, step(5, 9.0)];
+    // The samples and edits of a branch come from logs of their own.
+    let sample = Record::Sample(SampleRecord {
+        step: 4,
+        ..history.samples[0].clone()
+    });
+    let edit = Record::Edit(EditRecord {
+        step: 5,
+        ..history.edits[0].clone()
+    });
+    let steps = [step(3, 7.0), step(4, 8.0), evaluation, step(5, 9.0)];
+    let first = [steps.to_vec(), vec![sample, edit]].concat();
     let third = vec![step(2, 5.0)];
     history.left = vec![left(5, 2, first), left(3, 3, Vec::new()), left(2, 1, third)];
     let file = "events.out.tfevents.1700000000.fireside";
@@ -283,6 +293,17 @@ fn what_a_run_has_left_lies_in_folders_of_its_own() {
     assert_eq!(
         (found[0].1, &found[0].2, &found[0].3),
         (3, &"edits".to_string(), &Err(words))
+    );
+    let texts = |tag: &str| {
+        let all = found.iter().filter(|event| event.2 == tag);
+        all.map(|event| (event.0, event.1, event.3.clone().unwrap_err()))
+            .collect::<Vec<_>>()
+    };
+    let wrote = "temperature 0.8, top-k 40, top-p 1\n\n    Once upon\n    a *time*".to_string();
+    assert_eq!(texts("samples/prompt 1"), [(base + 14.0, 4, wrote)]);
+    assert_eq!(
+        texts("edits")[1..],
+        [(base + 15.0, 5, "learning rate × 0.5".to_string())]
     );
     // The run's own file has nothing of them but where it went back.
     let own = read(&std::fs::read(place.path().join(&of("one")[0])).unwrap());

@@ -189,6 +189,32 @@ mod tests {
     }
 
     #[test]
+    fn a_loss_does_not_help_who_failed_and_of_equals_the_earlier_trial_stands_first() {
+        let failed = |trial, outcome| TrialResult {
+            outcome,
+            ..result(trial, 0, Some(0.5))
+        };
+        let mut results = vec![
+            failed(0, TrialOutcome::Diverged),
+            result(1, 0, Some(2.0)),
+            result(2, 0, Some(1.0)),
+            failed(3, TrialOutcome::Failed),
+            result(4, 0, Some(2.0)),
+            result(5, 0, Some(1.0)),
+        ];
+        for _ in 0..2 {
+            let order: Vec<usize> = ranking(&results, Metric::ValLoss)
+                .iter()
+                .map(|result| result.trial)
+                .collect();
+            assert_eq!(order, [2, 5, 1, 4, 0, 3]);
+            let enter = entering(6, Some(2), Metric::ValLoss, &results, 1);
+            assert_eq!(enter, Some(vec![2, 5, 1]));
+            results.reverse();
+        }
+    }
+
+    #[test]
     fn who_came_further_ranks_before_a_lower_loss_of_an_earlier_rung() {
         let results = [
             result(0, 0, Some(1.0)),

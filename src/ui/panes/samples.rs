@@ -18,6 +18,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 
 use super::frame::{frame, grouped, inside, say, wrap, write};
+use super::list::Scroll;
 use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::protocol::{SamplePiece, SampleRecord};
 use crate::ui::keymap::{Action, Context};
@@ -48,7 +49,7 @@ enum At {
 pub struct Samples {
     prompt: usize,
     at: At,
-    scroll: u16,
+    scroll: Scroll,
     /// The step that the one shown is held against.
     against: Option<u64>,
     probabilities: bool,
@@ -126,7 +127,7 @@ impl Samples {
     }
 
     fn go(&mut self, steps: &[u64], to: usize) {
-        self.scroll = 0;
+        self.scroll = Scroll::default();
         self.at = match steps.get(to) {
             Some(step) if to + 1 < steps.len() => At::Step(*step),
             _ => At::Newest,
@@ -160,39 +161,48 @@ impl Samples {
         wrap(parts, width as usize)
     }
 
-    /// Gives back how many rows it took.
+    /// Draws texts beside each other, each in its area of the same height, scrolled together up to the end of the longest. Gives back
+    /// how many rows the longest took.
     fn draw(
         &self,
-        shown: Option<Shown<'_>>,
+        texts: &[(Option<Shown<'_>>, Rect)],
         head: bool,
         theme: &Theme,
-        area: Rect,
         buffer: &mut Buffer,
     ) -> u16 {
-        let Some(shown) = shown else { return 0 };
-        let mut area = area;
-        let mut rows = 0;
-        if head && area.height > 1 {
-            let text = format!("step {}", grouped(shown.step));
-            write(buffer, area, area.y, &text, theme.dim);
-            area.y += 1;
-            area.height -= 1;
-            rows = 1;
+        let mut drawn = Vec::new();
+        for (shown, area) in texts {
+            let Some(shown) = shown else { continue };
+            let mut area = *area;
+            if head && area.height > 1 {
+                let text = format!("step {}", grouped(shown.step));
+                write(buffer, area, area.y, &text, theme.dim);
+                area.y += 1;
+                area.height -= 1;
+            }
+            drawn.push((self.lines(shown, theme, area.width), shown, area));
         }
-        let lines = self.lines(&shown, theme, area.width);
-        let most = lines.len().saturating_sub(area.height as usize);
-        // A text that streams in is followed to its end.
-        let skip = if shown.record.is_none() && self.scroll == 0 {
-            most
-        } else {
-            (self.scroll as usize).min(most)
-        };
-        for line in lines.into_iter().skip(skip).take(area.height as usize) {
-            line.render(Rect { height: 1, ..area }, buffer);
-            area.y += 1;
-            rows += 1;
+        let longest = drawn.iter().map(|(lines, ..)| lines.len()).max();
+        let height = drawn.first().map_or(0, |(.., area)| area.height.into());
+        let window = self.scroll.window(longest.unwrap_or(0), height, false);
+        let top = drawn.first().map_or(0, |(.., area)| area.y);
+        for (lines, shown, mut area) in drawn {
+            let most = lines.len().saturating_sub(height);
+            // A text that streams in is followed to its end.
+            let skip = if shown.record.is_none() && window.start == 0 {
+                most
+            } else {
+                window.start.min(most)
+            };
+            for line in lines.into_iter().skip(skip).take(height) {
+                line.render(Rect { height: 1, ..area }, buffer);
+                area.y += 1;
+            }
         }
-        rows
+        let above = texts
+            .first()
+            .map_or(0, |(_, area)| top.saturating_sub(area.y));
+        above + window.len() as u16
     }
 
     /// The texts of the steps before, newest first, in the rows that the present one leaves free.
@@ -327,10 +337,9 @@ impl Pane for Samples {
             Action::Right => self.go(&steps, at + 1),
             Action::Top => self.go(&steps, 0),
             Action::Bottom => self.go(&steps, usize::MAX),
-            Action::Up => self.scroll = self.scroll.saturating_sub(1),
-            Action::Down => self.scroll = self.scroll.saturating_add(1).min(5000),
-            Action::PageUp => self.scroll = self.scroll.saturating_sub(10),
-            Action::PageDown => self.scroll = self.scroll.saturating_add(10).min(5000),
+            Action::Up | Action::Down | Action::PageUp | Action::PageDown => {
+                return self.scroll.act(action, usize::MAX, false);
+            }
             Action::NextPrompt => self.prompt = (self.prompt + 1) % prompts,
             Action::PreviousPrompt => self.prompt = (self.prompt + prompts - 1) % prompts,
             Action::CompareSamples => {
@@ -347,11 +356,7 @@ impl Pane for Samples {
 
     fn mouse(&mut self, mouse: PaneMouse, area: Rect, run: &RunView) -> Handled {
         match mouse {
-            PaneMouse::Wheel { lines, .. } => {
-                let down = lines.clamp(-100, 100) as i16;
-                self.scroll = self.scroll.saturating_add_signed(down).min(5000);
-                Handled::Yes
-            }
+            PaneMouse::Wheel { .. } => self.scroll.mouse(mouse, usize::MAX, false),
             // The left and right halves of the last row go back and on.
             PaneMouse::Click(at) if at.y + 1 == inside(area).bottom() => {
                 let earlier = at.x < area.x + area.width / 4;
@@ -431,10 +436,14 @@ impl Pane for Samples {
                 (true, false) => steps[steps.len() - 1],
             };
             let (first, second) = (steps[at].min(other), steps[at].max(other));
-            self.draw(self.shown(run, first), true, theme, left, buffer);
-            self.draw(self.shown(run, second), true, theme, rest, buffer);
+            let texts = [
+                (self.shown(run, first), left),
+                (self.shown(run, second), rest),
+            ];
+            self.draw(&texts, true, theme, buffer);
         } else {
-            let rows = self.draw(self.shown(run, steps[at]), false, theme, body, buffer);
+            let text = [(self.shown(run, steps[at]), body)];
+            let rows = self.draw(&text, false, theme, buffer);
             let below = Rect {
                 y: body.y + rows,
                 height: body.height - rows,

@@ -243,10 +243,11 @@ fn differences_and_samples_stand_side_by_side() {
         };
         (dir(name), Ok(samples))
     };
+    let long: String = (1..=70).map(|line| format!("line {line}\n")).collect();
     journey.tell(Message::Runs(RunsAnswer::Samples(vec![
         of(
             "gpt-busy",
-            vec![sample(10, "alone", "x"), sample(50, "Once", "the miller")],
+            vec![sample(10, "alone", &long), sample(50, "Once", "the miller")],
         ),
         of(
             "gpt-child",
@@ -273,6 +274,17 @@ fn differences_and_samples_stand_side_by_side() {
     journey.sees("nothing to this prompt by then");
     journey.keys("p");
     journey.sees("alone");
+    // From beyond the end, one key leads back.
+    journey.does_not_see("line 70");
+    for _ in 0..20 {
+        journey.keys("pagedown");
+        journey.screen();
+    }
+    journey.sees("line 70");
+    journey.keys("up");
+    journey.does_not_see("line 70");
+    journey.keys("pageup pageup pageup pageup");
+    journey.sees("line 1 ");
     journey.keys("esc");
     journey.sees("Runs: 3");
 }

@@ -202,6 +202,18 @@ pub const TABLE: &[Row] = &[
     row(C::SideBySide, &["P"], A::PreviousPrompt, "previous prompt"),
     row(C::SideBySide, &["up", "k"], A::Up, "scroll up"),
     row(C::SideBySide, &["down", "j"], A::Down, "scroll down"),
+    row(
+        C::SideBySide,
+        &["pageup", "ctrl-u"],
+        A::PageUp,
+        "one page up",
+    ),
+    row(
+        C::SideBySide,
+        &["pagedown", "ctrl-d"],
+        A::PageDown,
+        "one page down",
+    ),
     row(C::SideBySide, &["g g", "home"], A::Top, "the first step"),
     row(C::SideBySide, &["G", "end"], A::Bottom, "the last step"),
     row(C::SideBySide, &["tab"], A::NextPane, "runs further right"),

@@ -13,13 +13,14 @@ use std::sync::Arc;
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
 use crate::protocol::SampleRecord;
 use crate::run::{RunEntry, RunSamples};
 use crate::ui::format;
 use crate::ui::keymap::Action;
 use crate::ui::layout::{fit, pane, wrap, write};
-use crate::ui::panes::Handled;
+use crate::ui::panes::{Handled, Scroll};
 use crate::ui::theme::Theme;
 
 /// A column is at least so wide.
@@ -36,7 +37,7 @@ pub(super) struct SamplesView {
     steps: Vec<u64>,
     step: usize,
     left: usize,
-    top: usize,
+    scroll: Scroll,
 }
 
 impl SamplesView {
@@ -49,7 +50,7 @@ impl SamplesView {
             steps: Vec::new(),
             step: 0,
             left: 0,
-            top: 0,
+            scroll: Scroll::default(),
         }
     }
 
@@ -97,7 +98,7 @@ impl SamplesView {
         steps.dedup();
         self.step = steps.len().saturating_sub(1);
         self.steps = steps;
-        self.top = 0;
+        self.scroll = Scroll::default();
     }
 
     /// What a run had said last by the chosen step.
@@ -120,8 +121,9 @@ impl SamplesView {
             }
             Action::Top => self.step = 0,
             Action::Bottom => self.step = self.steps.len().saturating_sub(1),
-            Action::Up => self.top = self.top.saturating_sub(1),
-            Action::Down => self.top = (self.top + 1).min(10_000),
+            Action::Up | Action::Down | Action::PageUp | Action::PageDown => {
+                self.scroll.act(action, usize::MAX, false);
+            }
             Action::NextPane => {
                 self.left = (self.left + 1).min(self.runs.len().saturating_sub(1));
             }
@@ -162,21 +164,38 @@ impl SamplesView {
             return;
         }
         let width = inner.width / shown as u16;
-        for at in 0..shown {
-            let run = left + at;
-            let column = Rect {
-                x: inner.x + width * at as u16,
+        let columns: Vec<Rect> = (0..shown as u16)
+            .map(|at| Rect {
+                x: inner.x + width * at,
                 y: inner.y + 1,
                 width: width.saturating_sub(2),
                 height: inner.height - 1,
-            };
+            })
+            .collect();
+        let texts: Vec<(Vec<String>, Style)> = columns
+            .iter()
+            .enumerate()
+            .map(|(at, column)| self.text(left + at, theme, column.width))
+            .collect();
+        // All are scrolled together, up to the end of the longest.
+        let longest = texts.iter().map(|(lines, _)| lines.len()).max();
+        let height = usize::from(inner.height - 2);
+        let top = self
+            .scroll
+            .window(longest.unwrap_or(0), height, false)
+            .start;
+        for (at, (column, (lines, style))) in columns.into_iter().zip(texts).enumerate() {
             if at > 0 {
                 for row in column.y..column.bottom() {
                     let line = Rect::new(column.x - 2, row, 1, 1);
                     write(buffer, line, 0, theme.symbols.vertical, theme.border);
                 }
             }
-            self.render_run(run, theme, column, buffer);
+            self.render_head(left + at, theme, column, buffer);
+            let top = top.min(lines.len().saturating_sub(height));
+            for (row, line) in lines.iter().skip(top).take(height).enumerate() {
+                write(buffer, column, row as u16 + 1, line, style);
+            }
         }
         if left + shown < self.runs.len() {
             let more = format!(
@@ -188,34 +207,27 @@ impl SamplesView {
         }
     }
 
-    fn render_run(&self, run: usize, theme: &Theme, area: Rect, buffer: &mut Buffer) {
+    fn render_head(&self, run: usize, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let name = &self.runs[run].summary.name;
+        let head = match self.sample(run) {
+            Some(sample) => format!("{name} at step {}", format::grouped(sample.step)),
+            None => name.clone(),
+        };
+        let head = fit(&head, area.width.into(), theme.symbols.ellipsis);
+        write(buffer, area, 0, &head, theme.strong);
+    }
+
+    /// What a run says to the prompt, or why it says nothing.
+    fn text(&self, run: usize, theme: &Theme, width: u16) -> (Vec<String>, Style) {
         let problem = match self.samples.as_ref().and_then(|samples| samples.get(run)) {
             Some(Err(problem)) => Some(problem.as_str()),
             _ => None,
         };
-        let sample = self.sample(run);
-        let head = match sample {
-            Some(sample) => format!("{name} at step {}", format::grouped(sample.step)),
-            None => name.clone(),
-        };
-        write(
-            buffer,
-            area,
-            0,
-            &fit(&head, area.width.into(), theme.symbols.ellipsis),
-            theme.strong,
-        );
-        let (text, style) = match (problem, sample) {
+        let (text, style) = match (problem, self.sample(run)) {
             (Some(problem), _) => (problem, theme.error),
             (None, Some(sample)) => (sample.text.as_str(), theme.text),
             (None, None) => ("nothing to this prompt by then", theme.dim),
         };
-        let lines = wrap(text, area.width.into());
-        let height = usize::from(area.height.saturating_sub(1));
-        let top = self.top.min(lines.len().saturating_sub(height));
-        for (row, line) in lines.iter().skip(top).take(height).enumerate() {
-            write(buffer, area, row as u16 + 1, line, style);
-        }
+        (wrap(text, width.into()), style)
     }
 }

@@ -321,6 +321,40 @@ fn a_sample_streams_in_and_older_ones_stay_in_reach() {
 }
 
 #[test]
+fn a_long_sample_is_scrolled_to_its_end_and_back_from_there() {
+    let mut screen = running();
+    let lines = |many: usize| (1..=many).map(|line| format!("line {line}"));
+    let long = lines(60).collect::<Vec<_>>().join("\n");
+    screen.on_event(EventKind::SampleDone(record(310, &long)));
+    let short = lines(3).collect::<Vec<_>>().join("\n");
+    screen.on_event(EventKind::SampleDone(record(320, &short)));
+    screen.act(Action::Focus2);
+    screen.act(Action::Zoom);
+    screen.act(Action::Left);
+    for beside in [false, true] {
+        if beside {
+            // The short one beside it does not end the scrolling, and stays in sight.
+            screen.act(Action::CompareSamples);
+            screen.act(Action::Right);
+        }
+        assert!(!text(&screen, 100, 30).contains("line 60"));
+        for _ in 0..20 {
+            screen.act(Action::PageDown);
+            text(&screen, 100, 30);
+        }
+        let end = text(&screen, 100, 30);
+        assert!(end.contains("line 60"), "{end}");
+        assert_eq!(end.contains("line 2 "), beside, "{end}");
+        screen.act(Action::Up);
+        let back = text(&screen, 100, 30);
+        assert!(!back.contains("line 60"), "{back}");
+        for _ in 0..20 {
+            screen.act(Action::PageUp);
+        }
+    }
+}
+
+#[test]
 fn a_resumed_run_shows_its_history_without_a_seam() {
     let mut screen = TrainScreen::new(1, RunConfig::defaults());
     screen.on_event(EventKind::Started(Box::new(info(100))));
