@@ -268,7 +268,27 @@ fn label(config: &str) -> String {
 fn part_the_machine(wanted: usize, configs: &[RunConfig]) -> (Threads, Vec<String>) {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let needed = configs.iter().map(memory_of).max().unwrap_or(0);
-    part(wanted, cores, needed, worker::available_memory())
+    let asked = configs.iter().map(|config| config.train.threads).max();
+    let (mut threads, mut notes) = part(wanted, cores, needed, worker::available_memory());
+    if let Some(asked) = asked.filter(|asked| *asked > 0) {
+        notes.extend(ask_for(&mut threads, asked, cores));
+    }
+    (threads, notes)
+}
+
+/// The trials of a configuration that says how many threads it computes on have as many.
+fn ask_for(threads: &mut Threads, asked: usize, cores: usize) -> Option<String> {
+    threads.each = asked;
+    let most = (cores / asked).max(1);
+    if threads.parallel <= most {
+        return None;
+    }
+    let note = format!(
+        "train.threads = {asked}: of {} trials at a time, {most} fit on {cores} cores",
+        threads.parallel
+    );
+    threads.parallel = most;
+    Some(note)
 }
 
 fn part(
@@ -330,5 +350,18 @@ mod tests {
         // One is always tried: the run itself says whether it fits.
         assert_eq!(of(2, 2, 5000, Some(1000)), (1, 2, 1));
         assert_eq!(of(4, 8, 100, None), (4, 2, 0));
+    }
+
+    #[test]
+    fn trials_have_the_threads_that_their_configuration_asks_for() {
+        let of = |parallel, each, asked| {
+            let mut threads = Threads { parallel, each };
+            let note = ask_for(&mut threads, asked, 8);
+            (threads.parallel, threads.each, note.is_some())
+        };
+        assert_eq!(of(1, 8, 1), (1, 1, false));
+        assert_eq!(of(4, 2, 2), (4, 2, false));
+        assert_eq!(of(4, 2, 4), (2, 4, true));
+        assert_eq!(of(2, 4, 16), (1, 16, true));
     }
 }

@@ -104,6 +104,23 @@ pub struct Chosen {
     pub main_memory: bool,
 }
 
+impl Chosen {
+    /// The same for a run that computes on so many CPU threads.
+    pub fn on_threads(mut self, threads: usize) -> Self {
+        if self.main_memory {
+            let present = thread_words(rayon::current_num_threads());
+            self.name = self.name.replace(&present, &thread_words(threads));
+        }
+        self
+    }
+}
+
+/// As names of CPU devices have it.
+fn thread_words(threads: usize) -> String {
+    let plural = if threads == 1 { "" } else { "s" };
+    format!("CPU, {threads} thread{plural},")
+}
+
 /// A line of `fireside devices`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -138,7 +155,7 @@ pub enum DeviceError {
     #[error("this build has no backend that works here; `fireside devices` says why")]
     None,
     #[error(
-        "cannot use {wanted} threads: this process already computes on {present}; the number is fixed by the first run"
+        "cannot use {wanted} threads: this process already computes on {present}; the number is fixed by its first tensor operation"
     )]
     Threads { wanted: usize, present: usize },
 }
@@ -351,9 +368,34 @@ pub fn set_threads(threads: usize) -> Result<usize, DeviceError> {
     }
 }
 
+/// How many CPU threads a run computes on that asks for `wanted`; 0 means all: `RAYON_NUM_THREADS`, or those of the machine.
+pub fn threads(wanted: usize) -> usize {
+    let given = || std::env::var("RAYON_NUM_THREADS").ok()?.parse().ok();
+    let all = || std::thread::available_parallelism().map_or(1, usize::from);
+    match wanted {
+        0 => given().filter(|threads| *threads > 0).unwrap_or_else(all),
+        wanted => wanted,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_says_its_own_number_of_threads() {
+        let chosen = resolve("flex").unwrap();
+        assert!(
+            chosen
+                .clone()
+                .on_threads(1)
+                .name
+                .starts_with("CPU, 1 thread, ")
+        );
+        assert!(chosen.on_threads(3).name.starts_with("CPU, 3 threads, "));
+        assert_eq!(threads(7), 7);
+        assert!(threads(0) >= 1);
+    }
 
     #[test]
     fn specifications_read_back() {

@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use burn::tensor::Device;
 
-use crate::device::runs_on_host;
+use crate::device::{runs_on_host, threads};
 use crate::kernel::memory;
 
-/// Threads of one trainer's own, as many as the process computes with.
+/// Threads of one trainer's own, as many as its configuration says.
 ///
 /// Work that starts on one of them reaches the others without a thread going to sleep and another waking up, of which a small
 /// model's step would have hundreds. They are no one else's: autodiff holds a lock while it computes gradients, and a thread
@@ -18,10 +18,10 @@ pub(super) struct Pool(Option<rayon::ThreadPool>);
 impl Pool {
     /// None are needed where the device computes by itself. Otherwise the process also keeps what a step gives back. Where the
     /// system gives no threads, work stays on the caller's.
-    pub(super) fn new(device: &Device) -> Self {
+    pub(super) fn new(device: &Device, wanted: usize) -> Self {
         let threads = || {
             rayon::ThreadPoolBuilder::new()
-                .num_threads(rayon::current_num_threads())
+                .num_threads(threads(wanted))
                 .thread_name(|index| format!("trainer {index}"))
                 .build()
         };
@@ -121,6 +121,14 @@ mod tests {
                 let expected: u64 = (0..20).map(|piece| 1225 * piece + 1225 + 50 * round).sum();
                 assert_eq!(sum, expected, "{threads} threads");
             }
+        }
+    }
+
+    #[test]
+    fn runs_of_one_process_compute_on_different_numbers_of_threads() {
+        for wanted in [1, 3, 2] {
+            let pool = Pool::new(&Device::flex(), wanted);
+            assert_eq!(pool.run(rayon::current_num_threads), wanted);
         }
     }
 

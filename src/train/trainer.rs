@@ -93,6 +93,7 @@ impl Trainer {
             });
         }
         let device = device.without_autodiff();
+        let threads = config.train.threads;
         let model = guarded(&device, || -> Result<_, TrainError> {
             Ok(LanguageModel::new(
                 &config.model,
@@ -112,7 +113,7 @@ impl Trainer {
             refused: None,
             config,
             dataset,
-            pool: Arc::new(Pool::new(&device)),
+            pool: Arc::new(Pool::new(&device, threads)),
             device,
         })
     }

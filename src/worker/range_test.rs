@@ -48,7 +48,7 @@ fn load(
     config.schedule.warmup = 0;
     config.optimizer.learning_rate = 1.0;
     config.train.steps = sweep.steps;
-    set_threads(&config)?;
+    set_threads(&config);
     let prepared = prepare(context, &config, None)?;
     let chosen = choose_device(context, &config)?;
     if chosen.main_memory {

@@ -285,7 +285,7 @@ fn load(
 ) -> Result<Parts, NoStart> {
     let config = beginning.config.clone();
     // Before anything is read or counted in parallel: the first use fixes the number for the process.
-    set_threads(&config)?;
+    set_threads(&config);
     let tokenizer = beginning
         .tokenizer
         .as_deref()
@@ -403,10 +403,12 @@ pub(super) fn prepare(
     Ok(prepared)
 }
 
-pub(super) fn set_threads(config: &RunConfig) -> Result<(), NoStart> {
-    device::set_threads(config.train.threads)
-        .map(drop)
-        .map_err(no_device)
+/// Reading and counting are shared out among the threads of the process, whose number its first run fixes. Training has threads of its
+/// own, of the number that the run asks for.
+pub(super) fn set_threads(config: &RunConfig) {
+    if let Err(error) = device::set_threads(config.train.threads) {
+        tracing::info!("reading the text: {error}");
+    }
 }
 
 fn no_device(error: DeviceError) -> NoStart {
@@ -419,7 +421,7 @@ pub(super) fn choose_device(context: &mut Context, config: &RunConfig) -> Result
     if let Some(notice) = &chosen.notice {
         context.notice(NoticeLevel::Warning, notice.clone());
     }
-    Ok(chosen)
+    Ok(chosen.on_threads(device::threads(config.train.threads)))
 }
 
 pub(super) fn check_memory(

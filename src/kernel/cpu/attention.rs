@@ -3,20 +3,22 @@
 //! One task a batch row and head. A task walks over blocks of queries and keeps one block of scores at a
 //! time, as FlashAttention does (Dao et al. 2022, arXiv:2205.14135); what is saved for the backward pass is
 //! the logarithm of each query's softmax denominator. Nothing of size seq × seq outlives a block. Unlike
-//! FlashAttention the keys of a block are not tiled: the scratch is `BLOCK × seq`.
+//! FlashAttention the keys of a block are not tiled: the scratch is `BLOCK × seq`. Of a strip of queries only the scores of keys that
+//! some of them see are computed.
+
+use std::ops::Range;
 
 use rayon::prelude::*;
 
 use super::activation::Mask;
-use super::cross_entropy::exponentiate;
-use super::matmul::{Output, Threads, View, ViewMut, matmul};
+use super::cross_entropy::{exponentiate, fold};
+use super::matmul::{Output, View};
+use super::tile::{self, LANES, Part, STRIP, Target};
 use super::{Unwritten, buffer};
 use crate::kernel::simd::{exp, vectorize};
 
-/// Queries per block.
-const BLOCK: usize = 32;
-/// Float32 values in the widest vectors there are.
-const LANES: usize = 16;
+/// Queries per block: whole strips of tiles.
+const BLOCK: usize = 8 * STRIP;
 
 /// The sizes of an attention layer's input `[batch, seq, 3·d_model]`, whose last dimension holds the
 /// queries, the keys and the values of all heads, in this order.
@@ -48,25 +50,21 @@ impl Sizes {
 /// A head's columns of a row-major matrix that several tasks fill at once.
 struct HeadColumns(*mut f32);
 
-// SAFETY: tasks write disjoint columns (see `Sizes::head` and its counterpart `scatter`).
+// SAFETY: tasks write disjoint columns (see `Sizes::head`).
 #[allow(unsafe_code)]
 unsafe impl Sync for HeadColumns {}
 
 impl HeadColumns {
-    /// Adds up nothing: copies `block` `[rows, d_head]` to rows `first_row..` at column `column`.
-    fn scatter(&self, block: &[f32], d_head: usize, stride: usize, offset: usize) {
-        for (i, row) in block.chunks_exact(d_head).enumerate() {
-            // SAFETY: callers pass offsets inside the buffer this was made from, and no two tasks the same
-            // columns of the same rows.
-            #[allow(unsafe_code)]
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    row.as_ptr(),
-                    self.0.add(offset + i * stride),
-                    d_head,
-                );
-            }
-        }
+    /// The columns from `offset` on, with rows `stride` apart.
+    ///
+    /// # Safety
+    ///
+    /// The offset must lie within the matrix.
+    #[allow(unsafe_code)]
+    unsafe fn from(&self, offset: usize, stride: usize) -> Target {
+        // SAFETY: the caller's promise.
+        let to = unsafe { self.0.add(offset) };
+        Target { to, stride }
     }
 }
 
@@ -84,21 +82,23 @@ pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<
     let mut log_denominators = buffer(batch * n_heads * seq);
     let columns = HeadColumns(out.slots().as_mut_ptr().cast());
     let columns = &columns;
-    let block = BLOCK.min(seq);
-    let scratch = || [buffer(block * seq), buffer(block * d_head)];
+    let (block, padded) = (BLOCK.min(seq), seq.next_multiple_of(LANES));
+    let scratch = || [block * padded, d_head * padded, seq * d_head].map(buffer);
     log_denominators
         .par_chunks_mut(seq)
         .enumerate()
-        .for_each_init(scratch, |[scores, result], (task, logs)| {
+        .for_each_init(scratch, |[scores, keys, values], (task, logs)| {
             let [q, k, v] = sizes.head(qkv, task);
+            let stride = 3 * d_model;
+            tile::transpose(keys, padded, k, [seq, d_head, stride]);
+            tile::gather(values, v, d_head, stride);
             let (row, head) = (task / n_heads, task % n_heads);
             for first in (0..seq).step_by(BLOCK) {
                 let rows = BLOCK.min(seq - first);
-                let visible = first + rows;
-                let scores = &mut scores[..rows * visible];
-                score(scores, [q, k], first, rows, visible, sizes);
-                for (i, row) in scores.chunks_exact_mut(visible).enumerate() {
-                    logs[first + i] = softmax(row, first + i + 1);
+                score(scores, q, keys, first, rows, sizes);
+                for (i, row) in scores.chunks_exact_mut(padded).take(rows).enumerate() {
+                    let shown = shown(first, i, rows);
+                    logs[first + i] = softmax(&mut row[..shown], first + i + 1);
                     if let Some(mask) = mask {
                         let start = ((task * seq + first + i) * seq) as u64;
                         let seen = &mut row[..first + i + 1];
@@ -109,17 +109,22 @@ pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<
                         });
                     }
                 }
-                let result = &mut result[..rows * d_head];
-                matmul(
-                    ViewMut::new(result, rows, d_head),
-                    View::new(scores, rows, visible),
-                    View::strided(v, visible, d_head, 3 * d_model),
-                    1.0,
-                    Output::Replace,
-                    Threads::One,
-                );
-                let offset = (row * seq + first) * d_model + head * d_head;
-                columns.scatter(result, d_head, d_model, offset);
+                // SAFETY: these rows and columns of the output are this task's.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let offset = (row * seq + first) * d_model + head * d_head;
+                    tile::product(
+                        columns.from(offset, d_model),
+                        View::strided(scores, rows, seq, padded),
+                        View::new(values, seq, d_head),
+                        1.0,
+                        Output::Replace,
+                        |strip| Part {
+                            columns: d_head,
+                            depth: 0..first + strip.end,
+                        },
+                    );
+                }
             }
         });
     // SAFETY: each task wrote every row of its head's columns.
@@ -145,24 +150,44 @@ fn softmax(row: &mut [f32], visible: usize) -> f32 {
     max + sum.ln()
 }
 
-/// scale·Q·Kᵀ for a block of queries and the keys it may see; the future is left as computed.
+/// How many keys are computed for query `i` of a block that begins at `first`: those that the last query of its strip sees, in whole
+/// vectors.
+fn shown(first: usize, i: usize, rows: usize) -> usize {
+    let end = ((i / STRIP + 1) * STRIP).min(rows);
+    (first + end).next_multiple_of(LANES)
+}
+
+/// scale·a·keys for a block of queries, `a` being their rows and `keys` `[d_head, padded seq]`, for as many keys as [`shown`] says; the
+/// future is left as computed.
 fn score(
     scores: &mut [f32],
-    [q, k]: [&[f32]; 2],
+    queries: &[f32],
+    keys: &[f32],
     first: usize,
     rows: usize,
-    visible: usize,
     sizes: Sizes,
 ) {
     let stride = 3 * sizes.d_model();
-    matmul(
-        ViewMut::new(scores, rows, visible),
-        View::strided(&q[first * stride..], rows, sizes.d_head, stride),
-        View::strided(k, visible, sizes.d_head, stride).transposed(),
-        sizes.scale(),
-        Output::Replace,
-        Threads::One,
-    );
+    let queries = View::strided(&queries[first * stride..], rows, sizes.d_head, stride);
+    against(scores, queries, keys, sizes.scale(), first, sizes);
+}
+
+fn against(scores: &mut [f32], a: View, keys: &[f32], scale: f32, first: usize, sizes: Sizes) {
+    let (padded, rows) = (sizes.seq.next_multiple_of(LANES), a.rows);
+    assert!(rows * padded <= scores.len());
+    let out = Target {
+        to: scores.as_mut_ptr(),
+        stride: padded,
+    };
+    let keys = View::new(keys, sizes.d_head, padded);
+    // SAFETY: the scores have `rows` rows of `padded` values, and are borrowed mutably.
+    #[allow(unsafe_code)]
+    unsafe {
+        tile::product(out, a, keys, scale, Output::Replace, |strip| Part {
+            columns: shown(first, strip.start, rows),
+            depth: 0..sizes.d_head,
+        });
+    }
 }
 
 /// The gradient with respect to `qkv`, from that of the output `[batch, seq, d_model]`.
@@ -187,77 +212,69 @@ pub fn backward(
     let mut dqkv = Unwritten::new(batch * seq * stride);
     let columns = HeadColumns(dqkv.slots().as_mut_ptr().cast());
     let columns = &columns;
-    let block = BLOCK.min(seq);
+    let (block, padded) = (BLOCK.min(seq), seq.next_multiple_of(LANES));
     let scratch = || {
-        let [heads, scores] = [seq * d_head, block * seq];
-        [block * d_head, heads, heads, scores, scores].map(buffer)
+        let (head, scores) = (d_head * padded, block * padded);
+        [head, head, head, scores, scores].map(buffer)
     };
     log_denominators.par_chunks(seq).enumerate().for_each_init(
         scratch,
-        |[dq, dk, dv, probabilities, dscores], (task, logs)| {
+        |[keys, values, key_rows, probabilities, dscores], (task, logs)| {
             let (row, head) = (task / n_heads, task % n_heads);
             let [q, k, v] = sizes.head(qkv, task);
             let start = row * seq * d_model + head * d_head;
             let (grad, out) = (&grad[start..], &out[start..]);
+            tile::transpose(keys, padded, k, [seq, d_head, stride]);
+            tile::transpose(values, padded, v, [seq, d_head, stride]);
+            tile::gather(key_rows, k, d_head, stride);
+            let key_rows = View::new(key_rows, seq, d_head);
             // From the last block, which sees all keys and so writes their gradients, to the first: the others add.
             let mut mode = Output::Replace;
             for first in (0..seq).step_by(BLOCK).rev() {
                 let rows = BLOCK.min(seq - first);
                 let visible = first + rows;
-                let probabilities = &mut probabilities[..rows * visible];
-                let dscores = &mut dscores[..rows * visible];
-                score(probabilities, [q, k], first, rows, visible, sizes);
-                let grad_block = View::strided(&grad[first * d_model..], rows, d_head, d_model);
-                matmul(
-                    ViewMut::new(dscores, rows, visible),
-                    grad_block,
-                    View::strided(v, visible, d_head, stride).transposed(),
-                    1.0,
-                    Output::Replace,
-                    Threads::One,
-                );
+                score(probabilities, q, keys, first, rows, sizes);
+                let grads = View::strided(&grad[first * d_model..], rows, d_head, d_model);
+                against(dscores, grads, values, 1.0, first, sizes);
                 let lines = probabilities
-                    .chunks_exact_mut(visible)
-                    .zip(dscores.chunks_exact_mut(visible));
-                for (i, (p, ds)) in lines.enumerate() {
+                    .chunks_exact_mut(padded)
+                    .zip(dscores.chunks_exact_mut(padded));
+                for (i, (p, ds)) in lines.take(rows).enumerate() {
                     let at = (first + i) * d_model;
                     let dot = dot(&out[at..at + d_head], &grad[at..at + d_head]);
                     let position = ((task * seq + first + i) * seq) as u64;
                     let mask = mask.map(|mask| (mask, position));
+                    let shown = shown(first, i, rows);
+                    let (p, ds) = (&mut p[..shown], &mut ds[..shown]);
                     backward_row(p, ds, first + i + 1, logs[first + i], dot, mask);
                 }
-                matmul(
-                    ViewMut::new(&mut dv[..visible * d_head], visible, d_head),
-                    View::new(probabilities, rows, visible).transposed(),
-                    grad_block,
-                    1.0,
-                    mode,
-                    Threads::One,
-                );
-                let dq = &mut dq[..rows * d_head];
-                matmul(
-                    ViewMut::new(dq, rows, d_head),
-                    View::new(dscores, rows, visible),
-                    View::strided(k, visible, d_head, stride),
-                    sizes.scale(),
-                    Output::Replace,
-                    Threads::One,
-                );
-                matmul(
-                    ViewMut::new(&mut dk[..visible * d_head], visible, d_head),
-                    View::new(dscores, rows, visible).transposed(),
-                    View::strided(&q[first * stride..], rows, d_head, stride),
-                    sizes.scale(),
-                    mode,
-                    Threads::One,
-                );
+                let queries = View::strided(&q[first * stride..], rows, d_head, stride);
+                let probabilities = View::strided(probabilities, rows, visible, padded);
+                let dscores = View::strided(dscores, rows, seq, padded);
+                // Queries before a key do not see it.
+                let of_keys = |strip: Range<usize>| Part {
+                    columns: d_head,
+                    depth: strip.start.saturating_sub(first)..rows,
+                };
+                let of_queries = |strip: Range<usize>| Part {
+                    columns: d_head,
+                    depth: 0..first + strip.end,
+                };
+                let scale = sizes.scale();
+                let seen = dscores.part(0..rows, 0..visible).transposed();
+                // SAFETY: these rows and columns of all three parts are this task's, and written before they are added to.
+                #[allow(unsafe_code)]
+                unsafe {
+                    let offset = row * seq * stride + head * d_head;
+                    let to = |part: usize| columns.from(offset + part * d_model, stride);
+                    let dq = columns.from(offset + first * stride, stride);
+                    let every = Output::Replace;
+                    tile::product(dq, dscores, key_rows, scale, every, of_queries);
+                    tile::product(to(1), seen, queries, scale, mode, of_keys);
+                    tile::product(to(2), probabilities.transposed(), grads, 1.0, mode, of_keys);
+                }
                 mode = Output::Accumulate;
-                let offset = (row * seq + first) * stride + head * d_head;
-                columns.scatter(dq, d_head, stride, offset);
             }
-            let offset = row * seq * stride + head * d_head;
-            columns.scatter(dk, d_head, stride, offset + d_model);
-            columns.scatter(dv, d_head, stride, offset + 2 * d_model);
         },
     );
     // SAFETY: each task wrote every row of its head's columns of all three parts.
@@ -279,7 +296,7 @@ fn dot(a: &[f32], b: &[f32]) -> f32 {
             }
         }
         let rest = left.remainder().iter().zip(right.remainder());
-        lanes.iter().sum::<f32>() + rest.map(|(a, b)| a * b).sum::<f32>()
+        fold(lanes, |a, b| a + b) + rest.map(|(a, b)| a * b).sum::<f32>()
     })
 }
 

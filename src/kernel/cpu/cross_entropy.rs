@@ -104,7 +104,7 @@ fn log_sum_parts(row: &[f32]) -> (f32, f32) {
             }
         }
         let rest: f32 = chunks.remainder().iter().map(|v| exp(v - max)).sum();
-        (max, lanes.iter().sum::<f32>() + rest)
+        (max, fold(lanes, |a, b| a + b) + rest)
     })
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn exponentiate(row: &mut [f32]) -> (f32, f32) {
                 *lane += *v;
             }
         }
-        let mut sum = lanes.iter().sum::<f32>();
+        let mut sum = fold(lanes, |a, b| a + b);
         for v in chunks.into_remainder() {
             *v = exp(*v - max);
             sum += *v;
@@ -141,9 +141,15 @@ pub(crate) fn maximum(row: &[f32]) -> f32 {
             *lane = if *v > *lane { *v } else { *lane };
         }
     }
-    let mut max = f32::NEG_INFINITY;
-    for v in lanes.iter().chain(chunks.remainder()) {
-        max = if *v > max { *v } else { max };
-    }
-    max
+    let larger = |a: f32, b: f32| if b > a { b } else { a };
+    let rest = chunks.remainder().iter();
+    rest.fold(fold(lanes, larger), |max, v| larger(max, *v))
+}
+
+/// Folds sixteen values pair by pair, in four steps, where a sum from left to right would take fifteen.
+#[inline(always)]
+pub(crate) fn fold(lanes: [f32; 16], join: impl Fn(f32, f32) -> f32) -> f32 {
+    let eight: [f32; 8] = std::array::from_fn(|at| join(lanes[at], lanes[at + 8]));
+    let four: [f32; 4] = std::array::from_fn(|at| join(eight[at], eight[at + 4]));
+    join(join(four[0], four[2]), join(four[1], four[3]))
 }

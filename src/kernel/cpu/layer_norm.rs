@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::cross_entropy::fold;
 use super::{Unwritten, buffer, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
@@ -103,7 +104,7 @@ fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
         }
     }
     let rest: f32 = chunks.remainder().iter().map(|v| term(*v)).sum();
-    lanes.iter().sum::<f32>() + rest
+    fold(lanes, |a, b| a + b) + rest
 }
 
 #[inline(always)]
@@ -116,7 +117,7 @@ fn sum2(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
         }
     }
     let rest = left.remainder().iter().zip(right.remainder());
-    lanes.iter().sum::<f32>() + rest.map(|(a, b)| term(*a, *b)).sum::<f32>()
+    fold(lanes, |a, b| a + b) + rest.map(|(a, b)| term(*a, *b)).sum::<f32>()
 }
 
 /// Gradients with respect to `x`, `gamma` and `beta`, given that of the output.

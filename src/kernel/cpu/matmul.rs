@@ -7,11 +7,11 @@ use gemm::Parallelism;
 /// A matrix in a slice: `rows × columns`, with the distance between neighbours in each direction.
 #[derive(Clone, Copy)]
 pub struct View<'a> {
-    data: &'a [f32],
+    pub(super) data: &'a [f32],
     pub(super) rows: usize,
     pub(super) columns: usize,
-    row_stride: usize,
-    column_stride: usize,
+    pub(super) row_stride: usize,
+    pub(super) column_stride: usize,
 }
 
 impl<'a> View<'a> {

@@ -22,6 +22,7 @@ pub mod shared;
 pub mod sums;
 #[cfg(test)]
 mod tests;
+pub mod tile;
 
 /// Rows per piece of work: enough elements to be worth a hand-over between threads.
 pub(crate) fn rows_per_piece(columns: usize) -> usize {

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::cross_entropy::fold;
 use crate::kernel::simd::vectorize;
 
 /// Elements per task.
@@ -24,7 +25,7 @@ pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     let rest = left.remainder().iter().zip(right.remainder());
-    lanes.iter().sum::<f32>() + rest.map(|(a, b)| a * b).sum::<f32>()
+    fold(lanes, |a, b| a + b) + rest.map(|(a, b)| a * b).sum::<f32>()
 }
 
 fn squares(values: &[f32]) -> f64 {

@@ -135,6 +135,60 @@ fn attention_gradients_cross_block_borders() {
 }
 
 #[test]
+fn attention_over_several_blocks_and_odd_sizes_has_the_right_slope() {
+    for (batch, seq, n_heads, d_head, dropout) in [
+        (1, 150, 2, 20, 0.0),
+        (1, 129, 1, 33, 0.2),
+        (2, 64, 1, 16, 0.0),
+        (1, 65, 2, 8, 0.1),
+    ] {
+        let sizes = Sizes {
+            batch,
+            seq,
+            n_heads,
+            d_head,
+        };
+        let mask = (dropout > 0.0).then(|| Mask::new(9, dropout));
+        let qkv = values(batch * seq * 3 * n_heads * d_head, 1);
+        let (out, logs) = attention::forward(&qkv, sizes, mask);
+        let expected = attention_definition(&wide(&qkv), sizes, mask);
+        assert_close(&out, &expected, 2e-6, "output");
+        // Along a direction that favours no value, for each of the three parts by itself.
+        let grad = values(out.len(), 2);
+        let found = attention::backward(&qkv, &out, &logs, &grad, sizes, mask);
+        let (d_model, along) = (n_heads * d_head, values(qkv.len(), 3));
+        for part in 0..3 {
+            let of_part = |at: usize| at / d_model % 3 == part;
+            let step = |h: f64| {
+                let moved: Vec<f64> = (0..qkv.len())
+                    .map(|at| {
+                        let by = if of_part(at) {
+                            f64::from(along[at])
+                        } else {
+                            0.0
+                        };
+                        f64::from(qkv[at]) + h * by
+                    })
+                    .collect();
+                let out = attention_definition(&moved, sizes, mask);
+                let products = out.iter().zip(&grad).map(|(o, g)| o * f64::from(*g));
+                products.sum::<f64>()
+            };
+            let expected = (step(1e-4) - step(-1e-4)) / 2e-4;
+            let slope: f64 = (0..qkv.len())
+                .filter(|at| of_part(*at))
+                .map(|at| f64::from(found[at]) * f64::from(along[at]))
+                .sum();
+            let size: f64 = found.iter().map(|v| f64::from(v.abs())).sum();
+            assert!(
+                (slope - expected).abs() < 1e-6 * size + 1e-5,
+                "{seq} {d_head} part {part}: {slope} {expected}"
+            );
+        }
+    }
+}
+
+#[test]
 fn attention_survives_extreme_scores() {
     let sizes = Sizes {
         batch: 1,

@@ -1,0 +1,386 @@
+//! Products of small matrices that are at hand in the caches, without the packing and the bookkeeping of `gemm`, which pay for large
+//! ones only: a tile of the result stays in registers while the rows of one factor are streamed past it.
+//!
+//! Each value of a result is one sum, taken in order with fused multiply-adds where the machine has them: it depends neither on the
+//! size of the tiles nor on the number of threads.
+
+use std::ops::Range;
+
+use pulp::Simd;
+
+use super::matmul::{Output, View};
+
+/// Rows of the result that are worked on together.
+pub const STRIP: usize = 8;
+/// Float32 values in the widest vectors there are.
+pub const LANES: usize = 16;
+/// Vectors beside each other in a tile.
+const ACROSS: usize = 2;
+
+/// What is computed of a strip of rows: columns from the first on, and the terms of each sum.
+pub struct Part {
+    pub columns: usize,
+    pub depth: Range<usize>,
+}
+
+/// Where a product goes: rows `stride` apart. Several tasks may each fill a part of one matrix.
+#[derive(Clone, Copy)]
+pub struct Target {
+    pub to: *mut f32,
+    pub stride: usize,
+}
+
+/// `out = alpha·a·b`, or `out += alpha·a·b`; of each strip of [`STRIP`] rows, given by its rows, the part that `part` tells. The rows of
+/// `b` must be contiguous.
+///
+/// # Safety
+///
+/// `out` must be valid for writing what the parts cover, and for reading it with [`Output::Accumulate`]; nobody else may use it
+/// meanwhile.
+#[allow(unsafe_code)]
+pub unsafe fn product(
+    out: Target,
+    a: View,
+    b: View,
+    alpha: f32,
+    mode: Output,
+    part: impl Fn(Range<usize>) -> Part,
+) {
+    assert_eq!(b.column_stride, 1);
+    assert_eq!(a.columns, b.rows);
+    struct Strips<'a, F>(Work<'a>, F);
+    impl<F: Fn(Range<usize>) -> Part> pulp::WithSimd for Strips<'_, F> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) {
+            let Self(work, part) = self;
+            for first in (0..work.a.rows).step_by(STRIP) {
+                let rows = first..(first + STRIP).min(work.a.rows);
+                let part = part(rows.clone());
+                assert!(part.columns <= work.b.columns && part.depth.end <= work.b.rows);
+                // SAFETY: the rows, columns and terms lie within the views, and the rest is the promise of the caller of `product`.
+                unsafe { work.strip(simd, rows, &part) };
+            }
+        }
+    }
+    let work = Work {
+        out,
+        a,
+        b,
+        alpha,
+        mode,
+    };
+    pulp::Arch::new().dispatch(Strips(work, part));
+}
+
+struct Work<'a> {
+    out: Target,
+    a: View<'a>,
+    b: View<'a>,
+    alpha: f32,
+    mode: Output,
+}
+
+// SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write.
+#[allow(unsafe_code)]
+impl Work<'_> {
+    #[inline(always)]
+    unsafe fn strip<S: Simd>(&self, simd: S, rows: Range<usize>, part: &Part) {
+        let mut row = rows.start;
+        // SAFETY: as above, for parts of the rows.
+        unsafe {
+            // Eight rows of two vectors take half of 32 registers; with 16 it is four.
+            if S::REGISTER_COUNT >= 32 && row + 8 <= rows.end {
+                self.rows::<S, 8>(simd, row, part);
+                row += 8;
+            }
+            while row + 4 <= rows.end {
+                self.rows::<S, 4>(simd, row, part);
+                row += 4;
+            }
+            while row < rows.end {
+                self.rows::<S, 1>(simd, row, part);
+                row += 1;
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn rows<S: Simd, const R: usize>(&self, simd: S, row: usize, part: &Part) {
+        let (lanes, mut column) = (S::F32_LANES, 0);
+        // SAFETY: as above, for parts of the columns.
+        unsafe {
+            while column + ACROSS * lanes <= part.columns {
+                self.tile::<S, R, ACROSS>(simd, row, column, &part.depth);
+                column += ACROSS * lanes;
+            }
+            while column + lanes <= part.columns {
+                self.tile::<S, R, 1>(simd, row, column, &part.depth);
+                column += lanes;
+            }
+            if column < part.columns {
+                self.edge::<S, R>(simd, row, column..part.columns, &part.depth);
+            }
+        }
+    }
+
+    /// `R` rows of `V` whole vectors.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        column: usize,
+        depth: &Range<usize>,
+    ) {
+        let mut sums = [[simd.splat_f32s(0.0); V]; R];
+        // SAFETY: every address lies within the views, or is the caller's to write.
+        unsafe {
+            // A pointer to each row: one that walked over them would be a chain of additions, longer than the arithmetic.
+            let lefts: [*const f32; R] = std::array::from_fn(|r| self.left(row + r, depth.start));
+            let start = depth.start * self.b.row_stride + column;
+            let mut right = self.b.data.as_ptr().wrapping_add(start);
+            let mut along = 0;
+            for _ in depth.clone() {
+                let mut vectors = [simd.splat_f32s(0.0); V];
+                for (at, vector) in vectors.iter_mut().enumerate() {
+                    *vector = right
+                        .add(at * S::F32_LANES)
+                        .cast::<S::f32s>()
+                        .read_unaligned();
+                }
+                for (sums, left) in sums.iter_mut().zip(lefts) {
+                    let value = simd.splat_f32s(*left.add(along));
+                    for (sum, vector) in sums.iter_mut().zip(vectors) {
+                        *sum = simd.mul_add_f32s(value, vector, *sum);
+                    }
+                }
+                along += self.a.column_stride;
+                right = right.wrapping_add(self.b.row_stride);
+            }
+            let alpha = simd.splat_f32s(self.alpha);
+            for (r, sums) in sums.iter().enumerate() {
+                for (at, sum) in sums.iter().enumerate() {
+                    let to = self
+                        .to(row + r, column + at * S::F32_LANES)
+                        .cast::<S::f32s>();
+                    to.write_unaligned(match self.mode {
+                        Output::Replace => simd.mul_f32s(*sum, alpha),
+                        Output::Accumulate => simd.mul_add_f32s(*sum, alpha, to.read_unaligned()),
+                    });
+                }
+            }
+        }
+    }
+
+    /// `R` rows of less than a vector.
+    #[inline(always)]
+    unsafe fn edge<S: Simd, const R: usize>(
+        &self,
+        simd: S,
+        row: usize,
+        columns: Range<usize>,
+        depth: &Range<usize>,
+    ) {
+        let mut sums = [simd.splat_f32s(0.0); R];
+        // SAFETY: every address lies within the views, or is the caller's to write.
+        unsafe {
+            let mut left = self.left(row, depth.start);
+            for p in depth.clone() {
+                let from = self
+                    .b
+                    .data
+                    .as_ptr()
+                    .add(p * self.b.row_stride + columns.start);
+                let vector = std::slice::from_raw_parts(from, columns.len());
+                let vector = simd.partial_load_f32s(vector);
+                for (r, sum) in sums.iter_mut().enumerate() {
+                    let value = simd.splat_f32s(*left.add(r * self.a.row_stride));
+                    *sum = simd.mul_add_f32s(value, vector, *sum);
+                }
+                left = left.wrapping_add(self.a.column_stride);
+            }
+            let alpha = simd.splat_f32s(self.alpha);
+            for (r, sum) in sums.iter().enumerate() {
+                let to = self.to(row + r, columns.start);
+                let value = match self.mode {
+                    Output::Replace => simd.mul_f32s(*sum, alpha),
+                    Output::Accumulate => {
+                        let before = std::slice::from_raw_parts(to, columns.len());
+                        simd.mul_add_f32s(*sum, alpha, simd.partial_load_f32s(before))
+                    }
+                };
+                let mut values = [0.0f32; LANES];
+                simd.partial_store_f32s(&mut values[..columns.len()], value);
+                std::ptr::copy_nonoverlapping(values.as_ptr(), to, columns.len());
+            }
+        }
+    }
+
+    /// Where a value of `a` lies; beyond the view where a sum has no terms.
+    #[inline(always)]
+    fn left(&self, row: usize, column: usize) -> *const f32 {
+        let at = row * self.a.row_stride + column * self.a.column_stride;
+        self.a.data.as_ptr().wrapping_add(at)
+    }
+
+    #[inline(always)]
+    unsafe fn to(&self, row: usize, column: usize) -> *mut f32 {
+        // SAFETY: the value is one that the caller may write.
+        unsafe { self.out.to.add(row * self.out.stride + column) }
+    }
+}
+
+/// Copies rows that are `stride` apart behind one another.
+pub fn gather(to: &mut [f32], from: &[f32], width: usize, stride: usize) {
+    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
+        to.copy_from_slice(&from[..width]);
+    }
+}
+
+/// `rows` rows of `width` values, `stride` apart, become columns: `to` has `width` rows, `to_stride` apart.
+pub fn transpose(
+    to: &mut [f32],
+    to_stride: usize,
+    from: &[f32],
+    [rows, width, stride]: [usize; 3],
+) {
+    assert!(rows == 0 || width == 0 || (rows - 1) * stride + width <= from.len());
+    assert!(rows == 0 || width == 0 || (width - 1) * to_stride + rows <= to.len());
+    // Eight columns at a time are eight lines of the cache, however far they are apart.
+    for first in (0..width).step_by(8) {
+        for row in 0..rows {
+            for column in first..(first + 8).min(width) {
+                // SAFETY: the last of both lie within their slices, and so do all before.
+                #[allow(unsafe_code)]
+                unsafe {
+                    *to.get_unchecked_mut(column * to_stride + row) =
+                        *from.get_unchecked(row * stride + column);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::cpu::tests::values;
+
+    #[test]
+    fn products_of_all_sizes_are_those_of_their_definition() {
+        for (rows, depth, columns) in [
+            (1, 1, 1),
+            (8, 16, 32),
+            (13, 5, 49),
+            (7, 33, 15),
+            (20, 0, 17),
+            (64, 64, 64),
+        ] {
+            let (a, b) = (values(rows * depth, 1), values(depth * columns, 2));
+            let before = values(rows * columns, 3);
+            for (mode, transposed) in [
+                (Output::Replace, false),
+                (Output::Accumulate, false),
+                (Output::Accumulate, true),
+            ] {
+                let mut out = before.clone();
+                let left = match transposed {
+                    false => View::new(&a, rows, depth),
+                    true => View::new(&a, depth, rows).transposed(),
+                };
+                let target = Target {
+                    to: out.as_mut_ptr(),
+                    stride: columns,
+                };
+                // SAFETY: `out` has all rows and columns, and is ours.
+                #[allow(unsafe_code)]
+                unsafe {
+                    product(
+                        target,
+                        left,
+                        View::new(&b, depth, columns),
+                        0.5,
+                        mode,
+                        |_| Part {
+                            columns,
+                            depth: 0..depth,
+                        },
+                    );
+                }
+                for row in 0..rows {
+                    for column in 0..columns {
+                        let term = |p: usize| {
+                            let a = if transposed {
+                                a[p * rows + row]
+                            } else {
+                                a[row * depth + p]
+                            };
+                            f64::from(a) * f64::from(b[p * columns + column])
+                        };
+                        let at = row * columns + column;
+                        let base = match mode {
+                            Output::Replace => 0.0,
+                            Output::Accumulate => f64::from(before[at]),
+                        };
+                        let expected = base + 0.5 * (0..depth).map(term).sum::<f64>();
+                        assert!((f64::from(out[at]) - expected).abs() < 1e-5);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_the_part_that_is_asked_for_is_computed() {
+        let (a, b) = ([1.0; 20 * 4], [1.0; 4 * 40]);
+        let mut out = vec![7.0; 20 * 40];
+        let target = Target {
+            to: out.as_mut_ptr(),
+            stride: 40,
+        };
+        let part = |rows: Range<usize>| Part {
+            columns: rows.end,
+            depth: 1..(rows.start / STRIP + 2),
+        };
+        let (a, b) = (View::new(&a, 20, 4), View::new(&b, 4, 40));
+        // SAFETY: as above.
+        #[allow(unsafe_code)]
+        unsafe {
+            product(target, a, b, 1.0, Output::Replace, part);
+        }
+        for (at, value) in out.iter().enumerate() {
+            let (row, column) = (at / 40, at % 40);
+            let strip = row / STRIP;
+            let end = ((strip + 1) * STRIP).min(20);
+            let expected = if column < end {
+                (strip + 1) as f32
+            } else {
+                7.0
+            };
+            assert_eq!(*value, expected, "{row} {column}");
+        }
+    }
+
+    #[test]
+    fn rows_become_columns() {
+        for (rows, width, stride) in [(1, 1, 1), (16, 16, 20), (35, 33, 40), (7, 48, 48)] {
+            let from = values(rows * stride, 4);
+            let mut to = vec![9.0; width * (rows + 3)];
+            transpose(&mut to, rows + 3, &from, [rows, width, stride]);
+            for (at, value) in to.iter().enumerate() {
+                let (column, row) = (at / (rows + 3), at % (rows + 3));
+                let expected = if row < rows {
+                    from[row * stride + column]
+                } else {
+                    9.0
+                };
+                assert_eq!(*value, expected);
+            }
+            let mut gathered = vec![0.0; rows * width];
+            gather(&mut gathered, &from, width, stride);
+            assert_eq!(gathered[(rows - 1) * width], from[(rows - 1) * stride]);
+        }
+    }
+}
