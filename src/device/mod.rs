@@ -138,7 +138,7 @@ pub enum DeviceError {
     #[error("this build has no backend that works here; `fireside devices` says why")]
     None,
     #[error(
-        "cannot use {wanted} threads: this process already computes on {present}; the number is fixed by the first run"
+        "cannot use {}: this process already computes on {present}; the number is fixed by the first run", threads_words(*wanted)
     )]
     Threads { wanted: usize, present: usize },
 }
@@ -154,6 +154,12 @@ impl DeviceError {
             DeviceError::None => &[],
         }
     }
+}
+
+/// `1 thread`, `8 threads`.
+pub(crate) fn threads_words(threads: usize) -> String {
+    let plural = if threads == 1 { "" } else { "s" };
+    format!("{threads} thread{plural}")
 }
 
 /// A device that a probe found.

@@ -60,11 +60,10 @@ fn common_model(cards: &Path) -> Option<String> {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn cpu(device: Device, library: &str) -> Result<Vec<Found>, String> {
-    let threads = rayon::current_num_threads();
-    let plural = if threads == 1 { "" } else { "s" };
+    let threads = super::threads_words(rayon::current_num_threads());
     Ok(vec![Found {
         device,
-        name: format!("CPU, {threads} thread{plural}, {library}"),
+        name: format!("CPU, {threads}, {library}"),
         software: false,
         main_memory: true,
     }])
