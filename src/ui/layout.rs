@@ -87,6 +87,27 @@ pub fn fit(text: &str, width: usize, ellipsis: &str) -> String {
     cut
 }
 
+/// As [`fit`], but the end is kept: of a run's name that is where its number stands.
+pub fn fit_end(text: &str, width: usize, ellipsis: &str) -> String {
+    if text.width() <= width {
+        return text.to_string();
+    }
+    let room = width.saturating_sub(ellipsis.width());
+    let mut used = 0;
+    let mut from = text.len();
+    for (at, grapheme) in text.grapheme_indices(true).rev() {
+        used += grapheme.width();
+        if used > room {
+            break;
+        }
+        from = at;
+    }
+    match ellipsis.width() <= width {
+        true => format!("{ellipsis}{}", &text[from..]),
+        false => text[from..].to_string(),
+    }
+}
+
 /// `text` broken at spaces into lines of at most `width` cells; longer words are broken anywhere.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -256,3 +277,15 @@ mod tests {
         }
     }
 }
+    #[test]
+    fn the_end_of_a_text_can_be_kept() {
+        assert_eq!(
+            fit_end("sweep-001/trial-003", 40, "…"),
+            "sweep-001/trial-003"
+        );
+        assert_eq!(fit_end("sweep-001/trial-003", 12, "…"), "…1/trial-003");
+        assert_eq!(fit_end("漢字漢字", 4, "…"), "…字");
+        assert_eq!(fit_end("abc", 1, "…"), "…");
+        assert_eq!(fit_end("abc", 0, "…"), "");
+    }
+
