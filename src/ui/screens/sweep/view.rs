@@ -211,6 +211,7 @@ fn draw(
     }
 }
 
+/// In eight cells: a number that is cut says something else.
 fn number(value: Option<f64>) -> String {
     value.map_or("-".to_string(), |value| format!("{value:.4}"))
 }
@@ -240,7 +241,7 @@ fn trials(
         columns.push(column(title, width, true, 7));
     }
     columns.extend([
-        column("step", 11, true, 5),
+        column("step", steps.max(11) as u16, true, 5),
         column("loss", 8, true, 2),
         column("val loss", 8, true, 6),
         column("bits/byte", 9, true, 3),
@@ -249,6 +250,8 @@ fn trials(
     let row = |trial: &usize| {
         let it = &state.trials[*trial];
         let rank = it.rank.map_or("-".to_string(), |rank| rank.to_string());
+    // As wide as at the last step, so that the others stay where they are.
+    let steps = 2 * state.plan.steps.to_string().len() + 1;
         let mut row = vec![rank, trial_name(*trial)];
         let values = state.plan.trials[*trial].values.iter();
         row.extend(values.map(|(_, value)| value.clone()));
