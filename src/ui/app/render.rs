@@ -7,7 +7,15 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::{App, Overlay, Screen};
 use crate::protocol::NoticeLevel;
-use crate::ui::layout::{SMALLEST, centered, footer, pane, too_small, wrap, write, write_line};
+use crate::ui::keymap::Context;
+use crate::ui::layout::{
+    Hint, SMALLEST, centered, fit, footer, pane, too_small, wrap, write, write_line,
+};
+
+/// So many notices are on screen at once.
+pub(super) const SHOWN_NOTICES: usize = 3;
+/// Lines of one notice.
+const NOTICE_LINES: usize = 4;
 
 /// Everything above the footer.
 pub(super) fn body(screen: Rect) -> Rect {
@@ -36,7 +44,13 @@ impl App {
         let foot = Rect::new(area.x, area.bottom() - 1, area.width, 1);
         let word = |action, hint| match (self.screen, &self.train) {
             (Screen::Train, Some(train)) => train.view.key_now(action, hint),
-            _ => Some(hint),
+            (Screen::Runs, _) => self.runs.key_now(action, hint, body),
+            _ => Some(Hint::usual(hint)),
+        };
+        // What holds everywhere waits until the help is closed, or closes it.
+        let contexts = match self.contexts() {
+            [Context::Help, ..] => &[Context::Help],
+            all => all,
         };
         footer(
             &self.theme,
