@@ -4,6 +4,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
+use unicode_width::UnicodeWidthStr;
 
 use super::{App, Overlay, Screen};
 use crate::protocol::NoticeLevel;
@@ -52,14 +53,7 @@ impl App {
             [Context::Help, ..] => &[Context::Help],
             all => all,
         };
-        footer(
-            &self.theme,
-            &self.keymap,
-            self.contexts(),
-            &word,
-            foot,
-            buffer,
-        );
+        footer(&self.theme, &self.keymap, contexts, &word, foot, buffer);
         self.render_notices(body, buffer);
         match &self.overlay {
             Some(Overlay::Help(help)) => {
@@ -104,18 +98,23 @@ impl App {
     fn render_notices(&self, body: Rect, buffer: &mut Buffer) {
         let width = body.width.saturating_sub(4).min(76);
         let inner_width = usize::from(width).saturating_sub(6);
+        let ellipsis = self.theme.symbols.ellipsis;
         let mut lines = Vec::new();
-        for (_, notice) in self.notices.iter().rev().take(3).rev() {
+        for (_, notice) in self.notices.iter().rev().take(SHOWN_NOTICES).rev() {
             let (symbol, style) = match notice.level {
                 NoticeLevel::Info => (self.theme.symbols.bullet, self.theme.info),
                 NoticeLevel::Warning => (self.theme.symbols.warning, self.theme.warning),
                 NoticeLevel::Error => (self.theme.symbols.cross, self.theme.error),
             };
-            for (at, line) in wrap(&notice.message, inner_width)
-                .into_iter()
-                .take(4)
-                .enumerate()
-            {
+            let mut text = wrap(&notice.message, inner_width);
+            if text.len() > NOTICE_LINES {
+                text.truncate(NOTICE_LINES);
+                if let Some(last) = text.last_mut() {
+                    let cut = fit(last, inner_width.saturating_sub(ellipsis.width()), "");
+                    *last = format!("{cut}{ellipsis}");
+                }
+            }
+            for (at, line) in text.into_iter().enumerate() {
                 let mark = if at == 0 { symbol } else { " " };
                 lines.push(Line::from(vec![
                     Span::styled(format!(" {mark} "), style),
@@ -140,7 +139,9 @@ impl App {
         .intersection(body);
         Clear.render(area, buffer);
         let inner = pane(&self.theme, "", 0, true, area, buffer);
-        for (row, line) in lines.iter().enumerate() {
+        // Where not all have room, the newest have it.
+        let above = lines.len().saturating_sub(inner.height.into());
+        for (row, line) in lines.iter().skip(above).enumerate() {
             write_line(buffer, inner, row as u16, line);
         }
     }
