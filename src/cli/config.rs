@@ -41,7 +41,8 @@ enum Command {
         #[arg(long = "set", value_name = "KEY=VALUE")]
         sets: Vec<String>,
     },
-    /// Print the settings file of the screens (themes, colours, keys, mouse) with every default, and where it lies
+    /// Print the settings file of the screens (themes, colours, keys, mouse) with every default, and where it lies; what
+    /// cannot be used of yours goes to standard error
     Settings,
     /// Say what a key means, its type, default and range (without KEY: all keys)
     Describe {
@@ -145,7 +146,12 @@ fn settings() -> Result<Exit, CliError> {
     let place = settings::path().map_or_else(String::new, |path| {
         format!("# This file is {}\n", path.display())
     });
-    show(&format!("{place}{}", Settings::default_toml()))
+    let shown = show(&format!("{place}{}", Settings::default_toml()));
+    // After the text, so that they are what is seen last.
+    let (settings, mut problems) = Settings::load();
+    problems.extend(settings.keymap().1);
+    note(&problems);
+    shown
 }
 
 fn describe(key: Option<&str>) -> Result<Exit, CliError> {

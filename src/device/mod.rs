@@ -108,17 +108,12 @@ impl Chosen {
     /// The same for a run that computes on so many CPU threads.
     pub fn on_threads(mut self, threads: usize) -> Self {
         if self.main_memory {
-            let present = thread_words(rayon::current_num_threads());
-            self.name = self.name.replace(&present, &thread_words(threads));
+            let words = |threads| format!("CPU, {},", threads_words(threads));
+            let present = words(rayon::current_num_threads());
+            self.name = self.name.replace(&present, &words(threads));
         }
         self
     }
-}
-
-/// As names of CPU devices have it.
-fn thread_words(threads: usize) -> String {
-    let plural = if threads == 1 { "" } else { "s" };
-    format!("CPU, {threads} thread{plural},")
 }
 
 /// A line of `fireside devices`.
@@ -155,7 +150,8 @@ pub enum DeviceError {
     #[error("this build has no backend that works here; `fireside devices` says why")]
     None,
     #[error(
-        "cannot use {wanted} threads: this process already computes on {present}; the number is fixed by its first tensor operation"
+        "cannot use {}: this process already computes on {present}; the number is fixed by its first tensor operation",
+        threads_words(*wanted)
     )]
     Threads { wanted: usize, present: usize },
 }
@@ -171,6 +167,12 @@ impl DeviceError {
             DeviceError::None => &[],
         }
     }
+}
+
+/// `1 thread`, `8 threads`.
+pub(crate) fn threads_words(threads: usize) -> String {
+    let plural = if threads == 1 { "" } else { "s" };
+    format!("{threads} thread{plural}")
 }
 
 /// A device that a probe found.

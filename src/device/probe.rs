@@ -60,10 +60,10 @@ fn common_model(cards: &Path) -> Option<String> {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn cpu(device: Device, library: &str) -> Result<Vec<Found>, String> {
-    let threads = super::thread_words(rayon::current_num_threads());
+    let threads = super::threads_words(rayon::current_num_threads());
     Ok(vec![Found {
         device,
-        name: format!("{threads} {library}"),
+        name: format!("CPU, {threads}, {library}"),
         software: false,
         main_memory: true,
     }])

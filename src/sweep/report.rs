@@ -194,12 +194,13 @@ fn words(plan: &SweepPlan, sweep: &Path, event: &SweepEvent) -> Option<String> {
                 n => format!("\n{n} results are there already"),
             };
             format!(
-                "{}\n{} trials up to step {}, {} at a time with {} threads each{known}",
+                "{}\n{} trials up to step {}, {} at a time with {} thread{} each{known}",
                 sweep.display(),
                 plan.trials.len(),
                 steps.join(", the best up to "),
                 threads.parallel,
-                threads.each
+                threads.each,
+                if threads.each == 1 { "" } else { "s" }
             )
         }
         SweepEvent::TrialStarted {

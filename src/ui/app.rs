@@ -176,7 +176,16 @@ impl App {
             engine_gone: false,
         };
         let mut effects = vec![Effect::LoadRuns, Effect::LoadConfigs];
-        for problem in setup.problems.into_iter().chain(key_problems) {
+        let mut problems: Vec<String> = setup.problems.into_iter().chain(key_problems).collect();
+        if problems.len() > render::SHOWN_NOTICES {
+            let shown = render::SHOWN_NOTICES - 1;
+            let more = problems.len() - shown;
+            problems.truncate(shown);
+            problems.push(format!(
+                "and {more} more problems: `fireside config settings` prints all of the settings file"
+            ));
+        }
+        for problem in problems {
             app.notify(NoticeLevel::Warning, problem, &mut effects);
         }
         match setup.start {

@@ -138,7 +138,7 @@ fn lines(
             ));
             all.push(plain(String::new(), theme.text));
         }
-        let rows = rows(keymap, context);
+        let rows = rows(keymap, context, contexts);
         if rows.is_empty() {
             continue;
         }
@@ -170,9 +170,10 @@ fn lines(
 }
 
 /// Keys and description; bindings with one description share a line (`1 … 9`).
-fn rows(keymap: &KeyMap, context: Context) -> Vec<(String, &'static str)> {
+fn rows(keymap: &KeyMap, context: Context, now: &[Context]) -> Vec<(String, &'static str)> {
     let mut rows: Vec<(Vec<String>, &'static str)> = Vec::new();
-    for binding in keymap.bindings().iter().filter(|b| b.context == context) {
+    let here = keymap.bindings().iter().filter(|b| b.context == context);
+    for binding in here.filter(|b| b.holds_in(now)) {
         let keys = if binding.keys.is_empty() {
             "palette".to_string()
         } else {
@@ -225,6 +226,21 @@ mod tests {
         }
         assert!(text.contains("Lower is better."));
         assert!(text.contains("1 … 9"));
+    }
+
+    #[test]
+    fn where_there_is_one_pane_no_key_of_panes_is_named() {
+        for context in [Context::Overlay, Context::Difference, Context::Runs] {
+            let contexts = context.stack();
+            let lines = lines(&Theme::default(), &KeyMap::default(), contexts, None, 80);
+            let spans = lines.iter().flat_map(|line| &line.spans);
+            let text: Vec<&str> = spans.map(|(text, _)| text.as_str()).collect();
+            let elsewhere = text.iter().position(|text| text.contains("elsewhere"));
+            let here = text[..elsewhere.expect("there are other contexts")].concat();
+            assert!(!here.contains("pane the whole screen"), "{here}");
+            assert!(!here.contains("focus the"), "{here}");
+            assert!(here.contains("find any command"), "{here}");
+        }
     }
 
     #[test]

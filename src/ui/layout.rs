@@ -87,6 +87,27 @@ pub fn fit(text: &str, width: usize, ellipsis: &str) -> String {
     cut
 }
 
+/// As [`fit`], but the end is kept: of a run's name that is where its number stands.
+pub fn fit_end(text: &str, width: usize, ellipsis: &str) -> String {
+    if text.width() <= width {
+        return text.to_string();
+    }
+    let room = width.saturating_sub(ellipsis.width());
+    let mut used = 0;
+    let mut from = text.len();
+    for (at, grapheme) in text.grapheme_indices(true).rev() {
+        used += grapheme.width();
+        if used > room {
+            break;
+        }
+        from = at;
+    }
+    match ellipsis.width() <= width {
+        true => format!("{ellipsis}{}", &text[from..]),
+        false => text[from..].to_string(),
+    }
+}
+
 /// `text` broken at spaces into lines of at most `width` cells; longer words are broken anywhere.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines = Vec::new();
@@ -144,13 +165,32 @@ pub fn write_right(buffer: &mut Buffer, area: Rect, row: u16, text: &str, style:
     }
 }
 
+/// What a key does now, in the footer's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hint {
+    pub word: &'static str,
+    /// It waits for the user, and stands before the others.
+    pub first: bool,
+}
+
+impl Hint {
+    /// In its place among the others.
+    pub fn usual(word: &'static str) -> Self {
+        Hint { word, first: false }
+    }
+
+    pub fn first(word: &'static str) -> Self {
+        Hint { word, first: true }
+    }
+}
+
 /// The keys of the moment, on one line: as many as fit, and always help and quit. `word` says what a key does now: the word of the
 /// table, another, or nothing.
 pub fn footer(
     theme: &Theme,
     keymap: &KeyMap,
     contexts: &[Context],
-    word: &dyn Fn(Action, &'static str) -> Option<&'static str>,
+    word: &dyn Fn(Action, &'static str) -> Option<Hint>,
     area: Rect,
     buffer: &mut Buffer,
 ) {
@@ -159,15 +199,18 @@ pub fn footer(
     }
     let mut hints: Vec<(String, &str, bool)> = Vec::new();
     let mut seen = Vec::new();
+    let mut first = 0;
     for context in contexts {
-        for binding in keymap.bindings().iter().filter(|b| b.context == *context) {
+        let here = keymap.bindings().iter().filter(|b| b.context == *context);
+        for binding in here.filter(|b| b.holds_in(contexts)) {
             let (Some(hint), Some(key)) = (binding.hint, binding.keys.first()) else {
                 continue;
             };
             let Some(hint) = word(binding.action, hint) else {
                 continue;
             };
-            if seen.contains(&binding.action) || hints.iter().any(|(_, h, _)| *h == hint) {
+            let known = |(_, other, _): &(String, &str, bool)| *other == hint.word;
+            if seen.contains(&binding.action) || hints.iter().any(known) {
                 continue;
             }
             seen.push(binding.action);
@@ -179,7 +222,12 @@ pub fn footer(
                 _ => key,
             };
             let always = matches!(binding.action, Action::Help | Action::Quit | Action::Close);
-            hints.push((key, hint, always));
+            if hint.first {
+                hints.insert(first, (key, hint.word, always));
+                first += 1;
+            } else {
+                hints.push((key, hint.word, always));
+            }
         }
     }
     let width = |(key, hint, _): &(String, &str, bool)| key.width() + hint.width() + 3;
@@ -229,6 +277,18 @@ mod tests {
         assert_eq!(fit("háčeknut", 5, "…"), "háče…");
         assert_eq!(fit("漢字漢字", 5, "…"), "漢字…");
         assert_eq!(fit("abc", 0, "…"), "");
+    }
+
+    #[test]
+    fn the_end_of_a_text_can_be_kept() {
+        assert_eq!(
+            fit_end("sweep-001/trial-003", 40, "…"),
+            "sweep-001/trial-003"
+        );
+        assert_eq!(fit_end("sweep-001/trial-003", 12, "…"), "…1/trial-003");
+        assert_eq!(fit_end("漢字漢字", 4, "…"), "…字");
+        assert_eq!(fit_end("abc", 1, "…"), "…");
+        assert_eq!(fit_end("abc", 0, "…"), "");
     }
 
     #[test]

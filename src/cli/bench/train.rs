@@ -173,7 +173,7 @@ pub(super) fn prepare(config: RunConfig, vocab: Option<u32>) -> Result<Prepared,
     .map_err(CliError::failed)?;
     Ok(Prepared {
         trainer,
-        device: format!("{}, {threads} threads", chosen.name),
+        device: format!("{}, {}", chosen.name, device::threads_words(threads)),
         threads,
         vocab_size,
     })

@@ -4,10 +4,19 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
+use unicode_width::UnicodeWidthStr;
 
 use super::{App, Overlay, Screen};
 use crate::protocol::NoticeLevel;
-use crate::ui::layout::{SMALLEST, centered, footer, pane, too_small, wrap, write, write_line};
+use crate::ui::keymap::Context;
+use crate::ui::layout::{
+    Hint, SMALLEST, centered, fit, footer, pane, too_small, wrap, write, write_line,
+};
+
+/// So many notices are on screen at once.
+pub(super) const SHOWN_NOTICES: usize = 3;
+/// Lines of one notice.
+const NOTICE_LINES: usize = 4;
 
 /// Everything above the footer.
 pub(super) fn body(screen: Rect) -> Rect {
@@ -36,16 +45,15 @@ impl App {
         let foot = Rect::new(area.x, area.bottom() - 1, area.width, 1);
         let word = |action, hint| match (self.screen, &self.train) {
             (Screen::Train, Some(train)) => train.view.key_now(action, hint),
-            _ => Some(hint),
+            (Screen::Runs, _) => self.runs.key_now(action, hint, body),
+            _ => Some(Hint::usual(hint)),
         };
-        footer(
-            &self.theme,
-            &self.keymap,
-            self.contexts(),
-            &word,
-            foot,
-            buffer,
-        );
+        // What holds everywhere waits until the help is closed, or closes it.
+        let contexts = match self.contexts() {
+            [Context::Help, ..] => &[Context::Help],
+            all => all,
+        };
+        footer(&self.theme, &self.keymap, contexts, &word, foot, buffer);
         self.render_notices(body, buffer);
         match &self.overlay {
             Some(Overlay::Help(help)) => {
@@ -90,18 +98,23 @@ impl App {
     fn render_notices(&self, body: Rect, buffer: &mut Buffer) {
         let width = body.width.saturating_sub(4).min(76);
         let inner_width = usize::from(width).saturating_sub(6);
+        let ellipsis = self.theme.symbols.ellipsis;
         let mut lines = Vec::new();
-        for (_, notice) in self.notices.iter().rev().take(3).rev() {
+        for (_, notice) in self.notices.iter().rev().take(SHOWN_NOTICES).rev() {
             let (symbol, style) = match notice.level {
                 NoticeLevel::Info => (self.theme.symbols.bullet, self.theme.info),
                 NoticeLevel::Warning => (self.theme.symbols.warning, self.theme.warning),
                 NoticeLevel::Error => (self.theme.symbols.cross, self.theme.error),
             };
-            for (at, line) in wrap(&notice.message, inner_width)
-                .into_iter()
-                .take(4)
-                .enumerate()
-            {
+            let mut text = wrap(&notice.message, inner_width);
+            if text.len() > NOTICE_LINES {
+                text.truncate(NOTICE_LINES);
+                if let Some(last) = text.last_mut() {
+                    let cut = fit(last, inner_width.saturating_sub(ellipsis.width()), "");
+                    *last = format!("{cut}{ellipsis}");
+                }
+            }
+            for (at, line) in text.into_iter().enumerate() {
                 let mark = if at == 0 { symbol } else { " " };
                 lines.push(Line::from(vec![
                     Span::styled(format!(" {mark} "), style),
@@ -126,7 +139,9 @@ impl App {
         .intersection(body);
         Clear.render(area, buffer);
         let inner = pane(&self.theme, "", 0, true, area, buffer);
-        for (row, line) in lines.iter().enumerate() {
+        // Where not all have room, the newest have it.
+        let above = lines.len().saturating_sub(inner.height.into());
+        for (row, line) in lines.iter().skip(above).enumerate() {
             write_line(buffer, inner, row as u16, line);
         }
     }

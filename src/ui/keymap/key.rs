@@ -2,6 +2,8 @@
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use crate::config::closest;
+
 /// A key with its modifiers. Shift is part of the character (`G`), and is kept only for named keys (`shift-tab`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct KeyPress {
@@ -11,11 +13,22 @@ pub struct KeyPress {
 
 /// Why a key's text could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "`{0}` is not a key: write a character (`g`, `+`), a name (`space`, `enter`, `tab`, `esc`, `up`, `home`, `pageup`, \
-     `delete`, `f1` …), and before it `ctrl-`, `alt-` or `shift-`"
-)]
+#[error("`{0}` is not a key{advice}", advice = advice(.0))]
 pub struct KeyProblem(pub String);
+
+/// The key that was meant, or how keys are written.
+fn advice(text: &str) -> String {
+    let (before, name) = match text.rfind('-') {
+        Some(at) => text.split_at(at + 1),
+        None => ("", text),
+    };
+    let guess = closest(name, NAMES.iter().map(|(name, _)| *name));
+    match guess.map(|guess| format!("{before}{guess}")) {
+        Some(guess) if KeyPress::parse(&guess).is_ok() => format!("; did you mean `{guess}`?"),
+        _ => ": write a character (`g`, `+`) or a name (`space`, `up`, `f1` …), and before it `ctrl-`, `alt-` or `shift-`"
+            .to_string(),
+    }
+}
 
 const NAMES: &[(&str, KeyCode)] = &[
     ("space", KeyCode::Char(' ')),
@@ -168,9 +181,14 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_with_what_is_allowed() {
-        for text in ["", "hyper-x", "f13", "spacebar"] {
+        for text in ["", "hyper-x", "hyper-delte", "f13"] {
             let error = KeyPress::parse(text).expect_err(text).to_string();
             assert!(error.contains("ctrl-"), "{error}");
+        }
+        for (text, meant) in [("spacebar", "space"), ("ctrl-delte", "ctrl-delete")] {
+            let error = KeyPress::parse(text).expect_err(text).to_string();
+            let wanted = format!("did you mean `{meant}`?");
+            assert!(error.contains(&wanted), "{error}");
         }
     }
 }

@@ -142,6 +142,12 @@ impl Context {
         }
     }
 
+    /// There are several panes, so that the keys to go between them and to zoom one mean something.
+    pub fn has_panes(self) -> bool {
+        use Context::*;
+        !matches!(self, Runs | Overlay | Difference | SideBySide)
+    }
+
     /// Every key types here, except those bound in this very context.
     pub fn is_text_entry(self) -> bool {
         matches!(self, Context::Text | Context::Palette)
@@ -162,6 +168,16 @@ pub struct Binding {
 }
 
 impl Binding {
+    /// Means something while keys are looked up in `contexts`: those of every screen that go between panes do not where there is one.
+    pub fn holds_in(&self, contexts: &[Context]) -> bool {
+        let of_panes = match self.action {
+            Action::NextPane | Action::PreviousPane | Action::Zoom => true,
+            action => action.pane_index().is_some(),
+        };
+        let panes = contexts.first().is_none_or(|context| context.has_panes());
+        panes || self.context != Context::Global || !of_panes
+    }
+
     /// `q, ctrl-c`.
     pub fn keys_text(&self) -> String {
         let keys: Vec<String> = self.keys.iter().map(|s| sequence_text(s)).collect();

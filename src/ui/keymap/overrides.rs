@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::config::closest;
+
 use super::{Action, Binding, Context, KeyMap, Sequence, overlaps, parse_sequence, sequence_text};
 
 /// The user's keys: context → action → alternatives.
@@ -13,10 +15,10 @@ impl KeyMap {
         let mut change = Change::default();
         for (context_name, actions) in overrides {
             let Some(context) = Context::from_name(context_name) else {
-                let known: Vec<&str> = Context::ALL.iter().map(|c| c.name()).collect();
+                let known = Context::ALL.iter().map(|c| c.name());
                 change.problems.push(format!(
-                    "keymap.{context_name}: no such context; known are {}",
-                    known.join(", ")
+                    "keymap.{context_name}: no such context; {}",
+                    suggestion(context_name, known)
                 ));
                 continue;
             };
@@ -39,6 +41,14 @@ struct Change {
     given: Vec<(usize, Sequence)>,
 }
 
+/// The name that was meant, or where all names stand: a notice has no room for them.
+fn suggestion<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match closest(given, known) {
+        Some(guess) => format!("did you mean `{guess}`?"),
+        None => "`fireside config settings` prints all".to_string(),
+    }
+}
+
 /// The place of a binding in the settings file.
 fn place(binding: &Binding) -> String {
     format!(
@@ -58,10 +68,10 @@ impl Change {
         });
         let Some(index) = found else {
             let here = bindings.iter().filter(|b| b.context == context);
-            let known: Vec<&str> = here.map(|b| b.action.name()).collect();
+            let known = here.map(|b| b.action.name());
             self.problems.push(format!(
-                "{place}: no such action here; known are {}",
-                known.join(", ")
+                "{place}: no such action here; {}",
+                suggestion(action_name, known)
             ));
             return;
         };
@@ -223,6 +233,29 @@ mod tests {
             section.insert(action.to_string(), keys);
         }
         KeyMap::with_overrides(&overrides)
+    }
+
+    #[test]
+    fn a_slip_in_a_name_is_answered_with_the_name_that_was_meant() {
+        let (_, said) = problems(&[
+            ("trian", "pause", &["s"]),
+            ("train", "evalute", &["E"]),
+            ("train", "explode", &["x"]),
+            ("train", "save", &["hyper-q"]),
+            ("train", "pause", &["delte"]),
+        ]);
+        for wanted in [
+            "keymap.trian: no such context; did you mean `train`?",
+            "keymap.train.evalute: no such action here; did you mean `evaluate`?",
+            "keymap.train.explode: no such action here; `fireside config settings` prints all",
+            "keymap.train.pause: `delte` is not a key; did you mean `delete`?",
+        ] {
+            assert!(said.iter().any(|one| one == wanted), "{wanted}: {said:?}");
+        }
+        assert!(
+            said.iter()
+                .any(|one| one.contains("`hyper-q` is not a key"))
+        );
     }
 
     #[test]

@@ -50,7 +50,7 @@ impl PlotState {
             Action::Right => self.shift(1.0, extent),
             Action::Top => match &mut self.crosshair {
                 Some(x) => *x = low,
-                None => self.viewport.pan(-1e9, extent),
+                None => self.viewport.to_start(extent),
             },
             Action::Bottom => {
                 self.crosshair = self.crosshair.map(|_| extent.1);

@@ -391,6 +391,8 @@ impl Pane for Samples {
         let Some(at) = at else {
             let words = if run.config.sample.every == 0 {
                 "no samples: sample.every is 0".to_string()
+            } else if run.finish.is_some() || run.failure.is_some() {
+                "the run ended without a sample".to_string()
             } else {
                 format!("the first sample comes at step {}", run.config.sample.every)
             };

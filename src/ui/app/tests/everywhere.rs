@@ -27,6 +27,62 @@ fn the_palette_does_what_it_finds() {
 }
 
 #[test]
+fn more_problems_of_the_settings_than_have_room_are_counted() {
+    let (settings, mut problems) = crate::ui::settings::Settings::parse(
+        "[keymap.train]\npause = \"s\"\nexplode = \"x\"\nsave = \"hyper-q\"\n[keymap.global]\nzoom = \"e\"\n\
+         [keymap.nosuch]\nup = \"k\"\n[keymap.runs]\ndelete = \"space\"\n",
+    );
+    problems.insert(0, "a word ".repeat(200));
+    let count = problems.len() + settings.keymap().1.len();
+    assert!(count > 4, "{count}");
+    let journey = Journey::with(Setup {
+        settings,
+        problems,
+        width: 80,
+        height: 24,
+        ..Setup::default()
+    });
+    journey.sees(&format!("and {} more problems", count - 2));
+    journey.sees("config settings");
+    // The first is longer than a notice, and says so; the end of the locale's characters is `~`.
+    let screen = journey.screen();
+    assert_eq!(screen.matches("a word~").count(), 1, "{screen}");
+}
+
+#[test]
+fn the_footer_names_what_the_keys_do_over_a_screen_and_where_there_is_one_pane() {
+    let footer = |journey: &Journey| {
+        let screen = journey.screen();
+        screen.lines().next_back().unwrap_or_default().to_string()
+    };
+    let mut journey = Journey::training();
+    journey.size(80, 24);
+    journey.keys("?");
+    let over = footer(&journey);
+    assert!(over.contains("esc close"), "{over}");
+    for gone in ["tab", "palette", "quit", "? help"] {
+        assert!(!over.contains(gone), "{gone}: {over}");
+    }
+    for keys in ["", "a d", "a o"] {
+        let mut journey = super::runs::listed();
+        journey.keys(keys);
+        let one = footer(&journey);
+        assert!(one.contains("? help") && !one.contains("tab"), "{one}");
+        journey.keys("?");
+        journey.does_not_see("focused pane the whole screen");
+    }
+    let mut journey = super::runs::listed();
+    journey.keys("a s");
+    assert!(!footer(&journey).contains("tab"), "{}", footer(&journey));
+    journey.size(79, 24);
+    assert!(
+        footer(&journey).contains("tab more runs"),
+        "{}",
+        footer(&journey)
+    );
+}
+
+#[test]
 fn help_is_made_for_the_focused_pane() {
     let mut journey = Journey::new();
     journey.keys("?");

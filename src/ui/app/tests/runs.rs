@@ -470,3 +470,25 @@ fn every_size_shows_what_matters_most() {
         }
     }
 }
+
+#[test]
+fn a_long_name_keeps_its_end_and_stands_whole_beside_the_list() {
+    let names = [1, 2, 3].map(|at| format!("sweep-char-rnn-001/trial-{at:03}"));
+    let mut journey = Journey::new();
+    journey.keys("r");
+    journey.tell(Message::RunsLoaded {
+        runs: Ok(entries(names.iter().map(|name| summary(name, 700)).collect()).into()),
+        now: 9_200,
+    });
+    journey.size(80, 24);
+    for at in 1..=3 {
+        journey.sees(&format!("-001/trial-{at:03} "));
+    }
+    for (width, height) in [(80, 24), (140, 40), (200, 60)] {
+        journey.size(width, height);
+        let screen = journey.screen();
+        let whole = |name: &String| screen.contains(&format!(" {name} "));
+        assert!(names.iter().any(whole), "{screen}");
+        assert!(width < 140 || names.iter().all(whole), "{screen}");
+    }
+}

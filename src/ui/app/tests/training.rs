@@ -56,6 +56,45 @@ fn the_footer_has_the_keys_of_the_moment() {
 }
 
 #[test]
+fn pending_edits_are_applied_and_discarded_by_the_first_keys_of_the_footer() {
+    let mut journey = Journey::training();
+    journey.size(80, 24);
+    journey.does_not_see("discard");
+    journey.keys("]");
+    let screen = journey.screen();
+    let footer = screen.lines().next_back().unwrap_or_default();
+    let at = |word: &str| footer.find(word);
+    assert!(at("a apply").is_some(), "{footer}");
+    assert!(at("a apply") < at("backspace discard"), "{footer}");
+    assert!(at("backspace discard") < at("zoom"), "{footer}");
+    journey.keys("backspace");
+    journey.does_not_see("discard  ");
+}
+
+#[test]
+fn a_run_that_was_stopped_says_so_and_promises_no_sample() {
+    for (reason, word) in [
+        (FinishReason::Stopped, "stopped ●"),
+        (FinishReason::Completed, "finished ●"),
+        (FinishReason::EarlyStopped, "finished ●"),
+    ] {
+        let mut journey = Journey::training();
+        journey.sees("the first sample comes at step");
+        journey.event(EventKind::Finished(FinishReport {
+            step: 12,
+            reason,
+            val_loss: None,
+            best_val_loss: None,
+            best_step: None,
+            seconds: 1.0,
+        }));
+        journey.sees(word);
+        journey.sees("ended without a sample");
+        journey.does_not_see("the first sample comes");
+    }
+}
+
+#[test]
 fn a_pause_is_logged_once_however_much_is_asked_for_meanwhile() {
     let mut journey = Journey::training();
     journey.size(160, 50);

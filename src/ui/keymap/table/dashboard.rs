@@ -245,11 +245,12 @@ pub const TABLE: &[Row] = &[
         "apply the pending edits (on the knobs, enter types a value); take up a run whose process is gone",
         "apply",
     ),
-    row(
+    hinted(
         C::Train,
         &["backspace"],
         A::DiscardEdit,
         "discard the pending edits",
+        "discard",
     ),
     hinted(
         C::Train,

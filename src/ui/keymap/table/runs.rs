@@ -216,7 +216,13 @@ pub const TABLE: &[Row] = &[
     ),
     row(C::SideBySide, &["g g", "home"], A::Top, "the first step"),
     row(C::SideBySide, &["G", "end"], A::Bottom, "the last step"),
-    row(C::SideBySide, &["tab"], A::NextPane, "runs further right"),
+    hinted(
+        C::SideBySide,
+        &["tab"],
+        A::NextPane,
+        "runs further right",
+        "more runs",
+    ),
     row(
         C::SideBySide,
         &["shift-tab"],

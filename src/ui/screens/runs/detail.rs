@@ -8,7 +8,7 @@ use super::work::Course;
 use crate::config::Value;
 use crate::run::RunEntry;
 use crate::ui::format;
-use crate::ui::layout::{fit, pane, wrap, write};
+use crate::ui::layout::{fit, fit_end, pane, wrap, write};
 use crate::ui::panes::{edit_markers, look, symbols};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{Axis, Chart, Layer, Pattern, Sample, Scale, fit as fit_values};
@@ -20,7 +20,9 @@ impl RunsScreen {
     pub(super) fn render_detail(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let run = self.selected_entry();
         let title = run.map_or("", |run| &run.summary.name);
-        let inner = pane(theme, title, 0, false, area, buffer);
+        let room = usize::from(area.width).saturating_sub(6);
+        let title = fit_end(title, room, theme.symbols.ellipsis);
+        let inner = pane(theme, &title, 0, false, area, buffer);
         let Some(run) = run else { return };
         let mut row = 0;
         for (text, style) in lines(run, self.read, theme) {
@@ -51,19 +53,25 @@ impl RunsScreen {
         }
     }
 
-    /// In three lines: who it is, what it was given, what is said about it.
+    /// In three lines: its whole name on a rule, what it was given, what is said about it.
     pub(super) fn render_detail_lines(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let Some(run) = self.selected_entry() else {
             return;
         };
         let width = usize::from(area.width);
-        write(
-            buffer,
-            area,
-            0,
-            &theme.symbols.horizontal.repeat(width),
-            theme.border,
+        let dash = theme.symbols.horizontal;
+        write(buffer, area, 0, &dash.repeat(width), theme.border);
+        let name = fit_end(
+            &run.summary.name,
+            width.saturating_sub(6),
+            theme.symbols.ellipsis,
         );
+        let title = Rect {
+            x: (area.x + 2).min(area.right()),
+            width: area.width.saturating_sub(4),
+            ..area
+        };
+        write(buffer, title, 0, &format!(" {name} "), theme.strong);
         let mut about = format!(
             "{}, {}, {} parameters",
             run.summary.model.key(),

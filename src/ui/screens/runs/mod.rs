@@ -38,6 +38,7 @@ use crate::run::{Binned, Key, Listing, RunEntry, RunSummary, SortBy, lineage};
 use crate::ui::export::OverlayExport;
 use crate::ui::help::PaneHelp;
 use crate::ui::keymap::{Action, Context};
+use crate::ui::layout::Hint;
 use crate::ui::panes::Handled;
 use crate::ui::screens::ScreenMouse;
 use crate::ui::screens::train::Pinned;
@@ -269,6 +270,14 @@ impl RunsScreen {
             (Some(_), _) => Some(Context::Dialog),
             (None, Some(_)) => Some(Context::Text),
             (None, None) => None,
+        }
+    }
+
+    /// What a key does at this moment, in the footer's words; nothing where it does nothing.
+    pub fn key_now(&self, action: Action, hint: &'static str, area: Rect) -> Option<Hint> {
+        match (&self.view, action) {
+            (View::Samples(samples), Action::NextPane) if samples.all_fit(area) => None,
+            _ => Some(Hint::usual(hint)),
         }
     }
 

@@ -265,7 +265,7 @@ impl RunsScreen {
             }
             Action::Top => match &mut view.crosshair {
                 Some(x) => *x = low,
-                None => view.viewport.pan(-1e9, extent),
+                None => view.viewport.to_start(extent),
             },
             Action::Bottom => {
                 view.crosshair = view.crosshair.map(|_| extent.1);

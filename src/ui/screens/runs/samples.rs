@@ -14,12 +14,13 @@ use std::sync::Arc;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
 
 use crate::protocol::SampleRecord;
 use crate::run::{RunEntry, RunSamples};
 use crate::ui::format;
 use crate::ui::keymap::Action;
-use crate::ui::layout::{fit, pane, wrap, write};
+use crate::ui::layout::{fit, fit_end, pane, wrap, write};
 use crate::ui::panes::{Handled, Scroll};
 use crate::ui::theme::Theme;
 
@@ -36,6 +37,8 @@ pub(super) struct SamplesView {
     /// Steps at which any of the runs has a sample of the prompt.
     steps: Vec<u64>,
     step: usize,
+    /// The step that was gone to: another prompt is shown as near to it as its own steps allow.
+    wanted: Option<u64>,
     left: usize,
     scroll: Scroll,
 }
@@ -49,6 +52,7 @@ impl SamplesView {
             prompt: 0,
             steps: Vec::new(),
             step: 0,
+            wanted: None,
             left: 0,
             scroll: Scroll::default(),
         }
@@ -80,6 +84,7 @@ impl SamplesView {
         self.choose_prompt(0);
     }
 
+    /// The latest step that is not after the wanted one, else the first; without a wanted one the last.
     fn choose_prompt(&mut self, prompt: usize) {
         self.prompt = prompt.min(self.prompts.len().saturating_sub(1));
         let mut steps: Vec<u64> = match self.prompts.get(self.prompt) {
@@ -96,9 +101,19 @@ impl SamplesView {
         };
         steps.sort_unstable();
         steps.dedup();
-        self.step = steps.len().saturating_sub(1);
+        let until = match self.wanted {
+            Some(wanted) => steps.partition_point(|step| *step <= wanted),
+            None => steps.len(),
+        };
+        self.step = until.saturating_sub(1);
+        self.wanted = self.wanted.or_else(|| steps.last().copied());
         self.steps = steps;
         self.scroll = Scroll::default();
+    }
+
+    fn go(&mut self, step: usize) {
+        self.step = step.min(self.steps.len().saturating_sub(1));
+        self.wanted = self.steps.get(self.step).copied();
     }
 
     /// What a run had said last by the chosen step.
@@ -113,14 +128,13 @@ impl SamplesView {
     pub fn act(&mut self, action: Action) -> Handled {
         let count = self.prompts.len().max(1);
         match action {
+            Action::NextPrompt | Action::PreviousPrompt if count == 1 => {}
             Action::NextPrompt => self.choose_prompt((self.prompt + 1) % count),
             Action::PreviousPrompt => self.choose_prompt((self.prompt + count - 1) % count),
-            Action::Left => self.step = self.step.saturating_sub(1),
-            Action::Right => {
-                self.step = (self.step + 1).min(self.steps.len().saturating_sub(1));
-            }
-            Action::Top => self.step = 0,
-            Action::Bottom => self.step = self.steps.len().saturating_sub(1),
+            Action::Left => self.go(self.step.saturating_sub(1)),
+            Action::Right => self.go(self.step + 1),
+            Action::Top => self.go(0),
+            Action::Bottom => self.go(usize::MAX),
             Action::Up | Action::Down | Action::PageUp | Action::PageDown => {
                 self.scroll.act(action, usize::MAX, false);
             }
@@ -131,6 +145,11 @@ impl SamplesView {
             _ => return Handled::No,
         }
         Handled::Yes
+    }
+
+    /// There are no runs further right.
+    pub fn all_fit(&self, area: Rect) -> bool {
+        self.runs.len() <= columns_in(area.width.saturating_sub(2))
     }
 
     pub fn render(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
@@ -157,7 +176,7 @@ impl SamplesView {
         };
         let prompt = fit(&prompt, inner.width.into(), theme.symbols.ellipsis);
         write(buffer, inner, 0, &prompt, theme.heading);
-        let fits = usize::from((inner.width / LEAST).max(1));
+        let fits = columns_in(inner.width);
         let left = self.left.min(self.runs.len().saturating_sub(fits));
         let shown = self.runs.len().saturating_sub(left).min(fits);
         if shown == 0 || inner.height < 3 {
@@ -209,11 +228,11 @@ impl SamplesView {
 
     fn render_head(&self, run: usize, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let name = &self.runs[run].summary.name;
+        let width = usize::from(area.width);
         let head = match self.sample(run) {
-            Some(sample) => format!("{name} at step {}", format::grouped(sample.step)),
-            None => name.clone(),
+            Some(sample) => heading(name, sample.step, width, theme.symbols.ellipsis),
+            None => fit_end(name, width, theme.symbols.ellipsis),
         };
-        let head = fit(&head, area.width.into(), theme.symbols.ellipsis);
         write(buffer, area, 0, &head, theme.strong);
     }
 
@@ -229,5 +248,75 @@ impl SamplesView {
             (None, None) => ("nothing to this prompt by then", theme.dim),
         };
         (wrap(text, width.into()), style)
+    }
+}
+
+/// Columns that stand beside each other.
+fn columns_in(width: u16) -> usize {
+    usize::from((width / LEAST).max(1))
+}
+
+/// `gpt-001 at step 1 000`, and where that has no room `…t-001 @1 000`: the step is never cut.
+fn heading(name: &str, step: u64, width: usize, ellipsis: &str) -> String {
+    let step = format::grouped(step);
+    let whole = format!("{name} at step {step}");
+    if whole.width() <= width {
+        return whole;
+    }
+    let room = width.saturating_sub(step.width() + 2);
+    format!("{} @{step}", fit_end(name, room, ellipsis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heading_keeps_the_whole_step_and_the_end_of_the_name() {
+        let head = |width| heading("sweep-rnn-001/trial-003", 1500, width, "…");
+        assert_eq!(head(40), "sweep-rnn-001/trial-003 at step 1 500");
+        assert_eq!(head(30), "sweep-rnn-001/trial-003 @1 500");
+        assert_eq!(head(24), "…nn-001/trial-003 @1 500");
+    }
+
+    #[test]
+    fn another_prompt_is_shown_at_a_step_near_the_chosen_one() {
+        let sample = |prompt: &str, step| SampleRecord {
+            step,
+            prompt_index: 0,
+            prompt: prompt.into(),
+            text: "once".into(),
+            temperature: 0.8,
+            top_k: 0,
+            top_p: 1.0,
+            tokens_per_second: 900.0,
+            complete: true,
+        };
+        let told = [
+            ("one", 100),
+            ("one", 200),
+            ("one", 300),
+            ("two", 150),
+            ("two", 250),
+        ];
+        let mut view = SamplesView::new(Vec::new());
+        view.samples = Some(vec![Ok(RunSamples {
+            dir: PathBuf::new(),
+            samples: told.map(|(prompt, step)| sample(prompt, step)).to_vec(),
+        })]);
+        view.prompts = vec!["one".into(), "two".into()];
+        view.choose_prompt(0);
+        let step = |view: &SamplesView| view.steps[view.step];
+        assert_eq!(step(&view), 300);
+        view.act(Action::Left);
+        assert_eq!(step(&view), 200);
+        view.act(Action::NextPrompt);
+        assert_eq!(step(&view), 150);
+        // Back again it is the step that was gone to.
+        view.act(Action::PreviousPrompt);
+        assert_eq!(step(&view), 200);
+        view.act(Action::Top);
+        view.act(Action::NextPrompt);
+        assert_eq!(step(&view), 150, "none is as early: the first");
     }
 }

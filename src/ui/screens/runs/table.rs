@@ -17,7 +17,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::run::{Key, RunColumn, RunEntry, RunStatus, SortBy};
 use crate::ui::format;
-use crate::ui::layout::{fit, scroll_offset, write, write_line};
+use crate::ui::layout::{fit, fit_end, scroll_offset, write, write_line};
 use crate::ui::theme::Theme;
 
 /// One column of the table.
@@ -66,8 +66,11 @@ pub const COLUMNS: &[Column] = &[
     column(RunColumn::Note, "note", 5, false, 40),
 ];
 
-/// The least of the column with the name.
+/// The least of the column with the name, and the most.
 const NAME: u16 = 16;
+const LONGEST_NAME: u16 = 46;
+/// Columns of at least this importance come before a long name.
+const NEEDED: u8 = 60;
 /// The cursor and the mark.
 const MARGIN: u16 = 4;
 
@@ -84,15 +87,37 @@ pub struct RunsTable<'a> {
     pub now: u64,
 }
 
-/// The columns that fit into this width, with theirs, from left to right.
-fn fitting(width: u16) -> Vec<(usize, u16)> {
+/// What the columns need for what stands in them.
+#[derive(Debug, Clone, Copy)]
+struct Needs {
+    /// The longest name, with what stands before it.
+    name: u16,
+    status: u16,
+    step: u16,
+}
+
+/// The columns that fit into this width, with theirs, from left to right. Before a column of less importance than these comes, names
+/// are given the room that they need.
+fn fitting(width: u16, needs: Needs) -> Vec<(usize, u16)> {
+    let own = |at: usize| match COLUMNS[at].of {
+        RunColumn::Status => needs.status,
+        RunColumn::Step => needs.step,
+        _ => COLUMNS[at].width,
+    };
     let mut by_importance: Vec<usize> = (0..COLUMNS.len()).collect();
     by_importance.sort_by_key(|at| std::cmp::Reverse(COLUMNS[*at].importance));
     let room = width.saturating_sub(MARGIN);
     let mut used = 0;
+    let mut name = NAME;
     let mut kept: Vec<usize> = Vec::new();
     for at in by_importance {
-        let needed = match COLUMNS[at].width {
+        if COLUMNS[at].importance < NEEDED && name == NAME {
+            let wanted = needs.name.clamp(NAME, LONGEST_NAME) - NAME;
+            let more = wanted.min(room.saturating_sub(used));
+            name += more;
+            used += more;
+        }
+        let needed = match own(at) {
             0 => NAME,
             width => width,
         } + 1;
@@ -103,13 +128,19 @@ fn fitting(width: u16) -> Vec<(usize, u16)> {
     }
     kept.sort_unstable();
     // Names are not made longer than they help.
-    let spare = room.saturating_sub(used).min(30);
+    let spare = room.saturating_sub(used).min(LONGEST_NAME - name);
     kept.into_iter()
-        .map(|at| match COLUMNS[at].width {
-            0 => (at, (NAME + spare).min(room)),
+        .map(|at| match own(at) {
+            0 => (at, (name + spare).min(room)),
             width => (at, width),
         })
         .collect()
+}
+
+/// Cells of [`format::grouped`].
+fn grouped_width(n: u64) -> u16 {
+    let digits = n.checked_ilog10().unwrap_or(0) as u16 + 1;
+    digits + (digits - 1) / 3
 }
 
 /// What a click hits.
@@ -122,6 +153,33 @@ pub enum Hit {
 }
 
 impl RunsTable<'_> {
+    fn fitting(&self, width: u16) -> Vec<(usize, u16)> {
+        let cells = |text: &str| u16::try_from(text.width()).unwrap_or(u16::MAX);
+        // Room for the headings with the arrow of the order.
+        let mut needs = Needs {
+            name: 0,
+            status: 8,
+            step: 7,
+        };
+        for (at, before) in self.shown {
+            let Some(run) = self.runs.get(*at) else {
+                continue;
+            };
+            let it = &run.summary;
+            needs.name = needs
+                .name
+                .max(cells(&it.name).saturating_add(cells(before)));
+            let process = run
+                .process
+                .map_or(0, |process| process.to_string().len() as u16 + 1);
+            needs.status = needs.status.max(cells(it.status.label()) + process);
+            // As wide as at the last step, so that the columns stay where they are.
+            let most = grouped_width(it.step.max(it.total_steps));
+            needs.step = needs.step.max(most + 1 + grouped_width(it.total_steps));
+        }
+        fitting(width, needs)
+    }
+
     fn offset(&self, area: Rect) -> usize {
         let body = usize::from(area.height.saturating_sub(1));
         scroll_offset(self.cursor, self.shown.len(), body)
@@ -133,7 +191,7 @@ impl RunsTable<'_> {
         }
         if y == area.y {
             let mut left = area.x + MARGIN;
-            for (at, width) in fitting(area.width) {
+            for (at, width) in self.fitting(area.width) {
                 if (left..left + width + 1).contains(&x) {
                     return Some(Hit::Heading(COLUMNS[at].of));
                 }
@@ -155,7 +213,7 @@ impl RunsTable<'_> {
         if area.is_empty() {
             return;
         }
-        let columns = fitting(area.width);
+        let columns = self.fitting(area.width);
         let mut heading = " ".repeat(MARGIN.into());
         for (at, width) in &columns {
             let column = &COLUMNS[*at];
@@ -191,7 +249,13 @@ impl RunsTable<'_> {
             ];
             for (at, width) in &columns {
                 let column = &COLUMNS[*at];
-                let (text, style) = self.cell(column.of, run, before, theme);
+                let (mut text, style) = self.cell(column.of, run, theme);
+                if column.of == RunColumn::Name {
+                    // The end tells the trials of a sweep apart.
+                    let room = usize::from(*width).saturating_sub(before.width());
+                    let name = fit_end(&text, room, theme.symbols.ellipsis);
+                    text = format!("{before}{name}");
+                }
                 let style = if here { base } else { style };
                 let text = placed(&text, *width, column.right, theme);
                 spans.push(Span::styled(format!("{text} "), style));
@@ -201,17 +265,11 @@ impl RunsTable<'_> {
         }
     }
 
-    fn cell(
-        &self,
-        column: RunColumn,
-        run: &RunEntry,
-        before: &str,
-        theme: &Theme,
-    ) -> (String, Style) {
+    fn cell(&self, column: RunColumn, run: &RunEntry, theme: &Theme) -> (String, Style) {
         let it = &run.summary;
         let number = |value: Option<f64>| value.map_or("-".to_string(), |v| format!("{v:.3}"));
         let text = match column {
-            RunColumn::Name => format!("{before}{}", it.name),
+            RunColumn::Name => it.name.clone(),
             RunColumn::Status => {
                 let text = match run.process {
                     Some(process) => format!("{} {process}", it.status.label()),
@@ -286,8 +344,13 @@ mod tests {
 
     #[test]
     fn columns_are_shed_in_a_set_order() {
+        let needs = Needs {
+            name: 12,
+            status: 13,
+            step: 15,
+        };
         let shown = |width: u16| -> Vec<&str> {
-            let columns = fitting(width);
+            let columns = fitting(width, needs);
             let used: u16 = columns.iter().map(|(_, width)| width + 1).sum();
             assert!(used + MARGIN <= width || columns.len() == 1, "{width}");
             columns.iter().map(|(at, _)| COLUMNS[*at].title).collect()
@@ -316,6 +379,35 @@ mod tests {
         // A wider table never shows less of what matters most.
         for width in 30..200 {
             assert!(shown(width).len() <= shown(width + 1).len() + 1, "{width}");
+        }
+    }
+
+    #[test]
+    fn long_names_are_given_room_before_columns_of_less_importance() {
+        let needs = Needs {
+            name: 28,
+            status: 8,
+            step: 11,
+        };
+        let names = |width: u16| {
+            let columns = fitting(width, needs);
+            let titles: Vec<&str> = columns.iter().map(|(at, _)| COLUMNS[*at].title).collect();
+            (columns[0].1, titles)
+        };
+        let (name, titles) = names(78);
+        assert_eq!(name, 25);
+        assert_eq!(
+            titles,
+            ["run", "status", "step", "val loss", "bits/byte", "age"]
+        );
+        let (name, titles) = names(152);
+        assert!(name >= 28 && titles.contains(&"tags"), "{name} {titles:?}");
+    }
+
+    #[test]
+    fn the_width_of_a_grouped_number_is_known_without_writing_it() {
+        for n in [0, 9, 10, 999, 1_000, 99_999, 100_000, 1_000_000, u64::MAX] {
+            assert_eq!(usize::from(grouped_width(n)), format::grouped(n).width());
         }
     }
 }

@@ -305,3 +305,25 @@ fn every_key_does_something() {
         }
     }
 }
+
+#[test]
+fn numbers_of_long_runs_are_never_cut() {
+    let mut snapshot = snapshot();
+    snapshot.state.plan.steps = 100_000;
+    snapshot.state.trials[0].step = 14_837;
+    snapshot.state.trials[1].val_loss = Some(12_345.678);
+    snapshot.state.trials[2].val_loss = Some(1.25e12);
+    let mut screen = SweepScreen::new(120, 40);
+    screen.set(Ok(snapshot));
+    sees(
+        &screen,
+        (120, 40),
+        &[" 14837/100000 ", " 12345.7 ", " 1.2e12 "],
+    );
+    // Where there is no room the column is left out whole.
+    for width in 60..120 {
+        let text = drawn(&screen, &Theme::default(), width, 24);
+        let whole = text.matches("14837/100000").count();
+        assert_eq!(text.matches("14837").count(), whole, "{text}");
+    }
+}

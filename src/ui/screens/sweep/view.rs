@@ -9,7 +9,7 @@ use super::{Ended, Overlay, Snapshot, SweepPane, SweepScreen, coordinates};
 use crate::config;
 use crate::run::sweep::{Curve, SweepState, TrialStatus, trial_name};
 use crate::ui::keymap::KeyMap;
-use crate::ui::layout::{SMALLEST, footer, pane, too_small, wrap, write, write_line};
+use crate::ui::layout::{Hint, SMALLEST, footer, pane, too_small, wrap, write, write_line};
 use crate::ui::panes::plot::{empty, look, symbols};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{Axis, Chart, Layer, Pattern, Sample, Scale, fit, fit_robust};
@@ -62,7 +62,7 @@ pub(super) fn render(
         height: 1,
         ..area
     };
-    let as_it_is = |_, hint| Some(hint);
+    let as_it_is = |_, hint| Some(Hint::usual(hint));
     footer(theme, keymap, &screen.contexts(), &as_it_is, foot, buffer);
     match &screen.overlay {
         Some(Overlay::Help(help)) => help.render(
@@ -211,8 +211,19 @@ fn draw(
     }
 }
 
+/// In eight cells: a number that is cut says something else.
 fn number(value: Option<f64>) -> String {
-    value.map_or("-".to_string(), |value| format!("{value:.4}"))
+    match value {
+        None => "-".to_string(),
+        Some(value) if value.is_finite() && value.abs() >= 100.0 => {
+            let plain = format!("{value:.1}");
+            match plain.len() <= 8 {
+                true => plain,
+                false => format!("{value:.1e}"),
+            }
+        }
+        Some(value) => format!("{value:.4}"),
+    }
 }
 
 fn trials(
@@ -239,8 +250,10 @@ fn trials(
         let width = widest.unwrap_or(0).max(title.len()).min(24) as u16;
         columns.push(column(title, width, true, 7));
     }
+    // As wide as at the last step, so that the others stay where they are.
+    let steps = 2 * state.plan.steps.to_string().len() + 1;
     columns.extend([
-        column("step", 11, true, 5),
+        column("step", steps.max(11) as u16, true, 5),
         column("loss", 8, true, 2),
         column("val loss", 8, true, 6),
         column("bits/byte", 9, true, 3),

@@ -15,7 +15,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::view::RunView;
 use crate::control::Role;
-use crate::protocol::{FinishReason, Phase, unknown_words};
+use crate::protocol::{FinishReason, FinishReport, Phase, unknown_words};
 use crate::ui::keymap::{Action, Context, KeyMap};
 use crate::ui::panes::{grouped, wrap};
 use crate::ui::theme::Theme;
@@ -42,9 +42,16 @@ pub fn phase_words(run: &RunView, theme: &Theme) -> (String, Style) {
         Phase::Paused => ("paused".into(), theme.warning),
         Phase::Diverged { .. } => ("diverged".into(), theme.error),
         Phase::Stopping => ("saving".into(), theme.info),
+        Phase::Finished if was_stopped(run) => ("stopped".into(), theme.text),
         Phase::Finished => ("finished".into(), theme.good),
         Phase::Failed => ("failed".into(), theme.error),
     }
+}
+
+/// Somebody ended it before its last step.
+fn was_stopped(run: &RunView) -> bool {
+    let stopped = |report: &FinishReport| report.reason == FinishReason::Stopped;
+    run.finish.as_ref().is_some_and(stopped)
 }
 
 /// Who steers, where it is not this process alone.

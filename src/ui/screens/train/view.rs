@@ -15,6 +15,7 @@ use crate::protocol::{
 use crate::run::History;
 use crate::ui::format;
 use crate::ui::keymap::Action;
+use crate::ui::layout::Hint;
 use crate::ui::series::{Metric, RunSeries, XAxis};
 use crate::ui::widgets::chart::{clock, reading, short};
 
@@ -420,16 +421,18 @@ impl RunView {
     }
 
     /// What a key does at this moment, in the footer's words; nothing where it does nothing.
-    pub fn key_now(&self, action: Action, hint: &'static str) -> Option<&'static str> {
+    pub fn key_now(&self, action: Action, hint: &'static str) -> Option<Hint> {
         let over = matches!(
             self.phase,
             Phase::Finished | Phase::Failed | Phase::Idle | Phase::Stopping
         );
         let gone = self.trainer.as_ref().is_some_and(|trainer| trainer.gone);
         match action {
-            Action::ApplyEdit if over => gone.then_some("take up"),
-            Action::ApplyEdit => self.knobs.is_pending().then_some(hint),
-            Action::Undo => (!over && !self.edits.is_empty()).then_some(hint),
+            Action::ApplyEdit if over => gone.then(|| Hint::first("take up")),
+            Action::ApplyEdit | Action::DiscardEdit => {
+                (!over && self.knobs.is_pending()).then(|| Hint::first(hint))
+            }
+            Action::Undo => (!over && !self.edits.is_empty()).then(|| Hint::usual(hint)),
             Action::TogglePause
             | Action::StepOnce
             | Action::RunSteps
@@ -443,10 +446,10 @@ impl RunView {
                 None
             }
             Action::TogglePause => match self.phase {
-                Phase::Paused | Phase::Diverged { .. } => Some("resume"),
-                _ => Some(hint),
+                Phase::Paused | Phase::Diverged { .. } => Some(Hint::usual("resume")),
+                _ => Some(Hint::usual(hint)),
             },
-            _ => Some(hint),
+            _ => Some(Hint::usual(hint)),
         }
     }
 

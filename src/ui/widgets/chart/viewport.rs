@@ -84,6 +84,16 @@ impl Viewport {
         *self = self.placed(start.min(extent.1 - span / 2.0), span);
     }
 
+    /// Goes to the first point, at the left edge.
+    pub fn to_start(&mut self, extent: (f64, f64)) {
+        let (low, high) = self.range(extent);
+        let span = high - low;
+        *self = match !self.is_frozen() && span >= extent.1 - extent.0 {
+            true => Viewport::Everything,
+            false => self.placed(extent.0, span),
+        };
+    }
+
     fn placed(&self, start: f64, span: f64) -> Viewport {
         match *self {
             Viewport::Frozen { latest, .. } => Viewport::Frozen {
@@ -174,6 +184,24 @@ mod tests {
         assert!(view.is_frozen());
         view.toggle_freeze((0.0, 500.0));
         assert_eq!(view, Viewport::Latest { span: 10.0 });
+    }
+
+    #[test]
+    fn both_ends_of_the_data_go_to_the_edges() {
+        let extent = (1.0, 101.0);
+        let mut view = Viewport::Latest { span: 10.0 };
+        view.to_start(extent);
+        assert_eq!(view.range(extent), (1.0, 11.0));
+        view.follow(extent);
+        assert_eq!(view.range(extent), (91.0, 101.0));
+        let mut view = Viewport::Everything;
+        view.to_start(extent);
+        assert_eq!(view, Viewport::Everything);
+        let mut view = Viewport::Latest { span: 10.0 };
+        view.toggle_freeze(extent);
+        view.to_start(extent);
+        assert!(view.is_frozen());
+        assert_eq!(view.range(extent), (1.0, 11.0));
     }
 
     #[test]
