@@ -84,7 +84,8 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
         "--runs",
         "4",
         "--steps",
-        "4000",
+        // Long enough that it is still going on when it is stopped, on a machine that does other work too.
+        "16000",
         "--halving",
         "2",
         "--parallel",
@@ -104,7 +105,7 @@ fn a_sweep_is_watched_stopped_and_goes_on() {
     terminal.wait_for("trial-001");
     terminal.resize(140, 44);
     terminal.press("S");
-    terminal.wait_for("stop");
+    terminal.wait_for("still to be trained");
     terminal.press("\r");
     assert_eq!(terminal.exit(), 130);
     terminal.assert_restored();
