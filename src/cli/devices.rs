@@ -96,7 +96,7 @@ mod tests {
                 backend: Backend::Flex,
                 compiled_in: true,
                 available: true,
-                detail: "CPU, 2 threads, burn-flex".to_string(),
+                detail: "CPU, burn-flex, 2 threads".to_string(),
             },
         ]
     }
@@ -107,7 +107,7 @@ mod tests {
             table(&entries(), Some("flex")),
             "device     in build   usable     what\n\
              cuda       no         no         not in this build (--features cuda)\n\
-             flex       yes        yes        CPU, 2 threads, burn-flex  <- auto\n"
+             flex       yes        yes        CPU, burn-flex, 2 threads  <- auto\n"
         );
     }
 

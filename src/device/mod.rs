@@ -105,14 +105,16 @@ pub struct Chosen {
 }
 
 impl Chosen {
-    /// The same for a run that computes on so many CPU threads.
-    pub fn on_threads(mut self, threads: usize) -> Self {
-        if self.main_memory {
-            let words = |threads| format!("CPU, {},", threads_words(threads));
-            let present = words(rayon::current_num_threads());
-            self.name = self.name.replace(&present, &words(threads));
-        }
-        self
+    /// What it is, with the threads of the CPU that a run computes on: `CPU, burn-flex, 2 threads`.
+    pub fn on_threads(&self, threads: usize) -> String {
+        on_threads(&self.name, &self.device, threads)
+    }
+}
+
+fn on_threads(name: &str, device: &Device, threads: usize) -> String {
+    match runs_on_host(device) {
+        true => format!("{name}, {}", threads_words(threads)),
+        false => name.to_string(),
     }
 }
 
@@ -309,6 +311,7 @@ fn chosen(backend: Backend, index: usize, found: Found, notice: Option<String>) 
 /// Every backend this program knows, with the devices found of it.
 pub fn list() -> Vec<Entry> {
     let mut entries = Vec::new();
+    let present = rayon::current_num_threads();
     for backend in Backend::ALL {
         let missing = |compiled_in: bool, detail: String| Entry {
             spec: backend.key().to_string(),
@@ -337,7 +340,7 @@ pub fn list() -> Vec<Entry> {
                     backend,
                     compiled_in: true,
                     available: true,
-                    detail: format!("{}{note}", found.name),
+                    detail: format!("{}{note}", on_threads(&found.name, &found.device, present)),
                 }
             })),
             Err(reason) => entries.push(missing(true, reason)),
@@ -387,14 +390,8 @@ mod tests {
     #[test]
     fn a_run_says_its_own_number_of_threads() {
         let chosen = resolve("flex").unwrap();
-        assert!(
-            chosen
-                .clone()
-                .on_threads(1)
-                .name
-                .starts_with("CPU, 1 thread, ")
-        );
-        assert!(chosen.on_threads(3).name.starts_with("CPU, 3 threads, "));
+        assert_eq!(chosen.on_threads(1), "CPU, burn-flex, 1 thread");
+        assert_eq!(chosen.on_threads(3), "CPU, burn-flex, 3 threads");
         assert_eq!(threads(7), 7);
         assert!(threads(0) >= 1);
     }

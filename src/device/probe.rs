@@ -60,10 +60,9 @@ fn common_model(cards: &Path) -> Option<String> {
 
 #[cfg(any(feature = "flex", feature = "ndarray"))]
 fn cpu(device: Device, library: &str) -> Result<Vec<Found>, String> {
-    let threads = super::threads_words(rayon::current_num_threads());
     Ok(vec![Found {
         device,
-        name: format!("CPU, {threads}, {library}"),
+        name: format!("CPU, {library}"),
         software: false,
         main_memory: true,
     }])

@@ -14,7 +14,7 @@ pub struct RunInfo {
     pub name: String,
     pub model: ModelKind,
     pub config: RunConfig,
-    /// The device that was really taken, for people: `flex (CPU, 2 threads)`.
+    /// The device that was really taken, for people: `CPU, burn-flex, 2 threads`.
     pub device: String,
     pub parameters: u64,
     pub vocab_size: usize,

@@ -421,7 +421,7 @@ pub(super) fn choose_device(context: &mut Context, config: &RunConfig) -> Result
     if let Some(notice) = &chosen.notice {
         context.notice(NoticeLevel::Warning, notice.clone());
     }
-    Ok(chosen.on_threads(device::threads(config.train.threads)))
+    Ok(chosen)
 }
 
 pub(super) fn check_memory(
@@ -458,7 +458,7 @@ fn info(
         name: dir.name().to_string(),
         model: config.model.kind(),
         config: config.clone(),
-        device: chosen.name.clone(),
+        device: chosen.on_threads(device::threads(config.train.threads)),
         parameters: driver.parameters(),
         vocab_size,
         train_tokens,

@@ -155,7 +155,7 @@ fn measure(name: &str, config: &RunConfig, length: Option<usize>) -> Result<Row,
     let recomputing = recomputing(&model, &full);
     Ok(Row {
         config: name.to_string(),
-        device: format!("{}, {}", chosen.name, device::threads_words(threads)),
+        device: chosen.on_threads(threads),
         parameters: parameter_count(&config.model, vocab_size),
         vocab_size,
         context_length,

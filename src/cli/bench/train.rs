@@ -163,6 +163,7 @@ pub(super) struct Prepared {
 pub(super) fn prepare(config: RunConfig, vocab: Option<u32>) -> Result<Prepared, CliError> {
     let threads = device::set_threads(config.train.threads).map_err(CliError::failed)?;
     let chosen = device::resolve(&config.device).map_err(CliError::usage)?;
+    let device = chosen.on_threads(threads);
     let (dataset, vocab_size) = dataset(&config, vocab)?;
     let trainer = Trainer::new(TrainerSetup {
         config,
@@ -173,7 +174,7 @@ pub(super) fn prepare(config: RunConfig, vocab: Option<u32>) -> Result<Prepared,
     .map_err(CliError::failed)?;
     Ok(Prepared {
         trainer,
-        device: format!("{}, {}", chosen.name, device::threads_words(threads)),
+        device,
         threads,
         vocab_size,
     })

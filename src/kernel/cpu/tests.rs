@@ -88,6 +88,24 @@ fn attention_definition(qkv: &[f64], sizes: Sizes, mask: Option<Mask>) -> Vec<f6
     out
 }
 
+/// Sizes, mask, input, output and log-denominators; the output is that of the definition.
+type AttentionCase = (Sizes, Option<Mask>, Vec<f32>, Vec<f32>, Vec<f32>);
+
+fn attention_case([batch, seq, n_heads, d_head]: [usize; 4], dropout: f64) -> AttentionCase {
+    let sizes = Sizes {
+        batch,
+        seq,
+        n_heads,
+        d_head,
+    };
+    let mask = (dropout > 0.0).then(|| Mask::new(9, dropout));
+    let qkv = values(batch * seq * 3 * n_heads * d_head, 1);
+    let (out, logs) = attention::forward(&qkv, sizes, mask);
+    let expected = attention_definition(&wide(&qkv), sizes, mask);
+    assert_close(&out, &expected, 2e-6, "output");
+    (sizes, mask, qkv, out, logs)
+}
+
 #[test]
 fn attention_matches_its_definition_and_its_gradient() {
     for (batch, seq, n_heads, d_head, dropout) in [
@@ -97,17 +115,7 @@ fn attention_matches_its_definition_and_its_gradient() {
         (1, 70, 2, 2, 0.0),
         (1, 66, 1, 2, 0.2),
     ] {
-        let sizes = Sizes {
-            batch,
-            seq,
-            n_heads,
-            d_head,
-        };
-        let mask = (dropout > 0.0).then(|| Mask::new(9, dropout));
-        let qkv = values(batch * seq * 3 * n_heads * d_head, 1);
-        let (out, logs) = attention::forward(&qkv, sizes, mask);
-        let expected = attention_definition(&wide(&qkv), sizes, mask);
-        assert_close(&out, &expected, 2e-6, "output");
+        let (sizes, mask, qkv, out, logs) = attention_case([batch, seq, n_heads, d_head], dropout);
         if seq > 10 {
             continue; // Differences over long inputs take minutes; the blocks are covered below.
         }
@@ -142,17 +150,7 @@ fn attention_over_several_blocks_and_odd_sizes_has_the_right_slope() {
         (2, 64, 1, 16, 0.0),
         (1, 65, 2, 8, 0.1),
     ] {
-        let sizes = Sizes {
-            batch,
-            seq,
-            n_heads,
-            d_head,
-        };
-        let mask = (dropout > 0.0).then(|| Mask::new(9, dropout));
-        let qkv = values(batch * seq * 3 * n_heads * d_head, 1);
-        let (out, logs) = attention::forward(&qkv, sizes, mask);
-        let expected = attention_definition(&wide(&qkv), sizes, mask);
-        assert_close(&out, &expected, 2e-6, "output");
+        let (sizes, mask, qkv, out, logs) = attention_case([batch, seq, n_heads, d_head], dropout);
         // Along a direction that favours no value, for each of the three parts by itself.
         let grad = values(out.len(), 2);
         let found = attention::backward(&qkv, &out, &logs, &grad, sizes, mask);

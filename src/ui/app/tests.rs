@@ -160,7 +160,7 @@ fn info() -> RunInfo {
         name: "gpt-stories".into(),
         model: ModelKind::Gpt,
         config: RunConfig::defaults(),
-        device: "CPU, 2 threads, burn-flex".into(),
+        device: "CPU, burn-flex, 2 threads".into(),
         parameters: 809_729,
         vocab_size: 65,
         train_tokens: 1_003_854,

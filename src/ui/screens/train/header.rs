@@ -114,7 +114,7 @@ pub fn draw(run: &RunView, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         .info
         .as_ref()
         .map_or(&config.device, |info| &info.device);
-    // `CPU, 2 threads, burn-flex`: the rest is in the events.
+    // `CPU, burn-flex, 2 threads`: the rest is in the events.
     let device = device.split([',', '(']).next().unwrap_or_default().trim();
     let dot = if theme.symbols.unicode { "·" } else { "-" };
     let name = format!("{} {dot} {corpus}", config.model.kind().key());
