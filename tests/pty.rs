@@ -134,6 +134,25 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
     place.assert_saved(saved.step + 5);
 }
 
+/// Both become ready at once: neither may wait for the next key.
+#[test]
+fn a_key_that_comes_with_a_change_of_the_size_is_not_lost() {
+    let place = Place::new(&tiny(TINY));
+    let mut terminal = Terminal::start(place.screens(&[]), 100, 30);
+    terminal.wait_for("5 GPT");
+    for round in 0..30 {
+        let (columns, rows) = [(90, 28), (100, 30)][round % 2];
+        terminal.resize(columns, rows);
+        terminal.press("?");
+        terminal.wait_for("Esc closes");
+        terminal.press("?");
+        terminal.wait_until("the new size", |shown| fills(shown, columns, rows));
+    }
+    terminal.press("q");
+    terminal.exit();
+    terminal.assert_restored();
+}
+
 #[test]
 fn signals_save_the_run_and_restore_the_terminal() {
     for signal in [Signal::TERM, Signal::INT] {
