@@ -35,7 +35,7 @@ use super::super::panes::knobs as knobs_pane;
 use super::super::panes::{Handled, Pane, PaneContext, PaneMouse, PaneSpec, REGISTRY};
 use super::super::theme::Theme;
 use super::ScreenMouse;
-use layout::{Layout, SMALLEST, Splits};
+use layout::{Layout, SMALLEST, Splits, share_at};
 
 /// What a drag moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,7 +181,7 @@ impl TrainScreen {
             }
             ScreenMouse::Drag(_) => {
                 if let Some(splitter) = self.dragging {
-                    self.drag(splitter, body, at);
+                    self.drag(splitter, layout.split, at);
                     return Handled::Yes;
                 }
             }
@@ -239,14 +239,17 @@ impl TrainScreen {
         (at.x < column && at.y == row).then_some(Splitter::Row)
     }
 
-    fn drag(&mut self, splitter: Splitter, body: Rect, at: Position) {
-        let percent = |from: u16, place: u16, whole: u16| {
-            let share = u32::from(place.saturating_sub(from)) * 100 / u32::from(whole.max(1));
-            (share as u16).clamp(20, 80)
-        };
+    /// Puts the border where the mouse is, within what it divides.
+    fn drag(&mut self, splitter: Splitter, within: Rect, at: Position) {
         match splitter {
-            Splitter::Column => self.splits.left = percent(body.x, at.x, body.width),
-            Splitter::Row => self.splits.loss = percent(body.y, at.y, body.height),
+            Splitter::Column => {
+                let left = share_at(at.x.saturating_sub(within.x), within.width);
+                self.splits.left = Some(left);
+            }
+            Splitter::Row => {
+                let loss = share_at(at.y.saturating_sub(within.y), within.height);
+                self.splits.loss = Some(loss);
+            }
         }
     }
 

@@ -95,6 +95,38 @@ fn a_run_that_was_stopped_says_so_and_promises_no_sample() {
 }
 
 #[test]
+fn a_run_that_diverged_is_still_called_so_when_it_is_stopped() {
+    let stopped = || {
+        EventKind::Finished(FinishReport {
+            step: 12,
+            reason: FinishReason::Stopped,
+            val_loss: None,
+            best_val_loss: None,
+            best_step: None,
+            seconds: 1.0,
+        })
+    };
+    let diverged = || {
+        let mut journey = Journey::training();
+        journey.event(EventKind::Phase(Phase::Diverged {
+            step: 12,
+            layer: None,
+            message: "the loss is NaN".into(),
+        }));
+        journey
+    };
+    let mut journey = diverged();
+    journey.event(EventKind::Phase(Phase::Stopping));
+    journey.event(stopped());
+    journey.sees("diverged ●");
+    // Not if it went on in between.
+    let mut journey = diverged();
+    journey.event(EventKind::Phase(Phase::Training));
+    journey.event(stopped());
+    journey.sees("stopped ●");
+}
+
+#[test]
 fn a_pause_is_logged_once_however_much_is_asked_for_meanwhile() {
     let mut journey = Journey::training();
     journey.size(160, 50);

@@ -42,6 +42,8 @@ pub fn phase_words(run: &RunView, theme: &Theme) -> (String, Style) {
         Phase::Paused => ("paused".into(), theme.warning),
         Phase::Diverged { .. } => ("diverged".into(), theme.error),
         Phase::Stopping => ("saving".into(), theme.info),
+        // A run that diverged stays diverged, however it is put away.
+        Phase::Finished if run.diverged => ("diverged".into(), theme.error),
         Phase::Finished if was_stopped(run) => ("stopped".into(), theme.text),
         Phase::Finished => ("finished".into(), theme.good),
         Phase::Failed => ("failed".into(), theme.error),

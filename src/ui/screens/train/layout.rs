@@ -6,19 +6,26 @@ use ratatui::layout::Rect;
 /// Smallest screen that panes are drawn on.
 pub const SMALLEST: (u16, u16) = (40, 11);
 
-/// Shares of the screen that a drag can change, in percent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Shares of the screen where a drag has put them, in thousandths: fine enough for the cell below the mouse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Splits {
     /// Width of the left side.
-    pub left: u16,
+    pub left: Option<u16>,
     /// Height of the loss within the left side.
-    pub loss: u16,
+    pub loss: Option<u16>,
 }
 
-impl Default for Splits {
-    fn default() -> Self {
-        Self { left: 56, loss: 48 }
-    }
+/// The width of the left side before a drag.
+const LEFT: u16 = 560;
+/// The height of the loss before a drag; on a small screen it has only the learning rate below it.
+const LOSS: u16 = 480;
+const LOSS_SMALL: u16 = 580;
+
+/// The share of `whole` that ends at `offset`, so that [`share`] finds the same cell again.
+pub fn share_at(offset: u16, whole: u16) -> u16 {
+    (u32::from(offset) * 1000)
+        .div_ceil(u32::from(whole.max(1)))
+        .clamp(200, 800) as u16
 }
 
 /// Places by pane id, in the order of importance.
@@ -30,6 +37,8 @@ pub struct Layout {
     /// Where a drag starts: a column and a row, if there are such.
     pub split_column: Option<u16>,
     pub split_row: Option<u16>,
+    /// What the two divide.
+    pub split: Rect,
 }
 
 impl Layout {
@@ -58,8 +67,8 @@ impl Layout {
     }
 }
 
-fn share(whole: u16, percent: u16) -> u16 {
-    (u32::from(whole) * u32::from(percent.clamp(20, 80)) / 100) as u16
+fn share(whole: u16, thousandths: u16) -> u16 {
+    (u32::from(whole) * u32::from(thousandths.clamp(200, 800)) / 1000) as u16
 }
 
 fn columns(area: Rect, left: u16) -> (Rect, Rect) {
@@ -94,11 +103,11 @@ fn rows(area: Rect, top: u16) -> (Rect, Rect) {
 
 /// Everything, with the events under the samples.
 fn large(area: Rect, splits: Splits) -> Layout {
-    let (left, right) = columns(area, share(area.width, splits.left));
-    let (loss, rest) = rows(left, share(area.height, splits.loss));
+    let (left, right) = columns(area, share(area.width, splits.left.unwrap_or(LEFT)));
+    let (loss, rest) = rows(left, share(area.height, splits.loss.unwrap_or(LOSS)));
     let (rate, rest) = rows(rest, rest.height * 45 / 100);
     let (grad, speed) = columns(rest, rest.width / 2);
-    let (samples, rest) = rows(right, share(area.height, splits.loss));
+    let (samples, rest) = rows(right, share(area.height, splits.loss.unwrap_or(LOSS)));
     let (side, events) = rows(rest, rest.height * 60 / 100);
     let (knobs, health) = columns(side, side.width * 40 / 100);
     Layout {
@@ -115,16 +124,17 @@ fn large(area: Rect, splits: Splits) -> Layout {
         gauges: None,
         split_column: Some(right.x),
         split_row: Some(rate.y),
+        split: area,
     }
 }
 
 /// Everything, tighter.
 fn medium(area: Rect, splits: Splits) -> Layout {
-    let (left, right) = columns(area, share(area.width, splits.left));
-    let (loss, rest) = rows(left, share(area.height, splits.loss));
+    let (left, right) = columns(area, share(area.width, splits.left.unwrap_or(LEFT)));
+    let (loss, rest) = rows(left, share(area.height, splits.loss.unwrap_or(LOSS)));
     let (rate, rest) = rows(rest, rest.height / 2);
     let (grad, speed) = columns(rest, rest.width / 2);
-    let (samples, rest) = rows(right, share(area.height, splits.loss));
+    let (samples, rest) = rows(right, share(area.height, splits.loss.unwrap_or(LOSS)));
     let (side, events) = rows(rest, rest.height - (rest.height / 3).max(5));
     let (knobs, health) = columns(side, (side.width * 42 / 100).max(22));
     Layout {
@@ -141,19 +151,21 @@ fn medium(area: Rect, splits: Splits) -> Layout {
         gauges: None,
         split_column: Some(right.x),
         split_row: Some(rate.y),
+        split: area,
     }
 }
 
 /// Loss, samples, learning rate and a row of numbers.
 fn small(area: Rect, splits: Splits) -> Layout {
     let (gauges, area) = rows(area, 1);
-    let (left, right) = columns(area, share(area.width, splits.left));
-    let (loss, rate) = rows(left, share(area.height, splits.loss.max(58)));
+    let (left, right) = columns(area, share(area.width, splits.left.unwrap_or(LEFT)));
+    let (loss, rate) = rows(left, share(area.height, splits.loss.unwrap_or(LOSS_SMALL)));
     Layout {
         places: vec![("loss", loss), ("samples", right), ("learning-rate", rate)],
         gauges: Some(gauges),
         split_column: Some(right.x),
-        split_row: None,
+        split_row: Some(rate.y),
+        split: area,
     }
 }
 
@@ -184,8 +196,8 @@ mod tests {
         fn places_stay_inside_and_apart(
             width in 1u16..400,
             height in 1u16..200,
-            left in 0u16..100,
-            loss in 0u16..100,
+            left in proptest::option::of(0u16..1000),
+            loss in proptest::option::of(0u16..1000),
         ) {
             let area = Rect::new(3, 2, width, height);
             let layout = Layout::new(area, Splits { left, loss }, Some("events"));
@@ -198,6 +210,26 @@ mod tests {
                 }
             }
             prop_assert!(layout.places.iter().any(|place| place.0 == "events"));
+        }
+    }
+
+    /// At every size that has such borders, 80×24 too.
+    #[test]
+    fn a_border_goes_to_the_cell_it_is_dragged_to() {
+        for (width, height) in [(80, 21), (100, 37), (120, 37), (200, 57), (300, 99)] {
+            let area = Rect::new(0, 1, width, height);
+            let split = Layout::new(area, Splits::default(), None).split;
+            for to in [height / 3, height / 2, height * 2 / 3] {
+                let loss = Some(share_at(to, split.height));
+                let splits = Splits { loss, left: None };
+                let layout = Layout::new(area, splits, None);
+                assert_eq!(layout.split_row, Some(split.y + to), "{width}x{height}");
+            }
+            for to in [width / 3, width / 2, width * 2 / 3] {
+                let left = Some(share_at(to, split.width));
+                let layout = Layout::new(area, Splits { left, loss: None }, None);
+                assert_eq!(layout.split_column, Some(to), "{width}x{height}");
+            }
         }
     }
 }

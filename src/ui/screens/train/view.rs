@@ -88,6 +88,8 @@ pub struct RunView {
     pub saved_step: Option<u64>,
     /// It was paused, and nothing was trained since.
     stood: bool,
+    /// The loss was no number when training stood last, and nothing was trained since.
+    pub diverged: bool,
     /// Multiplies the schedule's learning rate now.
     pub multiplier: f64,
     pub series: RunSeries,
@@ -138,6 +140,7 @@ impl RunView {
             step: 0,
             saved_step: None,
             stood: false,
+            diverged: false,
             multiplier: 1.0,
             series: RunSeries::default(),
             smoothing: 0.0,
@@ -493,6 +496,11 @@ impl RunView {
             Phase::Evaluating { .. } | Phase::Sampling => self.stood,
             _ => false,
         };
+        match phase {
+            Phase::Diverged { .. } => self.diverged = true,
+            Phase::Training | Phase::Paused | Phase::Loading { .. } => self.diverged = false,
+            _ => {}
+        }
         self.phase = phase;
         if let Some((level, text)) = line {
             self.say(level, text);
