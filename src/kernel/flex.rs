@@ -1,5 +1,7 @@
 //! The fused operations on the flex backend: tensors in, slices to the kernels, tensors out.
 
+use std::sync::Arc;
+
 use burn::backend::Flex;
 use burn::backend::TensorData;
 use burn::backend::flex::FlexTensor;
@@ -8,9 +10,9 @@ use super::cpu::activation::Activation;
 use super::cpu::attention::Sizes;
 use super::cpu::{
     activation, additive, attention, dot_attention, embedding, head, layer_norm, linear, recurrent,
-    sums,
+    sublayer, sums,
 };
-use super::ops::{Fused, FusedOps, Kernels};
+use super::ops::{Fused, FusedOps, Kernels, Observed};
 
 /// What the backward pass of an operation needs.
 #[derive(Debug, Clone)]
@@ -20,6 +22,8 @@ pub struct Saved {
     tensor: Option<FlexTensor>,
     /// Row statistics: log-denominators, or mean and 1/deviation.
     rows: [Vec<f32>; 2],
+    /// Of a sublayer.
+    sublayer: Option<Arc<sublayer::Kept>>,
 }
 
 impl Saved {
@@ -28,6 +32,7 @@ impl Saved {
             inputs,
             tensor: None,
             rows: [Vec::new(), Vec::new()],
+            sublayer: None,
         }
     }
 }
@@ -274,6 +279,18 @@ impl Kernels for Flex {
                 let saved = Saved::inputs(gradients.collect());
                 (mean(found.sum, targets.len()), saved)
             }
+            Fused::Sublayer { of, observed } => {
+                let (y, kept) = of.forward(&sublayer_operands(&inputs));
+                if let Some(observed) = observed {
+                    observe(observed, &inputs[0], &kept);
+                }
+                let y = tensor(y, dims(&inputs[0]));
+                let saved = Saved {
+                    sublayer: Some(Arc::new(kept)),
+                    ..Saved::inputs(inputs)
+                };
+                (y, saved)
+            }
             Fused::Embedding { ids, shape } => {
                 let d = last(&inputs[0]);
                 let out = embedding::gather(slice(&inputs[0]), ids, d);
@@ -362,6 +379,7 @@ impl Kernels for Flex {
             inputs,
             tensor: kept,
             rows,
+            sublayer,
         } = saved;
         match op {
             Fused::Linear => linear_gradients(&inputs, slice(&grad), wanted),
@@ -421,6 +439,21 @@ impl Kernels for Flex {
                 pairs
                     .map(|(gradient, wanted)| wanted.then(|| scaled(gradient)))
                     .collect()
+            }
+            Fused::Sublayer { of, .. } => {
+                let kept = sublayer.expect("a sublayer keeps what it found");
+                let found = of.backward(&sublayer_operands(&inputs), &kept, slice(&grad));
+                let [first, first_bias] = found.first;
+                let [second, second_bias] = found.second;
+                let (x, gamma) = (found.x, found.gamma);
+                match inputs.len() {
+                    4 => wanted_gradients([x, gamma, first, second], &inputs, wanted),
+                    _ => wanted_gradients(
+                        [x, gamma, found.beta, first, first_bias, second, second_bias],
+                        &inputs,
+                        wanted,
+                    ),
+                }
             }
             Fused::Embedding { ids, .. } => {
                 let shape = [dims(&inputs[0])[0], dims(&inputs[0])[1]];
@@ -488,6 +521,37 @@ impl Kernels for Flex {
     }
 }
 
+/// A sublayer's operands: four without biases, seven with.
+fn sublayer_operands(inputs: &[FlexTensor]) -> sublayer::Operands<'_> {
+    let (beta, first, second) = match inputs.len() {
+        4 => (None, (2, None), (3, None)),
+        _ => (Some(2), (3, Some(4)), (5, Some(6))),
+    };
+    let affine = |(weight, bias): (usize, Option<usize>)| sublayer::Affine {
+        weight: slice(&inputs[weight]),
+        bias: bias.map(|at| slice(&inputs[at])),
+        n_in: dims(&inputs[weight])[0],
+        n_out: dims(&inputs[weight])[1],
+    };
+    sublayer::Operands {
+        x: slice(&inputs[0]),
+        batch: dims(&inputs[0])[0],
+        seq: dims(&inputs[0])[1],
+        gamma: slice(&inputs[1]),
+        beta: beta.map(|at| slice(&inputs[at])),
+        first: affine(first),
+        second: affine(second),
+    }
+}
+
+/// Tells the units of the first rows of the batch.
+fn observe(observed: &Observed, x: &FlexTensor, kept: &sublayer::Kept) {
+    let units = kept.units();
+    let wanted = units.len() / dims(x)[0].max(1) * observed.rows;
+    // Written once: the operation is made for one forward pass.
+    let _ = observed.units.set(units[..wanted].to_vec());
+}
+
 impl FusedOps for Flex {
     fn fused1(op: Fused, a: FlexTensor) -> FlexTensor {
         Self::forward(&op, vec![a])
@@ -503,5 +567,18 @@ impl FusedOps for Flex {
 
     fn fused4(op: Fused, a: FlexTensor, b: FlexTensor, c: FlexTensor, d: FlexTensor) -> FlexTensor {
         Self::forward(&op, vec![a, b, c, d])
+    }
+
+    fn fused7(
+        op: Fused,
+        a: FlexTensor,
+        b: FlexTensor,
+        c: FlexTensor,
+        d: FlexTensor,
+        e: FlexTensor,
+        f: FlexTensor,
+        g: FlexTensor,
+    ) -> FlexTensor {
+        Self::forward(&op, vec![a, b, c, d, e, f, g])
     }
 }

@@ -24,6 +24,8 @@ use burn::tensor::{Int, Tensor, TensorData};
 pub use cpu::activation::{Activation, Mask};
 pub use cpu::recurrent::Cell;
 use cpu::recurrent::Initial;
+pub use cpu::sublayer::{Middle, Norm, Sublayer};
+pub use ops::Observed;
 use ops::{Fused, FusedOps};
 
 static ENABLED: AtomicBool = AtomicBool::new(true);
@@ -117,6 +119,47 @@ pub fn linear_activation<const D: usize>(
     bias: Option<Tensor<1>>,
 ) -> Tensor<D> {
     with_weights(Fused::LinearActivation(kind), x, weight, bias)
+}
+
+/// The parameters of a sublayer: gamma and beta of its norm, and its two affine maps. Biases are there together or not at all.
+#[derive(Debug)]
+pub struct SublayerParameters {
+    /// `[d]`
+    pub gamma: Tensor<1>,
+    /// `[d, n]`
+    pub first: Tensor<2>,
+    /// `[m, d]`; of attention `m` is `d` and `n` is `3·d`, else they are the same.
+    pub second: Tensor<2>,
+    /// Beta `[d]` and the biases of the first map, `[n]`, and of the second, `[d]`.
+    pub biases: Option<[Tensor<1>; 3]>,
+}
+
+/// A sublayer of a transformer block, its norm and its residual connection.
+///
+/// # Shapes
+/// - x and output: `[batch, seq, d]`
+pub fn sublayer(
+    of: Sublayer,
+    x: Tensor<3>,
+    parameters: SublayerParameters,
+    observed: Option<Observed>,
+) -> Tensor<3> {
+    let op = Fused::Sublayer { of, observed };
+    let SublayerParameters {
+        gamma,
+        first,
+        second,
+        biases,
+    } = parameters;
+    let (x, gamma) = (x.into_dispatch(), gamma.into_dispatch());
+    let (first, second) = (first.into_dispatch(), second.into_dispatch());
+    Tensor::from_dispatch(match biases {
+        None => Dispatch::fused4(op, x, gamma, first, second),
+        Some(biases) => {
+            let [beta, first_bias, second_bias] = biases.map(Tensor::into_dispatch);
+            Dispatch::fused7(op, x, gamma, beta, first, first_bias, second, second_bias)
+        }
+    })
 }
 
 /// # Shapes

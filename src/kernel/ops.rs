@@ -16,6 +16,7 @@ use burn::backend::{Autodiff, Backend, backend_extension};
 
 use super::cpu::activation::{Activation, Mask};
 use super::cpu::recurrent::{Cell, Initial};
+use super::cpu::sublayer::Sublayer;
 
 /// Which fused operation, with everything about it that is not a float tensor.
 #[derive(Debug, Clone)]
@@ -40,6 +41,12 @@ pub enum Fused {
     Embedding { ids: Arc<[i64]>, shape: [usize; 2] },
     /// x `[.., n_in]`, weight `[n_out, n_in]` → `[.., n_out]`
     LinearTransposed,
+    /// x `[batch, seq, d]`, gamma `[d]`, first weight `[d, n]`, second weight `[m, d]`; or x, gamma, beta `[d]`, first weight and bias
+    /// `[n]`, second weight and bias `[d]` → `[batch, seq, d]`
+    Sublayer {
+        of: Sublayer,
+        observed: Option<Observed>,
+    },
     /// Any shape → the sum of all squares `[1]`
     SquareSum,
     /// queries `[batch, queries, d]`, keys `[batch, keys, d]`, v `[d, 1]`, values `[batch, keys, width]` → `[batch, queries, width]`
@@ -63,6 +70,15 @@ pub enum Fused {
     },
 }
 
+/// Some of the units of a sublayer, told to whoever asked.
+#[derive(Debug, Clone)]
+pub struct Observed {
+    /// Rows of the batch that are asked for.
+    pub rows: usize,
+    /// What the second map read of these rows, `[rows, seq, width]`.
+    pub units: Arc<OnceLock<Vec<f32>>>,
+}
+
 /// The operations by their number of operands, so that burn can route them to a backend.
 #[backend_extension(Flex: cfg(feature = "flex"), Autodiff)]
 pub trait FusedOps: Backend {
@@ -80,6 +96,17 @@ pub trait FusedOps: Backend {
         b: FloatTensor<Self>,
         c: FloatTensor<Self>,
         d: FloatTensor<Self>,
+    ) -> FloatTensor<Self>;
+    #[allow(clippy::too_many_arguments)] // The backend extension routes single tensors.
+    fn fused7(
+        op: Fused,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
+        g: FloatTensor<Self>,
     ) -> FloatTensor<Self>;
 }
 
@@ -168,5 +195,18 @@ impl<B: Kernels, C: CheckpointStrategy> FusedOps for Autodiff<B, C> {
         d: FloatTensor<Self>,
     ) -> FloatTensor<Self> {
         record::<B, C, _>(op, [a, b, c, d])
+    }
+
+    fn fused7(
+        op: Fused,
+        a: FloatTensor<Self>,
+        b: FloatTensor<Self>,
+        c: FloatTensor<Self>,
+        d: FloatTensor<Self>,
+        e: FloatTensor<Self>,
+        f: FloatTensor<Self>,
+        g: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        record::<B, C, _>(op, [a, b, c, d, e, f, g])
     }
 }

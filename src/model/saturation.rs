@@ -5,8 +5,11 @@
 //! saturated when it is off at every position: it gives nothing, and after a ReLU no gradient comes back to it either.
 
 use std::cell::RefCell;
+use std::sync::Arc;
 
 use burn::tensor::{Tensor, s};
+
+use crate::kernel::Observed;
 
 /// Beyond this a tanh counts as saturated.
 const BEYOND: f32 = 0.97;
@@ -79,16 +82,44 @@ pub fn record<T>(forward: impl FnOnce() -> T) -> (T, Vec<(String, Saturation)>) 
     (result, layers)
 }
 
+/// As [`observe`], for a kernel that tells its units itself.
+///
+/// # Shapes
+/// - input: `[batch, seq, width]`, only for its sizes
+pub(super) fn ask(input: &Tensor<3>) -> Option<Observed> {
+    RECORDED.with_borrow(|recorded| {
+        recorded.as_ref()?;
+        let [batch, seq, _] = input.dims();
+        Some(Observed {
+            rows: rows(batch, seq),
+            units: Arc::default(),
+        })
+    })
+}
+
+/// Takes note of the units that a kernel told, `width` of them at a position.
+pub(super) fn answered(observed: &Observed, width: usize) {
+    RECORDED.with_borrow_mut(|recorded| {
+        if let (Some(recorded), Some(units)) = (recorded, observed.units.get()) {
+            recorded.feed_forward.push(units_off(units, width));
+        }
+    });
+}
+
+/// The first rows are as good as any: windows of a batch are drawn at random, or far apart.
+fn rows(batch: usize, seq: usize) -> usize {
+    POSITIONS.div_ceil(seq.max(1)).clamp(1, batch.max(1))
+}
+
 /// Takes note of a layer's output, inside [`record`]; elsewhere does nothing.
 ///
 /// # Shapes
 /// - output: `[batch, seq, width]`
 pub(super) fn observe(place: Place, output: &Tensor<3>) {
-    // The first rows are as good as any: windows of a batch are drawn at random, or far apart.
     RECORDED.with_borrow_mut(|recorded| {
         let Some(recorded) = recorded else { return };
         let [batch, seq, width] = output.dims();
-        let rows = POSITIONS.div_ceil(seq.max(1)).clamp(1, batch.max(1));
+        let rows = rows(batch, seq);
         let some = output
             .clone()
             .detach()

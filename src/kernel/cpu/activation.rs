@@ -96,12 +96,7 @@ pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>
                 if let Some(bias) = bias {
                     add(y, bias);
                 }
-                match kind {
-                    Activation::GeluTanh => map(y, slope, |x| both(Activation::GeluTanh, x)),
-                    Activation::Gelu | Activation::Relu | Activation::Tanh => {
-                        map(y, slope, |x| both(Activation::Gelu, x));
-                    }
-                }
+                values_and_slopes(kind, y, slope);
             }
         });
     // SAFETY: as many slots as values, and `map` writes one for each.
@@ -111,7 +106,21 @@ pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>
     }
 }
 
-fn add(y: &mut [f32], bias: &[f32]) {
+/// Values and derivatives, on this thread; of ReLU and tanh no derivatives, for which `slope` must be empty. Else it is as long as `y`, and
+/// all of it is written.
+pub(super) fn values_and_slopes(kind: Activation, y: &mut [f32], slope: &mut [MaybeUninit<f32>]) {
+    match kind {
+        Activation::Relu | Activation::Tanh => {
+            assert!(slope.is_empty());
+            apply(kind, y);
+        }
+        Activation::Gelu => map(y, slope, |x| both(Activation::Gelu, x)),
+        Activation::GeluTanh => map(y, slope, |x| both(Activation::GeluTanh, x)),
+    }
+}
+
+/// y += bias, element by element, on this thread.
+pub(super) fn add(y: &mut [f32], bias: &[f32]) {
     vectorize!({
         for (y, b) in y.iter_mut().zip(bias) {
             *y += b;
@@ -121,6 +130,7 @@ fn add(y: &mut [f32], bias: &[f32]) {
 
 #[inline(always)]
 fn map(y: &mut [f32], slope: &mut [MaybeUninit<f32>], f: impl Fn(f32) -> (f32, f32)) {
+    assert_eq!(y.len(), slope.len());
     vectorize!({
         for (y, slope) in y.iter_mut().zip(slope) {
             let (value, derivative) = f(*y);
@@ -153,39 +163,54 @@ fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
 pub fn backward(slope: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(PIECE)
         .zip(slope.par_chunks(PIECE))
-        .for_each(|(dy, slope)| {
-            vectorize!({
-                for (dy, slope) in dy.iter_mut().zip(slope) {
-                    *dy *= slope;
-                }
-            });
-        });
+        .for_each(|(dy, slope)| times(dy, slope));
+}
+
+fn times(dy: &mut [f32], slope: &[f32]) {
+    vectorize!({
+        for (dy, slope) in dy.iter_mut().zip(slope) {
+            *dy *= slope;
+        }
+    });
+}
+
+/// From the gradient of the output of any activation to that of its input, on this thread: from what [`values_and_slopes`] gave.
+pub(super) fn backward_on_this_thread(kind: Activation, y: &[f32], slope: &[f32], dy: &mut [f32]) {
+    match kind {
+        Activation::Relu => relu_slopes(y, dy),
+        Activation::Tanh => tanh_slopes(y, dy),
+        Activation::Gelu | Activation::GeluTanh => times(dy, slope),
+    }
 }
 
 /// As [`backward`] for ReLU, from its output.
 pub fn relu_backward(y: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(PIECE)
         .zip(y.par_chunks(PIECE))
-        .for_each(|(dy, y)| {
-            vectorize!({
-                for (dy, y) in dy.iter_mut().zip(y) {
-                    *dy = if *y <= 0.0 { 0.0 } else { *dy };
-                }
-            });
-        });
+        .for_each(|(dy, y)| relu_slopes(y, dy));
+}
+
+fn relu_slopes(y: &[f32], dy: &mut [f32]) {
+    vectorize!({
+        for (dy, y) in dy.iter_mut().zip(y) {
+            *dy = if *y <= 0.0 { 0.0 } else { *dy };
+        }
+    });
 }
 
 /// As [`backward`] for tanh, from its output.
 pub fn tanh_backward(y: &[f32], dy: &mut [f32]) {
     dy.par_chunks_mut(PIECE)
         .zip(y.par_chunks(PIECE))
-        .for_each(|(dy, y)| {
-            vectorize!({
-                for (dy, y) in dy.iter_mut().zip(y) {
-                    *dy *= 1.0 - y * y;
-                }
-            });
-        });
+        .for_each(|(dy, y)| tanh_slopes(y, dy));
+}
+
+fn tanh_slopes(y: &[f32], dy: &mut [f32]) {
+    vectorize!({
+        for (dy, y) in dy.iter_mut().zip(y) {
+            *dy *= 1.0 - y * y;
+        }
+    });
 }
 
 /// Dropout's factor at a position: 0 with the given probability, else 1/(1 - probability).
@@ -194,6 +219,8 @@ pub struct Mask {
     seed: u64,
     threshold: u32,
     keep: f32,
+    /// The position that counts as the first.
+    start: u64,
 }
 
 impl Mask {
@@ -209,12 +236,19 @@ impl Mask {
             seed,
             threshold: (probability * (u32::MAX as f64 + 1.0)) as u32,
             keep: (1.0 / (1.0 - probability)) as f32,
+            start: 0,
         }
+    }
+
+    /// The same mask, seen from a position on.
+    pub fn from(self, position: u64) -> Self {
+        let start = self.start + position;
+        Self { start, ..self }
     }
 
     #[inline(always)]
     pub fn factor(&self, index: u64) -> f32 {
-        if mix(self.seed, index) < self.threshold {
+        if mix(self.seed, self.start + index) < self.threshold {
             0.0
         } else {
             self.keep
@@ -224,12 +258,16 @@ impl Mask {
 
 /// Multiplies by the mask, in place: forward and backward are the same.
 pub fn dropout(x: &mut [f32], mask: Mask) {
-    x.par_chunks_mut(PIECE).enumerate().for_each(|(piece, x)| {
-        let start = (piece * PIECE) as u64;
-        vectorize!({
-            for (i, x) in x.iter_mut().enumerate() {
-                *x *= mask.factor(start + i as u64);
-            }
-        });
+    x.par_chunks_mut(PIECE)
+        .enumerate()
+        .for_each(|(piece, x)| drop_some(x, mask.from((piece * PIECE) as u64)));
+}
+
+/// As [`dropout`], on this thread.
+pub(super) fn drop_some(x: &mut [f32], mask: Mask) {
+    vectorize!({
+        for (i, x) in x.iter_mut().enumerate() {
+            *x *= mask.factor(i as u64);
+        }
     });
 }

@@ -6,6 +6,7 @@
 //! FlashAttention the keys of a block are not tiled: the scratch is `BLOCK × seq`. Of a strip of queries only the scores of keys that
 //! some of them see are computed.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -70,6 +71,23 @@ impl HeadColumns {
 
 /// `qkv` `[batch, seq, 3·d_model]` → output `[batch, seq, d_model]` and log-denominators `[batch, n_heads, seq]`.
 pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<f32>) {
+    let mut out = Unwritten::new(sizes.batch * sizes.seq * sizes.d_model());
+    let mut log_denominators = buffer(sizes.batch * sizes.n_heads * sizes.seq);
+    forward_into(out.slots(), &mut log_denominators, qkv, sizes, mask);
+    // SAFETY: all of it was written.
+    #[allow(unsafe_code)]
+    let out = unsafe { out.written() };
+    (out, log_denominators)
+}
+
+/// As [`forward`], into memory that is there; all of `out` is written.
+pub(super) fn forward_into<'o>(
+    out: &'o mut [MaybeUninit<f32>],
+    log_denominators: &mut [f32],
+    qkv: &[f32],
+    sizes: Sizes,
+    mask: Option<Mask>,
+) -> &'o mut [f32] {
     let Sizes {
         batch,
         seq,
@@ -78,9 +96,9 @@ pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<
     } = sizes;
     let d_model = sizes.d_model();
     assert_eq!(qkv.len(), batch * seq * 3 * d_model);
-    let mut out = Unwritten::new(batch * seq * d_model);
-    let mut log_denominators = buffer(batch * n_heads * seq);
-    let columns = HeadColumns(out.slots().as_mut_ptr().cast());
+    assert_eq!(out.len(), batch * seq * d_model);
+    assert_eq!(log_denominators.len(), batch * n_heads * seq);
+    let columns = HeadColumns(out.as_mut_ptr().cast());
     let columns = &columns;
     let (block, padded) = (BLOCK.min(seq), seq.next_multiple_of(LANES));
     let scratch = || [block * padded, d_head * padded, seq * d_head].map(buffer);
@@ -129,8 +147,9 @@ pub fn forward(qkv: &[f32], sizes: Sizes, mask: Option<Mask>) -> (Vec<f32>, Vec<
         });
     // SAFETY: each task wrote every row of its head's columns.
     #[allow(unsafe_code)]
-    let out = unsafe { out.written() };
-    (out, log_denominators)
+    unsafe {
+        out.assume_init_mut()
+    }
 }
 
 /// Scores become probabilities: those of the first `visible` positions, and 0 for the rest. Gives the logarithm of the denominator.
@@ -199,6 +218,24 @@ pub fn backward(
     sizes: Sizes,
     mask: Option<Mask>,
 ) -> Vec<f32> {
+    let mut dqkv = Unwritten::new(qkv.len());
+    let kept = [qkv, out, log_denominators];
+    backward_into(dqkv.slots(), kept, grad, sizes, mask);
+    // SAFETY: all of it was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        dqkv.written()
+    }
+}
+
+/// As [`backward`], into memory that is there, from the input, the output and the log-denominators; all of `dqkv` is written.
+pub(super) fn backward_into<'o>(
+    dqkv: &'o mut [MaybeUninit<f32>],
+    [qkv, out, log_denominators]: [&[f32]; 3],
+    grad: &[f32],
+    sizes: Sizes,
+    mask: Option<Mask>,
+) -> &'o mut [f32] {
     let Sizes {
         batch,
         seq,
@@ -208,9 +245,9 @@ pub fn backward(
     let d_model = sizes.d_model();
     let stride = 3 * d_model;
     assert_eq!(qkv.len(), batch * seq * stride);
+    assert_eq!(dqkv.len(), qkv.len());
     assert_eq!(log_denominators.len(), batch * n_heads * seq);
-    let mut dqkv = Unwritten::new(batch * seq * stride);
-    let columns = HeadColumns(dqkv.slots().as_mut_ptr().cast());
+    let columns = HeadColumns(dqkv.as_mut_ptr().cast());
     let columns = &columns;
     let (block, padded) = (BLOCK.min(seq), seq.next_multiple_of(LANES));
     let scratch = || {
@@ -280,7 +317,7 @@ pub fn backward(
     // SAFETY: each task wrote every row of its head's columns of all three parts.
     #[allow(unsafe_code)]
     unsafe {
-        dqkv.written()
+        dqkv.assume_init_mut()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Layer normalisation over the last dimension (Ba, Kiros and Hinton 2016, arXiv:1607.06450).
 
+use std::mem::MaybeUninit;
+
 use rayon::prelude::*;
 
 use super::cross_entropy::fold;
@@ -13,6 +15,16 @@ pub struct Statistics {
     pub inverse_deviation: Vec<f32>,
 }
 
+impl Statistics {
+    /// To be found for so many rows.
+    pub fn new(rows: usize) -> Self {
+        Self {
+            mean: buffer(rows),
+            inverse_deviation: buffer(rows),
+        }
+    }
+}
+
 /// Normalises each row of `x` `[rows, d]`, scales by `gamma` `[d]` and shifts by `beta` `[d]`.
 pub fn forward(
     x: &[f32],
@@ -24,46 +36,75 @@ pub fn forward(
     let rows = x.len() / d;
     assert_eq!(x.len(), rows * d);
     let mut y = Unwritten::new(x.len());
-    let mut mean = buffer(rows);
-    let mut inverse_deviation = buffer(rows);
+    let mut found = Statistics::new(rows);
     let piece = rows_per_piece(d);
     y.slots()
         .par_chunks_mut(piece * d)
         .zip(x.par_chunks(piece * d))
         .zip(
-            mean.par_chunks_mut(piece)
-                .zip(inverse_deviation.par_chunks_mut(piece)),
+            found
+                .mean
+                .par_chunks_mut(piece)
+                .zip(found.inverse_deviation.par_chunks_mut(piece)),
         )
         .for_each(|((y, x), (means, inverses))| {
-            vectorize!({
-                let rows = y.chunks_exact_mut(d).zip(x.chunks_exact(d));
-                for ((y, x), (mean, inverse)) in rows.zip(means.iter_mut().zip(inverses)) {
-                    (*mean, *inverse) = moments(x, epsilon);
-                    match beta {
-                        Some(beta) => {
-                            for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                                y.write((x - *mean) * *inverse * g + b);
-                            }
-                        }
-                        None => {
-                            for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
-                                y.write((x - *mean) * *inverse * g);
-                            }
-                        }
-                    }
-                }
-            });
+            normalise(
+                y,
+                x,
+                [gamma, beta.unwrap_or_default()],
+                epsilon,
+                [means, inverses],
+            );
         });
     // SAFETY: x is whole rows of `d` values, and every row of y was written.
     #[allow(unsafe_code)]
     let y = unsafe { y.written() };
-    (
-        y,
-        Statistics {
-            mean,
-            inverse_deviation,
-        },
-    )
+    (y, found)
+}
+
+/// As [`forward`], on this thread: whole rows of `x` into as many of `y`, all of which are written, and their means and 1/deviations.
+pub(super) fn rows_into<'y>(
+    y: &'y mut [MaybeUninit<f32>],
+    x: &[f32],
+    gamma_and_beta: [&[f32]; 2],
+    epsilon: f32,
+    found: [&mut [f32]; 2],
+) -> &'y mut [f32] {
+    let d = gamma_and_beta[0].len();
+    assert!(x.len().is_multiple_of(d) && y.len() == x.len());
+    assert!(found.each_ref().map(|found| found.len()) == [x.len() / d; 2]);
+    normalise(y, x, gamma_and_beta, epsilon, found);
+    // SAFETY: x is whole rows of `d` values, and every row of y was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        y.assume_init_mut()
+    }
+}
+
+/// An empty `beta` shifts by nothing.
+fn normalise(
+    y: &mut [MaybeUninit<f32>],
+    x: &[f32],
+    [gamma, beta]: [&[f32]; 2],
+    epsilon: f32,
+    [means, inverses]: [&mut [f32]; 2],
+) {
+    let d = gamma.len();
+    vectorize!({
+        let rows = y.chunks_exact_mut(d).zip(x.chunks_exact(d));
+        for ((y, x), (mean, inverse)) in rows.zip(means.iter_mut().zip(inverses)) {
+            (*mean, *inverse) = moments(x, epsilon);
+            if beta.is_empty() {
+                for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
+                    y.write((x - *mean) * *inverse * g);
+                }
+            } else {
+                for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+                    y.write((x - *mean) * *inverse * g + b);
+                }
+            }
+        }
+    });
 }
 
 /// One row `[d]` into another, on this thread.
@@ -144,32 +185,8 @@ pub fn backward(
         )
         .map(|((dx, (x, dy)), (means, inverses))| {
             let (mut dgamma, mut dbeta) = (vec![0.0; d], vec![0.0; d]);
-            let mut normalised = vec![0.0; d];
-            let mut scaled = vec![0.0; d];
-            vectorize!({
-                let rows = dx
-                    .chunks_exact_mut(d)
-                    .zip(x.chunks_exact(d).zip(dy.chunks_exact(d)));
-                for ((dx, (x, dy)), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
-                    for (n, x) in normalised.iter_mut().zip(x) {
-                        *n = (x - mean) * inverse;
-                    }
-                    for ((s, dy), g) in scaled.iter_mut().zip(dy).zip(gamma) {
-                        *s = dy * g;
-                    }
-                    for ((dg, dy), n) in dgamma.iter_mut().zip(dy).zip(&normalised) {
-                        *dg += dy * n;
-                    }
-                    for (db, dy) in dbeta.iter_mut().zip(dy) {
-                        *db += dy;
-                    }
-                    let mean_scaled = sum(&scaled, |v| v) / d as f32;
-                    let mean_product = sum2(&scaled, &normalised, |a, b| a * b) / d as f32;
-                    for ((dx, s), n) in dx.iter_mut().zip(&scaled).zip(&normalised) {
-                        dx.write((s - mean_scaled - n * mean_product) * inverse);
-                    }
-                }
-            });
+            let sums = [&mut dgamma[..], &mut dbeta[..]];
+            slopes(dx, [x, dy, gamma], [means, inverses], sums);
             (dgamma, dbeta)
         })
         .collect();
@@ -186,4 +203,58 @@ pub fn backward(
     #[allow(unsafe_code)]
     let dx = unsafe { dx.written() };
     (dx, dgamma, dbeta)
+}
+
+/// As [`backward`], on this thread: whole rows of `x`, with their means and 1/deviations. All of `dx` is written; the gradients of gamma and
+/// beta are added to `sums`.
+pub(super) fn backward_rows_into<'x>(
+    dx: &'x mut [MaybeUninit<f32>],
+    [x, dy, gamma]: [&[f32]; 3],
+    found: [&[f32]; 2],
+    sums: [&mut [f32]; 2],
+) -> &'x mut [f32] {
+    let d = gamma.len();
+    assert!(x.len().is_multiple_of(d) && dy.len() == x.len() && dx.len() == x.len());
+    assert!(found.map(<[f32]>::len) == [x.len() / d; 2]);
+    slopes(dx, [x, dy, gamma], found, sums);
+    // SAFETY: as in `rows_into`.
+    #[allow(unsafe_code)]
+    unsafe {
+        dx.assume_init_mut()
+    }
+}
+
+fn slopes(
+    dx: &mut [MaybeUninit<f32>],
+    [x, dy, gamma]: [&[f32]; 3],
+    [means, inverses]: [&[f32]; 2],
+    [dgamma, dbeta]: [&mut [f32]; 2],
+) {
+    let d = gamma.len();
+    let mut normalised = vec![0.0; d];
+    let mut scaled = vec![0.0; d];
+    vectorize!({
+        let rows = dx
+            .chunks_exact_mut(d)
+            .zip(x.chunks_exact(d).zip(dy.chunks_exact(d)));
+        for ((dx, (x, dy)), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
+            for (n, x) in normalised.iter_mut().zip(x) {
+                *n = (x - mean) * inverse;
+            }
+            for ((s, dy), g) in scaled.iter_mut().zip(dy).zip(gamma) {
+                *s = dy * g;
+            }
+            for ((dg, dy), n) in dgamma.iter_mut().zip(dy).zip(&normalised) {
+                *dg += dy * n;
+            }
+            for (db, dy) in dbeta.iter_mut().zip(dy) {
+                *db += dy;
+            }
+            let mean_scaled = sum(&scaled, |v| v) / d as f32;
+            let mean_product = sum2(&scaled, &normalised, |a, b| a * b) / d as f32;
+            for ((dx, s), n) in dx.iter_mut().zip(&scaled).zip(&normalised) {
+                dx.write((s - mean_scaled - n * mean_product) * inverse);
+            }
+        }
+    });
 }

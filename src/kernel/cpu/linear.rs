@@ -15,10 +15,20 @@ pub fn forward(
     n_in: usize,
     n_out: usize,
 ) -> Vec<f32> {
+    forward_on(x, weight, bias, [n_in, n_out], Threads::All)
+}
+
+pub(super) fn forward_on(
+    x: &[f32],
+    weight: &[f32],
+    bias: Option<&[f32]>,
+    [n_in, n_out]: [usize; 2],
+    threads: Threads,
+) -> Vec<f32> {
     let rows = x.len() / n_in;
     let (x, weight) = (View::new(x, rows, n_in), View::new(weight, n_in, n_out));
     let Some(bias) = bias else {
-        return product(x, weight, Threads::All);
+        return product(x, weight, threads);
     };
     let mut y = Unwritten::new(rows * n_out);
     y.slots()
@@ -36,7 +46,7 @@ pub fn forward(
         weight,
         1.0,
         Output::Accumulate,
-        Threads::All,
+        threads,
     );
     y
 }
@@ -46,7 +56,7 @@ pub fn input_gradient(dy: &[f32], weight: &[f32], n_in: usize, n_out: usize) -> 
     input_gradient_on(dy, weight, n_in, n_out, Threads::All)
 }
 
-fn input_gradient_on(
+pub(super) fn input_gradient_on(
     dy: &[f32],
     weight: &[f32],
     n_in: usize,

@@ -15,10 +15,12 @@ pub mod head;
 pub mod layer_norm;
 pub mod linear;
 pub mod matmul;
+pub mod panels;
 pub mod recurrent;
 #[cfg(test)]
 mod sequence_tests;
 pub mod shared;
+pub mod sublayer;
 pub mod sums;
 #[cfg(test)]
 mod tests;

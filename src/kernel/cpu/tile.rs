@@ -60,7 +60,13 @@ pub unsafe fn product(
                 let part = part(rows.clone());
                 assert!(part.columns <= work.b.columns && part.depth.end <= work.b.rows);
                 // SAFETY: the rows, columns and terms lie within the views, and the rest is the promise of the caller of `product`.
-                unsafe { work.strip(simd, rows, &part) };
+                unsafe {
+                    // Eight rows of two vectors take half of 32 registers; with 16 it is four.
+                    match S::REGISTER_COUNT >= 32 {
+                        true => work.strip::<S, 8>(simd, rows, &part),
+                        false => work.strip::<S, 4>(simd, rows, &part),
+                    }
+                };
             }
         }
     }
@@ -74,26 +80,32 @@ pub unsafe fn product(
     pulp::Arch::new().dispatch(Strips(work, part));
 }
 
-struct Work<'a> {
-    out: Target,
-    a: View<'a>,
-    b: View<'a>,
-    alpha: f32,
-    mode: Output,
+/// One product.
+pub(super) struct Work<'a> {
+    pub out: Target,
+    pub a: View<'a>,
+    pub b: View<'a>,
+    pub alpha: f32,
+    pub mode: Output,
 }
 
 // SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write.
 #[allow(unsafe_code)]
 impl Work<'_> {
+    /// Rows, `R` at a time as long as there are as many.
     #[inline(always)]
-    unsafe fn strip<S: Simd>(&self, simd: S, rows: Range<usize>, part: &Part) {
+    pub(super) unsafe fn strip<S: Simd, const R: usize>(
+        &self,
+        simd: S,
+        rows: Range<usize>,
+        part: &Part,
+    ) {
         let mut row = rows.start;
         // SAFETY: as above, for parts of the rows.
         unsafe {
-            // Eight rows of two vectors take half of 32 registers; with 16 it is four.
-            if S::REGISTER_COUNT >= 32 && row + 8 <= rows.end {
-                self.rows::<S, 8>(simd, row, part);
-                row += 8;
+            while row + R <= rows.end {
+                self.rows::<S, R>(simd, row, part);
+                row += R;
             }
             while row + 4 <= rows.end {
                 self.rows::<S, 4>(simd, row, part);

@@ -69,6 +69,11 @@ impl CausalAttention {
         self.dropout = rate;
     }
 
+    /// Of the attention weights.
+    pub fn dropout(&self) -> f64 {
+        self.dropout
+    }
+
     /// # Shapes
     /// - input and output: `[batch, seq, d_model]`
     /// - mask: `[1, 1, seq, seq]`, from [`causal_mask`]

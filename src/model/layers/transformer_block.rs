@@ -1,14 +1,18 @@
 //! One transformer block: attention and feed-forward, each with a residual connection and a norm.
 
-use burn::module::Module;
+use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
+use super::activation::kernel_kind;
 use super::causal_attention::{AttentionSpec, CausalAttention, LayerCache};
-use super::dropout::dropout;
+use super::dropout::{dropout, next_mask};
 use super::feed_forward::{FeedForward, FeedForwardSpec};
 use super::init::Builder;
-use super::layer_norm::LayerNorm;
+use super::layer_norm::{EPSILON, LayerNorm};
+use super::linear::Linear;
 use crate::config::NormKind;
+use crate::kernel;
+use crate::model::saturation;
 
 /// `post`: `x = norm(x + f(x))` (Vaswani et al. 2017). `pre`: `x = x + f(norm(x))` (GPT-2; Xiong et al. 2020,
 /// <https://arxiv.org/abs/2002.04745>). Dropout on what each part adds.
@@ -57,7 +61,44 @@ impl TransformerBlock {
     /// - input and output: `[batch, seq, d_model]`
     /// - mask: `[1, 1, seq, seq]`
     pub fn forward(&self, input: Tensor<3>, mask: Tensor<4>) -> Tensor<3> {
+        if kernel::takes(&input) {
+            return self.by_kernels(input);
+        }
         self.around(input, |normed| self.attention.forward(normed, mask))
+    }
+
+    /// The same in two operations.
+    fn by_kernels(&self, input: Tensor<3>) -> Tensor<3> {
+        let norm = match self.norm {
+            NormKind::Pre => kernel::Norm::Pre,
+            NormKind::Post => kernel::Norm::Post,
+        };
+        let sublayer = |middle, input: &Tensor<3>| kernel::Sublayer {
+            norm,
+            epsilon: EPSILON as f32,
+            middle,
+            mask: next_mask(input, self.dropout),
+        };
+        let attention = &self.attention;
+        let middle = kernel::Middle::Attention {
+            n_heads: attention.n_heads,
+            mask: next_mask(&input, attention.dropout()),
+        };
+        let taken = parameters(&self.attention_norm, &attention.qkv, &attention.output);
+        let attend = sublayer(middle, &input);
+        let hidden = kernel::sublayer(attend, input, taken, None);
+
+        let layer = &self.feed_forward;
+        let middle = kernel::Middle::FeedForward(kernel_kind(layer.activation));
+        let taken = parameters(&self.feed_forward_norm, &layer.up, &layer.down);
+        let feed = sublayer(middle, &hidden);
+        let asked = saturation::ask(&hidden);
+        let output = kernel::sublayer(feed, hidden, taken, asked.clone());
+        if let Some(asked) = &asked {
+            let [_, width] = layer.up.weight.dims();
+            saturation::answered(asked, width);
+        }
+        output
     }
 
     /// The same for positions `past..past + seq`, the earlier ones taken from the cache.
@@ -90,5 +131,30 @@ impl TransformerBlock {
                 middle + dropout(self.feed_forward.forward(normed), self.dropout)
             }
         }
+    }
+}
+
+/// The parameters of a sublayer as its kernel takes them: where only some of the biases are there, the others are zeros without gradient.
+fn parameters(norm: &LayerNorm, first: &Linear, second: &Linear) -> kernel::SublayerParameters {
+    let biases = [&norm.bias, &first.bias, &second.bias];
+    let widths = [
+        norm.weight.dims(),
+        [first.weight.dims()[1]],
+        [second.weight.dims()[1]],
+    ];
+    let some = biases.iter().any(|bias| bias.is_some());
+    let bias = |(bias, width): (&Option<Param<Tensor<1>>>, [usize; 1])| match bias {
+        Some(bias) => bias.val(),
+        None => Tensor::zeros(width, &norm.weight.device()),
+    };
+    kernel::SublayerParameters {
+        gamma: norm.weight.val(),
+        first: first.weight.val(),
+        second: second.weight.val(),
+        biases: some.then(|| {
+            let [beta, first, second] = biases;
+            let [d, n, m] = widths;
+            [(beta, d), (first, n), (second, m)].map(bias)
+        }),
     }
 }

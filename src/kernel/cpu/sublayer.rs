@@ -1,0 +1,557 @@
+//! A sublayer of a transformer block in one operation: its norm, attention or the feed-forward layer between two affine maps, and the
+//! residual connection.
+//!
+//! The batch is cut into pieces of a few hundred tokens, and a thread takes a piece through the whole sublayer: what one map gives the
+//! next still lies in its caches, and threads wait for each other once, not after each of six steps. Both weights are laid out once for
+//! all pieces (see [`Panels`]). The gradients of the weights are sums over all pieces: a thread adds what a piece gives while it lies at
+//! hand, for each of a few sets of pieces, and the sums of the sets are added at the end. Pieces and sets follow from the sizes alone and
+//! sums take them in order, so that results do not depend on the number of threads.
+
+use std::mem::MaybeUninit;
+
+use rayon::prelude::*;
+
+use super::activation::{self, Activation, Mask};
+use super::attention;
+use super::layer_norm;
+use super::matmul::{Threads, View};
+use super::panels::Panels;
+use super::{Unwritten, buffer};
+
+/// Tokens that a piece has at least, where the batch has as many: enough for the products to be efficient.
+const TOKENS: usize = 96;
+/// Tokens whose gradients of the weights are one sum, at least, and how many sums there are at most.
+const TOKENS_OF_SET: usize = 1024;
+const SETS: usize = 8;
+/// Values that a thread adds at a time.
+const ADDED: usize = 16 * 1024;
+
+/// Where the norm lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Norm {
+    /// x + f(norm(x))
+    Pre,
+    /// norm(x + f(x))
+    Post,
+}
+
+/// What lies between the two affine maps.
+#[derive(Debug, Clone, Copy)]
+pub enum Middle {
+    /// The first map gives the queries, keys and values of all heads; dropout on the weights.
+    Attention {
+        n_heads: usize,
+        mask: Option<Mask>,
+    },
+    FeedForward(Activation),
+}
+
+/// Everything about a sublayer that is not a tensor.
+#[derive(Debug, Clone, Copy)]
+pub struct Sublayer {
+    pub norm: Norm,
+    pub epsilon: f32,
+    pub middle: Middle,
+    /// Dropout on what is added to the input.
+    pub mask: Option<Mask>,
+}
+
+/// y = x·W + b, W `[n_in, n_out]`.
+#[derive(Clone, Copy)]
+pub struct Affine<'a> {
+    pub weight: &'a [f32],
+    pub bias: Option<&'a [f32]>,
+    pub n_in: usize,
+    pub n_out: usize,
+}
+
+/// The operands.
+#[derive(Clone, Copy)]
+pub struct Operands<'a> {
+    /// `[batch, seq, d]`
+    pub x: &'a [f32],
+    pub batch: usize,
+    pub seq: usize,
+    /// Of the norm, `[d]`.
+    pub gamma: &'a [f32],
+    pub beta: Option<&'a [f32]>,
+    pub first: Affine<'a>,
+    pub second: Affine<'a>,
+}
+
+/// What the backward pass needs.
+#[derive(Debug)]
+pub struct Kept {
+    /// What the norm gave (before the first map) or read (after the second), `[tokens, d]`.
+    normed: Vec<f32>,
+    means: Vec<f32>,
+    inverse_deviations: Vec<f32>,
+    /// Attention: what the first map gave. GELU: the slopes. Otherwise empty.
+    inner: Vec<f32>,
+    /// Of attention, `[batch, n_heads, seq]`.
+    log_denominators: Vec<f32>,
+    /// What the second map read.
+    units: Vec<f32>,
+}
+
+impl Kept {
+    /// What the second map read, `[tokens, n_in]`.
+    pub fn units(&self) -> &[f32] {
+        &self.units
+    }
+}
+
+/// Gradients with respect to the operands; those of absent biases are empty.
+pub struct Gradients {
+    pub x: Vec<f32>,
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+    /// Weight and bias.
+    pub first: [Vec<f32>; 2],
+    pub second: [Vec<f32>; 2],
+}
+
+type Slots<'a> = &'a mut [MaybeUninit<f32>];
+
+/// A piece of the forward pass: where its results go.
+struct Forward<'a> {
+    tokens: Tokens,
+    y: Slots<'a>,
+    normed: Slots<'a>,
+    moments: [&'a mut [f32]; 2],
+    inner: Slots<'a>,
+    log_denominators: &'a mut [f32],
+    units: Slots<'a>,
+}
+
+/// A set of pieces of the backward pass.
+struct Set<'a> {
+    pieces: &'a [Tokens],
+    dx: Slots<'a>,
+}
+
+/// What a set adds to the gradients of the parameters.
+struct Sums {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    first: [Vec<f32>; 2],
+    second: [Vec<f32>; 2],
+}
+
+impl Sums {
+    fn new(operands: &Operands) -> Self {
+        let of = |map: Affine| {
+            let bias = map.bias.map_or(0, <[f32]>::len);
+            [map.weight.len(), bias].map(buffer)
+        };
+        Self {
+            gamma: buffer(operands.d()),
+            beta: buffer(operands.d()),
+            first: of(operands.first),
+            second: of(operands.second),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let weights = self.first.iter_mut().chain(&mut self.second);
+        for (sum, part) in weights.zip(other.first.iter().chain(&other.second)) {
+            sum.par_chunks_mut(ADDED)
+                .zip(part.par_chunks(ADDED))
+                .for_each(|(sum, part)| activation::add(sum, part));
+        }
+        activation::add(&mut self.gamma, &other.gamma);
+        activation::add(&mut self.beta, &other.beta);
+    }
+}
+
+/// The tokens of a piece.
+#[derive(Debug, Clone, Copy)]
+struct Tokens {
+    first: usize,
+    count: usize,
+}
+
+impl Tokens {
+    /// Their part of rows of `width` values.
+    fn of(self, values: &[f32], width: usize) -> &[f32] {
+        &values[self.first * width..][..self.count * width]
+    }
+}
+
+/// The first `len` of what is left.
+fn cut<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    let (head, tail) = std::mem::take(rest).split_at_mut(len);
+    *rest = tail;
+    head
+}
+
+/// Rows of the batch that make a piece: as few as have [`TOKENS`] tokens, but one or two more where all pieces get equal and their number
+/// even by it.
+fn rows_of_piece(batch: usize, seq: usize) -> usize {
+    let least = TOKENS.div_ceil(seq.max(1)).clamp(1, batch.max(1));
+    let even = |rows: &usize| batch.is_multiple_of(*rows) && (batch / rows).is_multiple_of(2);
+    (least..=least + 2).find(even).unwrap_or(least)
+}
+
+impl<'a> Affine<'a> {
+    fn view(&self) -> View<'a> {
+        View::new(self.weight, self.n_in, self.n_out)
+    }
+
+    /// Adds the bias to rows.
+    fn add_bias(&self, y: &mut [f32]) {
+        if let Some(bias) = self.bias {
+            for row in y.chunks_exact_mut(self.n_out) {
+                activation::add(row, bias);
+            }
+        }
+    }
+}
+
+impl Operands<'_> {
+    fn d(&self) -> usize {
+        self.gamma.len()
+    }
+
+    fn gamma_and_beta(&self) -> [&[f32]; 2] {
+        [self.gamma, self.beta.unwrap_or_default()]
+    }
+
+    fn pieces(&self) -> Vec<Tokens> {
+        let all = self.batch * self.seq;
+        let count = (rows_of_piece(self.batch, self.seq) * self.seq).max(1);
+        let piece = |first| Tokens {
+            first,
+            count: count.min(all - first),
+        };
+        (0..all).step_by(count).map(piece).collect()
+    }
+
+    /// Where there are fewer pieces than threads, the threads share each piece's products.
+    fn threads(&self, pieces: &[Tokens]) -> Threads {
+        match pieces.len() < rayon::current_num_threads() {
+            true => Threads::All,
+            false => Threads::One,
+        }
+    }
+
+    fn check(&self) {
+        let d = self.d();
+        assert_eq!(self.x.len(), self.batch * self.seq * d);
+        assert!(self.beta.is_none_or(|beta| beta.len() == d));
+        assert_eq!((self.first.n_in, self.second.n_out), (d, d));
+    }
+
+    /// The sizes of the attention of a piece, and its dropout.
+    fn attention(
+        &self,
+        tokens: Tokens,
+        n_heads: usize,
+        mask: Option<Mask>,
+    ) -> (attention::Sizes, Option<Mask>) {
+        let sizes = attention::Sizes {
+            batch: tokens.count / self.seq,
+            seq: self.seq,
+            n_heads,
+            d_head: self.second.n_in / n_heads,
+        };
+        // As many weights lie before it.
+        let before = (tokens.first * n_heads * self.seq) as u64;
+        (sizes, mask.map(|mask| mask.from(before)))
+    }
+}
+
+impl Sublayer {
+    /// Values that are kept of the middle for each token, and log-denominators.
+    fn kept_widths(&self, operands: &Operands) -> [usize; 2] {
+        match self.middle {
+            Middle::Attention { n_heads, .. } => [operands.first.n_out, n_heads],
+            Middle::FeedForward(Activation::Gelu | Activation::GeluTanh) => {
+                [operands.first.n_out, 0]
+            }
+            Middle::FeedForward(Activation::Relu | Activation::Tanh) => [0, 0],
+        }
+    }
+
+    /// Dropout on what a piece adds.
+    fn mask_of(&self, tokens: Tokens, d: usize) -> Option<Mask> {
+        let mask = self.mask?;
+        Some(mask.from((tokens.first * d) as u64))
+    }
+
+    /// The output `[batch, seq, d]`, and what the backward pass needs.
+    pub fn forward(&self, operands: &Operands) -> (Vec<f32>, Kept) {
+        operands.check();
+        let (d, all) = (operands.d(), operands.batch * operands.seq);
+        let [inner_width, logs_width] = self.kept_widths(operands);
+        let mut y = Unwritten::new(all * d);
+        let mut normed = Unwritten::new(all * d);
+        let (mut means, mut inverse_deviations) = (buffer(all), buffer(all));
+        let mut inner = Unwritten::new(all * inner_width);
+        let mut log_denominators = buffer(all * logs_width);
+        let units_width = operands.second.n_in;
+        let mut units = Unwritten::new(all * units_width);
+
+        let pieces = operands.pieces();
+        let threads = operands.threads(&pieces);
+        {
+            let (mut y, mut normed) = (y.slots(), normed.slots());
+            let (mut means, mut inverses) = (&mut means[..], &mut inverse_deviations[..]);
+            let (mut inner, mut logs) = (inner.slots(), &mut log_denominators[..]);
+            let mut units = units.slots();
+            let parts = pieces.into_iter().map(|tokens| Forward {
+                tokens,
+                y: cut(&mut y, tokens.count * d),
+                normed: cut(&mut normed, tokens.count * d),
+                moments: [
+                    cut(&mut means, tokens.count),
+                    cut(&mut inverses, tokens.count),
+                ],
+                inner: cut(&mut inner, tokens.count * inner_width),
+                log_denominators: cut(&mut logs, tokens.count * logs_width),
+                units: cut(&mut units, tokens.count * units_width),
+            });
+            let parts: Vec<Forward> = parts.collect();
+            let weights = Panels::of([operands.first, operands.second].map(|map| map.view()));
+            parts
+                .into_par_iter()
+                .with_max_len(1)
+                .for_each(|piece| self.forward_piece(operands, &weights, piece, threads));
+        }
+        // SAFETY: the pieces are all tokens, and each wrote its part of every buffer.
+        #[allow(unsafe_code)]
+        let [y, normed, inner, units] =
+            [y, normed, inner, units].map(|slots| unsafe { slots.written() });
+        let kept = Kept {
+            normed,
+            means,
+            inverse_deviations,
+            inner,
+            log_denominators,
+            units,
+        };
+        (y, kept)
+    }
+
+    fn forward_piece(
+        &self,
+        operands: &Operands,
+        [first, second]: &[Panels; 2],
+        piece: Forward,
+        threads: Threads,
+    ) {
+        let (d, tokens) = (operands.d(), piece.tokens);
+        let x = tokens.of(operands.x, d);
+        let scales = operands.gamma_and_beta();
+        let norm = |to, from: &[f32], moments| {
+            layer_norm::rows_into(to, from, scales, self.epsilon, moments)
+        };
+        let matrix = |values, width| View::new(values, tokens.count, width);
+        let (before, after) = match self.norm {
+            Norm::Pre => {
+                let normed = norm(piece.normed, x, piece.moments);
+                (&*normed, None)
+            }
+            Norm::Post => (x, Some((piece.normed, piece.moments))),
+        };
+        let before = matrix(before, d);
+        let units = match self.middle {
+            Middle::Attention { n_heads, mask } => {
+                let qkv = first.product_into(piece.inner, before, threads);
+                operands.first.add_bias(qkv);
+                let (sizes, mask) = operands.attention(tokens, n_heads, mask);
+                attention::forward_into(piece.units, piece.log_denominators, qkv, sizes, mask)
+            }
+            Middle::FeedForward(kind) => {
+                let units = first.product_into(piece.units, before, threads);
+                operands.first.add_bias(units);
+                activation::values_and_slopes(kind, units, piece.inner);
+                units
+            }
+        };
+        let units = matrix(units, operands.second.n_in);
+        let add = |to: &mut [f32]| match self.mask_of(tokens, d) {
+            None => {
+                operands.second.add_bias(to);
+                second.add_product(to, units, threads);
+            }
+            Some(mask) => {
+                let mut added = second.product(units, threads);
+                operands.second.add_bias(&mut added);
+                activation::drop_some(&mut added, mask);
+                activation::add(to, &added);
+            }
+        };
+        match after {
+            None => add(piece.y.write_copy_of_slice(x)),
+            Some((sum, moments)) => {
+                let sum = sum.write_copy_of_slice(x);
+                add(sum);
+                norm(piece.y, sum, moments);
+            }
+        }
+    }
+
+    /// The gradients, from that of the output.
+    pub fn backward(&self, operands: &Operands, kept: &Kept, dy: &[f32]) -> Gradients {
+        operands.check();
+        assert_eq!(dy.len(), operands.x.len());
+        let d = operands.d();
+        let mut dx = Unwritten::new(dy.len());
+        let pieces = operands.pieces();
+        let sums: Vec<Sums> = {
+            let mut rest = dx.slots();
+            let sets = pieces.chunks(pieces_of_set(&pieces)).map(|pieces| {
+                let tokens: usize = pieces.iter().map(|piece| piece.count).sum();
+                let dx = cut(&mut rest, tokens * d);
+                Set { pieces, dx }
+            });
+            let sets: Vec<Set> = sets.collect();
+            let maps = [operands.first, operands.second];
+            let weights = Panels::of(maps.map(|map| map.view().transposed()));
+            let pass = Pass {
+                of: self,
+                operands,
+                kept,
+                dy,
+                weights,
+            };
+            let sets = sets.into_par_iter().with_max_len(1);
+            sets.map(|set| pass.set(set)).collect()
+        };
+        let mut sums = sums.into_iter();
+        let first = sums.next().unwrap_or_else(|| Sums::new(operands));
+        let all = sums.fold(first, |mut all, sums| {
+            all.add(&sums);
+            all
+        });
+        Gradients {
+            // SAFETY: the sets are all tokens, and each wrote its part.
+            #[allow(unsafe_code)]
+            x: unsafe { dx.written() },
+            gamma: all.gamma,
+            beta: operands.beta.map_or_else(Vec::new, |_| all.beta),
+            first: all.first,
+            second: all.second,
+        }
+    }
+}
+
+/// A backward pass.
+struct Pass<'a> {
+    of: &'a Sublayer,
+    operands: &'a Operands<'a>,
+    kept: &'a Kept,
+    dy: &'a [f32],
+    /// Both transposed.
+    weights: [Panels; 2],
+}
+
+impl Pass<'_> {
+    fn set(&self, set: Set) -> Sums {
+        let mut sums = Sums::new(self.operands);
+        let mut rest = set.dx;
+        for tokens in set.pieces {
+            let dx = cut(&mut rest, tokens.count * self.operands.d());
+            self.piece(*tokens, dx, &mut sums);
+        }
+        sums
+    }
+
+    fn piece(&self, tokens: Tokens, dx: Slots, sums: &mut Sums) {
+        let Self {
+            of, operands, kept, ..
+        } = *self;
+        let d = operands.d();
+        let (x, dy) = (tokens.of(operands.x, d), tokens.of(self.dy, d));
+        let moments = [&kept.means, &kept.inverse_deviations].map(|found| tokens.of(found, 1));
+        let mut norm = |to, from: &[f32], dy: &[f32]| {
+            let scales = [&mut sums.gamma[..], &mut sums.beta[..]];
+            layer_norm::backward_rows_into(to, [from, dy, operands.gamma], moments, scales)
+        };
+        let mask = of.mask_of(tokens, d);
+        let masked = |dy: &[f32], mask| {
+            let mut masked = dy.to_vec();
+            activation::drop_some(&mut masked, mask);
+            masked
+        };
+        let normed = tokens.of(&kept.normed, d);
+        match of.norm {
+            Norm::Pre => {
+                let masked = mask.map(|mask| masked(dy, mask));
+                let dadded = masked.as_deref().unwrap_or(dy);
+                let dinner = self.middle(tokens, dadded);
+                let dnormed = self.product(0, &dinner);
+                let dx = norm(dx, x, &dnormed);
+                activation::add(dx, dy);
+                self.add(tokens, normed, &dinner, dadded, sums);
+            }
+            Norm::Post => {
+                let dsum = norm(dx, normed, dy);
+                let dadded = match mask {
+                    Some(mask) => masked(dsum, mask),
+                    None => dsum.to_vec(),
+                };
+                let dinner = self.middle(tokens, &dadded);
+                let rows = View::new(&dinner, tokens.count, operands.first.n_out);
+                self.weights[0].add_product(dsum, rows, Threads::All);
+                self.add(tokens, x, &dinner, &dadded, sums);
+            }
+        }
+    }
+
+    /// dx of one of the maps.
+    fn product(&self, map: usize, dy: &[f32]) -> Vec<f32> {
+        let panels = &self.weights[map];
+        let rows = dy.len() / panels.depth().max(1);
+        panels.product(View::new(dy, rows, panels.depth()), Threads::All)
+    }
+
+    /// From the gradient of what the second map gave to that of what the first did.
+    fn middle(&self, tokens: Tokens, dadded: &[f32]) -> Vec<f32> {
+        let Self {
+            of, operands, kept, ..
+        } = *self;
+        let units = tokens.of(&kept.units, operands.second.n_in);
+        let [inner_width, logs_width] = of.kept_widths(operands);
+        let inner = tokens.of(&kept.inner, inner_width);
+        let mut dunits = self.product(1, dadded);
+        match of.middle {
+            Middle::Attention { n_heads, mask } => {
+                let logs = tokens.of(&kept.log_denominators, logs_width);
+                let (sizes, mask) = operands.attention(tokens, n_heads, mask);
+                attention::backward(inner, units, logs, &dunits, sizes, mask)
+            }
+            Middle::FeedForward(kind) => {
+                activation::backward_on_this_thread(kind, units, inner, &mut dunits);
+                dunits
+            }
+        }
+    }
+
+    /// Adds what a piece gives to the gradients of both maps, the first of which has read `read`.
+    fn add(&self, tokens: Tokens, read: &[f32], dinner: &[f32], dadded: &[f32], sums: &mut Sums) {
+        let Operands { first, second, .. } = *self.operands;
+        let units = tokens.of(&self.kept.units, second.n_in);
+        for (map, x, dy, [weight, bias]) in [
+            (first, read, dinner, &mut sums.first),
+            (second, units, dadded, &mut sums.second),
+        ] {
+            let x = View::new(x, tokens.count, map.n_in).transposed();
+            let panels = Panels::new(View::new(dy, tokens.count, map.n_out));
+            panels.add_product(weight, x, Threads::All);
+            if !bias.is_empty() {
+                for row in dy.chunks_exact(map.n_out) {
+                    activation::add(bias, row);
+                }
+            }
+        }
+    }
+}
+
+/// How many pieces make a set.
+fn pieces_of_set(pieces: &[Tokens]) -> usize {
+    let tokens: usize = pieces.iter().map(|piece| piece.count).sum();
+    let sets = (tokens / TOKENS_OF_SET).clamp(2, SETS);
+    pieces.len().div_ceil(sets).max(1)
+}
