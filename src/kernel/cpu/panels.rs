@@ -16,6 +16,8 @@ const WIDTH: usize = 2 * LANES;
 const DEPTH: usize = 128;
 /// Values of the left factor that are worked on before the next: they stay in a cache while all panels go past.
 const BLOCK: usize = 96 * 1024;
+/// Rows that are copied together where they lie across the memory: with a panel of the usual depth they stay in the cache that is nearest.
+const GATHERED: usize = 4 * ROWS;
 /// Pieces of a product that threads share.
 const SHARED: usize = 4;
 /// Rows of a tile on machines with 32 vector registers, of which its sums take 24; with 16 registers it is half of them.
@@ -93,8 +95,17 @@ impl Panels {
         // SAFETY: `Replace` reads nothing of the output and writes all of it.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(out, a, Output::Replace, threads);
+            self.run(out, self.columns, a, Output::Replace, threads);
             out.assume_init_mut()
+        }
+    }
+
+    /// As [`Panels::product_into`], into rows that are `stride` apart; what lies between them stays as it is.
+    pub fn product_into_rows(&self, out: &mut [f32], stride: usize, a: View, threads: Threads) {
+        // SAFETY: initialised values may be written as any others, and `run` writes only values.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.run(slots(out), stride, a, Output::Replace, threads);
         }
     }
 
@@ -118,9 +129,7 @@ impl Panels {
         // SAFETY: initialised values may be written as any others, and `run` writes only values.
         #[allow(unsafe_code)]
         unsafe {
-            let len = out.len();
-            let slots = std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), len);
-            self.run(slots, a, Output::Accumulate, threads);
+            self.run(slots(out), self.columns, a, Output::Accumulate, threads);
         }
     }
 
@@ -128,8 +137,16 @@ impl Panels {
     ///
     /// With [`Output::Accumulate`] all of `out` must have been written.
     #[allow(unsafe_code)]
-    unsafe fn run(&self, out: &mut [MaybeUninit<f32>], a: View, mode: Output, threads: Threads) {
-        assert_eq!((a.columns, out.len()), (self.depth, a.rows * self.columns));
+    unsafe fn run(
+        &self,
+        out: &mut [MaybeUninit<f32>],
+        stride: usize,
+        a: View,
+        mode: Output,
+        threads: Threads,
+    ) {
+        assert!(stride >= self.columns);
+        assert_eq!((a.columns, out.len()), (self.depth, a.rows * stride));
         if self.depth == 0 && mode == Output::Replace {
             out.fill(MaybeUninit::new(0.0));
         }
@@ -144,9 +161,9 @@ impl Panels {
             let rows = first..(first + rows).min(a.rows);
             let to = out.as_mut_ptr().cast();
             // SAFETY: these rows of the output are borrowed here alone.
-            unsafe { self.block(to, a.part(rows, 0..self.depth), mode) };
+            unsafe { self.block(Target { to, stride }, a.part(rows, 0..self.depth), mode) };
         };
-        let size = (rows * self.columns).max(1);
+        let size = (rows * stride).max(1);
         match threads {
             Threads::One => out.chunks_mut(size).enumerate().for_each(block),
             Threads::All => out.par_chunks_mut(size).enumerate().for_each(block),
@@ -155,24 +172,52 @@ impl Panels {
 
     /// # Safety
     ///
-    /// `to` must be valid for as many rows as `a` has; else as [`Panels::run`].
+    /// `out` must be valid for as many rows as `a` has; else as [`Panels::run`].
     #[allow(unsafe_code)]
-    unsafe fn block(&self, to: *mut f32, a: View, mode: Output) {
-        struct Block<'a>(&'a Panels, *mut f32, View<'a>, Output);
+    unsafe fn block(&self, out: Target, a: View, mode: Output) {
+        if a.column_stride <= 1 || a.rows <= 1 {
+            // SAFETY: the caller's promise.
+            return unsafe { self.tiles(out, a, mode) };
+        }
+        assert_eq!(a.row_stride, 1);
+        // The rows of `a` lie across those of its memory: read as they are, each of a tile's steps would be in another page.
+        let mut copied = Vec::with_capacity(GATHERED * self.depth);
+        for first in (0..a.rows).step_by(GATHERED) {
+            let rows = first..(first + GATHERED).min(a.rows);
+            copied.clear();
+            for row in a.data.chunks(a.column_stride).take(self.depth) {
+                copied.extend_from_slice(&row[rows.clone()]);
+            }
+            let across = View::new(&copied, self.depth, rows.len());
+            let out = Target {
+                to: out.to.wrapping_add(first * out.stride),
+                ..out
+            };
+            // SAFETY: these rows are among the caller's.
+            unsafe { self.tiles(out, across.transposed(), mode) };
+        }
+    }
+
+    /// # Safety
+    ///
+    /// As [`Panels::block`].
+    #[allow(unsafe_code)]
+    unsafe fn tiles(&self, out: Target, a: View, mode: Output) {
+        struct Block<'a>(&'a Panels, Target, View<'a>, Output);
         impl pulp::WithSimd for Block<'_> {
             type Output = ();
 
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) {
-                let Self(panels, to, a, mode) = self;
+                let Self(panels, all, a, mode) = self;
                 for (first, b) in panels.panels() {
                     let part = Part {
                         columns: b.columns,
                         depth: 0..panels.depth,
                     };
                     let out = Target {
-                        to: to.wrapping_add(first),
-                        stride: panels.columns,
+                        to: all.to.wrapping_add(first),
+                        ..all
                     };
                     let alpha = 1.0;
                     let work = Work {
@@ -192,8 +237,20 @@ impl Panels {
                 }
             }
         }
-        pulp::Arch::new().dispatch(Block(self, to, a, mode));
+        pulp::Arch::new().dispatch(Block(self, out, a, mode));
     }
+}
+
+/// Initialised values as places to write to.
+///
+/// # Safety
+///
+/// Only values may be written.
+#[allow(unsafe_code)]
+unsafe fn slots(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    let len = values.len();
+    // SAFETY: the same memory, borrowed mutably; the rest is the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
 }
 
 /// Copies a matrix of at most [`WIDTH`] columns to rows of as many, filled up with zeros.
@@ -260,11 +317,26 @@ mod tests {
                         f64::from(a[row * (depth + 3) + p]) * f64::from(b)
                     };
                     let sum: f64 = (0..depth).map(term).sum();
-                    assert!((f64::from(*product) - sum).abs() < 1e-5 * (1.0 + sum.abs()));
+                    let size: f64 = (0..depth).map(|p| term(p).abs()).sum();
+                    // A rounding of float32 is 6e-8 of what is summed so far.
+                    let tolerance = 1e-6 * (1.0 + size);
+                    assert!((f64::from(*product) - sum).abs() < tolerance);
                     let sum = sum + f64::from(before[at]);
-                    assert!((f64::from(*added) - sum).abs() < 1e-5 * (1.0 + sum.abs()));
+                    assert!((f64::from(*added) - sum).abs() < tolerance);
                 }
                 assert_eq!(product, panels.product(left, Threads::All));
+                let turned: Vec<f32> = (0..depth * (rows + 2))
+                    .map(|at| (at / (rows + 2), at % (rows + 2)))
+                    .map(|(p, row)| {
+                        if row < rows {
+                            a[row * (depth + 3) + p]
+                        } else {
+                            9.0
+                        }
+                    })
+                    .collect();
+                let across = View::strided(&turned, depth, rows, rows + 2).transposed();
+                assert_eq!(product, panels.product(across, Threads::One));
             }
         }
     }

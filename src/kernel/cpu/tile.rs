@@ -107,6 +107,10 @@ impl Work<'_> {
                 self.rows::<S, R>(simd, row, part);
                 row += R;
             }
+            if R > 8 && row + 8 <= rows.end {
+                self.rows::<S, 8>(simd, row, part);
+                row += 8;
+            }
             while row + 4 <= rows.end {
                 self.rows::<S, 4>(simd, row, part);
                 row += 4;
