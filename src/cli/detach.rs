@@ -37,13 +37,14 @@ enum Report {
 }
 
 /// How long a first step is waited for. Kernels of a GPU may be compiled in it; longer, and nobody wants to look at a still prompt.
-const FIRST_STEP: Duration = Duration::from_secs(60);
+pub const FIRST_STEP: Duration = Duration::from_secs(60);
 
 /// What of the new process is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WaitFor {
     Start,
-    FirstStep,
+    /// For so long after the start, at most.
+    FirstStep(Duration),
 }
 
 /// A run that trains in a process of its own.
@@ -91,11 +92,8 @@ pub fn start(
     wait_for: WaitFor,
     interrupts: Option<&AtomicUsize>,
 ) -> Result<Started, CliError> {
-    let failed = |error: std::io::Error| {
-        CliError::failed(format!("no process could be started to train in: {error}"))
-    };
     // What goes wrong before anything can be said goes here: a file, so that nothing waits for a reader.
-    let (errors, path) = errors_file().map_err(failed)?;
+    let (errors, path) = errors_file().map_err(not_started)?;
     let spawn = || -> std::io::Result<Child> {
         Command::new(std::env::current_exe()?)
             .args(arguments)
@@ -108,7 +106,20 @@ pub fn start(
     let child = spawn();
     // It is held open by those who need it.
     let _ = std::fs::remove_file(path);
-    let mut child = child.map_err(failed)?;
+    wait(child.map_err(not_started)?, errors, wait_for, interrupts)
+}
+
+fn not_started(error: std::io::Error) -> CliError {
+    CliError::failed(format!("no process could be started to train in: {error}"))
+}
+
+/// Waits until the new process has got as far as is wanted.
+fn wait(
+    mut child: Child,
+    errors: File,
+    wait_for: WaitFor,
+    interrupts: Option<&AtomicUsize>,
+) -> Result<Started, CliError> {
     let (sender, reports) = mpsc::channel();
     if let Some(out) = child.stdout.take() {
         std::thread::Builder::new()
@@ -122,7 +133,7 @@ pub fn start(
                     }
                 }
             })
-            .map_err(failed)?;
+            .map_err(not_started)?;
     }
     let mut interrupted = false;
     let mut started: Option<(PathBuf, Instant)> = None;
@@ -147,17 +158,19 @@ pub fn start(
                     return Ok(at(dir, false));
                 }
             }
-            Err(RecvTimeoutError::Timeout) => match started {
-                Some((dir, since)) if !interrupted && since.elapsed() > FIRST_STEP => {
+            Err(RecvTimeoutError::Timeout) => match (started, wait_for) {
+                (Some((dir, since)), WaitFor::FirstStep(patience))
+                    if !interrupted && since.elapsed() > patience =>
+                {
                     return Ok(at(dir, true));
                 }
-                other => started = other,
+                (other, _) => started = other,
             },
             // It has closed its output: it is ending.
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
-    let status = child.wait().map_err(failed)?;
+    let status = child.wait().map_err(not_started)?;
     if interrupted {
         return Err(CliError::failed("stopped before the run had done a step"));
     }
@@ -330,6 +343,39 @@ mod tests {
         started.getting_ready = false;
         let text = started.text(Path::new("/runs"));
         assert!(text.starts_with("/elsewhere/a trains in"), "{text}");
+    }
+
+    /// A process that says these lines, a third of a second apart, and then lives on.
+    #[cfg(unix)]
+    fn saying(lines: &[&str]) -> Child {
+        let script = lines
+            .iter()
+            .map(|line| format!("echo '{line}'; sleep 0.3; "));
+        let script: String = script.chain(["exec sleep 600".to_string()]).collect();
+        let mut shell = Command::new("sh");
+        let shell = shell.args(["-c", &script]).stdin(Stdio::null());
+        shell.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_first_step_is_waited_for_but_not_for_ever() {
+        const SHORT: Duration = Duration::from_millis(50);
+        let (started, stepped) = (r#"{"started":"/elsewhere/a"}"#, r#""stepped""#);
+        for (lines, wait_for, getting_ready) in [
+            (&[started][..], WaitFor::FirstStep(SHORT), true),
+            (&[started], WaitFor::Start, false),
+            (&[started, stepped], WaitFor::FirstStep(FIRST_STEP), false),
+        ] {
+            let child = saying(lines);
+            let pid = child.id();
+            let found = wait(child, tempfile::tempfile().unwrap(), wait_for, None);
+            let pid = rustix::process::Pid::from_raw(pid.cast_signed()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+            let found = found.unwrap();
+            assert_eq!(found.dir, Path::new("/elsewhere/a"));
+            assert_eq!(found.getting_ready, getting_ready, "{lines:?} {wait_for:?}");
+        }
     }
 
     #[test]

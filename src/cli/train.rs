@@ -159,7 +159,7 @@ fn start_detached(root: &Path, config: &RunConfig) -> Result<Exit, CliError> {
         .filter(|argument| argument != "--detach")
         .collect();
     let interrupts = count_interrupts()?;
-    let wait_for = detach::WaitFor::FirstStep;
+    let wait_for = detach::WaitFor::FirstStep(detach::FIRST_STEP);
     let started = detach::start(&arguments, wait_for, Some(&interrupts))?;
     print(&started.text(root))?;
     Ok(Exit::Success)

@@ -48,6 +48,19 @@ pub fn difference(from: &RunConfig, to: &RunConfig) -> Changes {
         .collect()
 }
 
+/// `--set optimizer.learning_rate=0.001 --set model.dropout=0.1`; what a shell would take apart is quoted.
+pub fn as_arguments<'a>(values: impl IntoIterator<Item = (&'a String, &'a String)>) -> String {
+    let set = |(key, value): (&String, &String)| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-+/:".contains(c);
+        match value.chars().all(plain) {
+            true => format!("--set {key}={value}"),
+            false => format!("--set '{key}={}'", value.replace('\'', r"'\''")),
+        }
+    };
+    let sets: Vec<String> = values.into_iter().map(set).collect();
+    sets.join(" ")
+}
+
 /// Every key that has a meaning in the configuration, with its value.
 pub fn values(config: &RunConfig) -> BTreeMap<&'static str, Value> {
     let entries = Entries::of(config, Place::Form).0.into_iter();

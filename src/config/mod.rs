@@ -26,7 +26,7 @@ pub use draft::Draft;
 pub use error::{ConfigErrors, FieldProblem, Place, Problem};
 pub(crate) use fields::closest;
 pub use fields::{Condition, Field, FieldKind, Limit, Step, did_you_mean, field, fields, sections};
-pub use live::{Changes, change, difference, is_live, values};
+pub use live::{Changes, as_arguments, change, difference, is_live, values};
 pub use load::{Finding, Given, Loaded, Look, Source, load, load_looking, load_with_notes};
 pub use own::{OwnConfig, OwnConfigs, own_configs, own_folders, own_name, save_own};
 pub use presets::{Preset, preset, presets};

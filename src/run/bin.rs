@@ -60,13 +60,10 @@ fn name_of(dir: &Path) -> String {
 pub fn delete(dir: &Path) -> Result<Binned, RunError> {
     let dir = absolute(dir);
     let kind = kind_of(&dir)?;
-    let held = match kind {
-        BinnedKind::Sweep => sweep::hold(&dir)?,
-        BinnedKind::Run => {
-            require_its_own(&dir)?;
-            lock::acquire(&dir, &dir.join(RunFile::Lock.name()))?
-        }
-    };
+    if kind == BinnedKind::Run {
+        require_its_own(&dir)?;
+    }
+    let held = hold(&dir, kind)?;
     let root = dir.parent().unwrap_or(Path::new("."));
     let bin = bin_of(root);
     std::fs::create_dir_all(&bin).map_err(RunError::io("make the bin", &bin))?;
@@ -90,6 +87,24 @@ pub fn delete(dir: &Path) -> Result<Binned, RunError> {
         name: deleted.name,
         dir: place,
         deleted: deleted.at,
+    })
+}
+
+/// What is held of a folder while it is moved or taken away.
+enum Held {
+    Run { _lock: lock::Lock },
+    Sweep { _held: sweep::Held },
+}
+
+/// Takes a run or a sweep for this process: nobody trains it, or in it, until this is let go of.
+fn hold(dir: &Path, kind: BinnedKind) -> Result<Held, RunError> {
+    Ok(match kind {
+        BinnedKind::Sweep => Held::Sweep {
+            _held: sweep::hold(dir)?,
+        },
+        BinnedKind::Run => Held::Run {
+            _lock: lock::acquire(dir, &dir.join(RunFile::Lock.name()))?,
+        },
     })
 }
 
@@ -133,7 +148,7 @@ pub fn binned(root: &Path) -> Vec<Binned> {
 /// Brings a run or a sweep back from the bin, under the name it had. Where it lies then is returned.
 ///
 /// # Errors
-/// [`RunError::NameTaken`] where there is another of that name now; I/O errors.
+/// [`RunError::NameTaken`] where there is another of that name now; as [`delete`] where it is trained in the bin; I/O errors.
 pub fn restore(root: &Path, run: &Binned) -> Result<PathBuf, RunError> {
     let place = root.join(&run.name);
     if place.symlink_metadata().is_ok() {
@@ -141,8 +156,9 @@ pub fn restore(root: &Path, run: &Binned) -> Result<PathBuf, RunError> {
             name: run.name.clone(),
         });
     }
-    kind_of(&run.dir)?;
+    let held = hold(&run.dir, kind_of(&run.dir)?)?;
     std::fs::rename(&run.dir, &place).map_err(RunError::io("restore", &run.dir))?;
+    drop(held);
     match std::fs::remove_file(place.join(DELETED)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             tracing::warn!(%error, "a note of the bin is left in the run");
@@ -157,10 +173,11 @@ pub fn restore(root: &Path, run: &Binned) -> Result<PathBuf, RunError> {
 /// Takes away for good what is in the bin, and says what that was.
 ///
 /// # Errors
-/// I/O errors; what had been taken away by then is gone.
+/// As [`delete`] where something is trained in the bin; I/O errors; what had been taken away by then is gone.
 pub fn empty_bin(root: &Path) -> Result<Vec<Binned>, RunError> {
     let runs = binned(root);
     for run in &runs {
+        let _held = hold(&run.dir, run.kind)?;
         std::fs::remove_dir_all(&run.dir).map_err(RunError::io("remove", &run.dir))?;
     }
     let _ = std::fs::remove_dir(bin_of(root));
@@ -308,6 +325,25 @@ mod tests {
         assert_eq!(empty_bin(root.path()).unwrap(), [second]);
         assert!(!root.path().join(BIN).exists());
         assert_eq!(names(root.path()), ["a", "b"]);
+    }
+
+    /// Whoever names it by its path may train it there.
+    #[test]
+    fn a_run_that_is_trained_in_the_bin_stays_there() {
+        let root = tempfile::tempdir().unwrap();
+        let binned = delete(&run(root.path(), "a")).unwrap();
+        let open = RunDir::open(&binned.dir).unwrap();
+        assert!(matches!(
+            restore(root.path(), &binned),
+            Err(RunError::Locked { .. })
+        ));
+        assert!(matches!(
+            empty_bin(root.path()),
+            Err(RunError::Locked { .. })
+        ));
+        drop(open);
+        restore(root.path(), &binned).unwrap();
+        assert_eq!(names(root.path()), ["a"]);
     }
 
     #[test]

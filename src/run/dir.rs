@@ -12,7 +12,7 @@ use super::list::Summary;
 use super::lock::{self, Lock};
 use super::log::JsonLog;
 use super::record::Rewound;
-use super::{FORMAT_VERSION, Record, RunError, checkpoint, naming};
+use super::{FORMAT_VERSION, Record, RunError, checkpoint, naming, sweep};
 use crate::config::{ModelKind, RunConfig};
 use crate::protocol::{EditAuthor, RunInfo};
 
@@ -126,6 +126,7 @@ impl RunDir {
     /// # Errors
     /// [`RunError::Exists`] and [`RunError::Occupied`] where `dir` holds something already; I/O errors.
     pub fn create(root: &Path, dir: Option<&Path>, config: &RunConfig) -> Result<Self, RunError> {
+        let _in_place = dir.map(sweep::keep_in_place).transpose()?;
         let path = match dir {
             Some(dir) => {
                 if dir.join(RunFile::Run.name()).exists() {
@@ -179,6 +180,7 @@ impl RunDir {
     /// [`RunError::NotARun`], [`RunError::Locked`], [`RunError::Newer`], [`RunError::Damaged`]; I/O errors.
     pub fn open(path: &Path) -> Result<Self, RunError> {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+        let _in_place = sweep::keep_in_place(&path)?;
         let header = read_header(&path)?;
         let lock = lock::acquire(&path, &path.join(RunFile::Lock.name()))?;
         let swept = super::checkpoint::sweep(&path);

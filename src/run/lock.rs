@@ -25,7 +25,8 @@ fn open(path: &Path) -> std::io::Result<File> {
 /// Takes the lock for this process.
 ///
 /// # Errors
-/// [`RunError::Locked`] with the owner's process id, where another process (or this one) holds it.
+/// [`RunError::Locked`] with the owner's process id, where another process (or this one) holds it; an I/O error where the folder was
+/// moved while the lock was waited for.
 pub fn acquire(run: &Path, path: &Path) -> Result<Lock, RunError> {
     let mut file = open(path).map_err(RunError::io("open", path))?;
     let mut attempts = 0;
@@ -51,6 +52,13 @@ pub fn acquire(run: &Path, path: &Path) -> Result<Lock, RunError> {
             Err(TryLockError::Error(error)) => return Err(RunError::io("lock", path)(error)),
         }
     }
+    if !is_at(&file, path) {
+        let moved = std::io::Error::new(
+            std::io::ErrorKind::NotFound,
+            "its folder was moved meanwhile",
+        );
+        return Err(RunError::io("lock", path)(moved));
+    }
     let write = |file: &mut File| -> std::io::Result<()> {
         file.set_len(0)?;
         file.rewind()?;
@@ -59,6 +67,23 @@ pub fn acquire(run: &Path, path: &Path) -> Result<Lock, RunError> {
     };
     write(&mut file).map_err(RunError::io("write", path))?;
     Ok(Lock { _file: file })
+}
+
+/// Whether a file that was opened at `path` is still the one there: whoever moves a folder holds its lock, and a lock that is let go of
+/// then is one of another place.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), std::fs::metadata(path)) {
+        (Ok(held), Ok(there)) => (held.dev(), held.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Systems that move no folder with an open file in it.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 /// Whether a live process holds the lock.
@@ -93,5 +118,24 @@ mod tests {
         drop(lock);
         assert!(!is_held(&path));
         acquire(dir.path(), &path).unwrap();
+    }
+
+    /// Whoever waited for the lock of a folder that was moved has the lock of another place than the one asked for.
+    #[cfg(unix)]
+    #[test]
+    fn the_lock_of_a_folder_that_was_moved_is_not_taken() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path().join("a");
+        std::fs::create_dir(&dir).unwrap();
+        let path = dir.join("lock");
+        let lock = acquire(&dir, &path).unwrap();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| acquire(&dir, &path));
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            std::fs::rename(&dir, root.path().join("b")).unwrap();
+            drop(lock);
+            let words = waiting.join().unwrap().unwrap_err().to_string();
+            assert!(words.contains("moved meanwhile"), "{words}");
+        });
     }
 }

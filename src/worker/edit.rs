@@ -177,6 +177,30 @@ impl Session<'_> {
         }
     }
 
+    /// A device that fails in the first step after an edit may have failed of it: a larger batch, say, that its memory has no room for.
+    /// What it failed of, with the edit, and how the run goes on without it.
+    pub(super) fn failed_of(&self, message: String) -> String {
+        let mut edits = Vec::new();
+        let mut undo = Changes::new();
+        // Two edits of one key are both undone by the first one's undo.
+        for record in self.edits.iter().filter(|edit| edit.step > self.step) {
+            if let (Edit::Set(_), Some(Edit::Set(before))) = (&record.edit, &record.undo) {
+                edits.push(record.edit.to_string());
+                for (key, value) in before {
+                    undo.entry(key.clone()).or_insert_with(|| value.clone());
+                }
+            }
+        }
+        if undo.is_empty() || self.replay.is_some() {
+            return message;
+        }
+        format!(
+            "{message}, in the first step with {}; if the run is to go on without that, resume it with {}",
+            edits.join(", "),
+            config::as_arguments(&undo)
+        )
+    }
+
     /// Whether the machine has room for what the new configuration takes beyond the present one. The memory that a GPU has of its own
     /// is not known: burn 0.22 does not say it, and one that runs out of it ends the run with a sentence.
     fn check_memory(&mut self, new: &RunConfig) -> Result<(), String> {
@@ -198,7 +222,7 @@ impl Session<'_> {
                 self.notice(NoticeLevel::Warning, message);
                 Ok(())
             }
-            Verdict::TooLarge(message) => Err(format!("not changed: with this {message}")),
+            Verdict::TooLarge(message) => Err(format!("not changed: with the edit {message}")),
         }
     }
 }

@@ -91,9 +91,13 @@ pub(super) fn begin(
             _,
         ) => {
             let loaded = read(context, parent, checkpoint.as_deref())?;
-            let (in_force, changes, _) = differing(None, config, &loaded)?;
+            let Differing {
+                in_force,
+                first_edit,
+                ..
+            } = differing(None, config, &loaded)?;
             Ok(Beginning {
-                changes,
+                changes: first_edit,
                 tokenizer: tokenizer(parent),
                 parent: Some(lineage(parent, loaded.entry.step)),
                 info: read_header(parent).map_err(NoStart::failed)?.info,
@@ -170,25 +174,24 @@ fn resume(
     }
     // Before edits were repeated nothing changed but by being taken up.
     dir.write_first_config(&stored).map_err(NoStart::failed)?;
-    let (in_force, changes, known) = differing(Some(&stored), config, &loaded)?;
-    let again = edits_to_make_again(dir.path(), &loaded.entry, &known, &changes)?;
+    let differing = differing(Some(&stored), config, &loaded)?;
+    let again = edits_to_make_again(dir.path(), &loaded.entry, &differing)?;
     say_what_was_lost(context, dir, loaded.entry.step, again.len());
-    Ok((loaded, in_force, changes, again))
+    Ok((loaded, differing.in_force, differing.first_edit, again))
 }
 
 /// The edits made after a checkpoint that it does not know of: the run makes them again when it is there. What is asked for now counts
-/// more than what they say of the same keys.
+/// more than what they say of the same keys, also where the checkpoint has it already.
 fn edits_to_make_again(
     run: &Path,
     entry: &CheckpointEntry,
-    known: &[EditRecord],
-    changes: &Changes,
+    differing: &Differing,
 ) -> Result<Vec<EditRecord>, NoStart> {
     let mut edits = branch::edits_after(run, entry).map_err(NoStart::failed)?;
-    edits.retain(|record| !known.contains(record));
+    edits.retain(|record| !differing.known.contains(record));
     edits.retain_mut(|record| match &mut record.edit {
         Edit::Set(set) => {
-            set.retain(|key, _| !changes.contains_key(key));
+            set.retain(|key, _| !differing.asked.contains_key(key));
             !set.is_empty()
         }
         Edit::LearningRateMultiplier(_) => true,
@@ -196,13 +199,24 @@ fn edits_to_make_again(
     Ok(edits)
 }
 
-/// What is in force at a checkpoint with the edits that it knows of, and what is to change: where what is asked for differs from what was stored, or else from
-/// the checkpoint.
+/// What a run that goes on from a checkpoint is asked to be.
+struct Differing {
+    /// In force at the checkpoint.
+    in_force: RunConfig,
+    /// Where what is asked for differs from what was stored, or else from the checkpoint.
+    asked: Changes,
+    /// What of it is not in force at the checkpoint already.
+    first_edit: Changes,
+    /// The edits that the checkpoint knows of.
+    known: Vec<EditRecord>,
+}
+
+/// Holds what is asked for against a checkpoint.
 fn differing(
     stored: Option<&RunConfig>,
     wanted: RunConfig,
     loaded: &Loaded,
-) -> Result<(RunConfig, Changes, Vec<EditRecord>), NoStart> {
+) -> Result<Differing, NoStart> {
     let mut checkpoint = loaded.checkpoint.state.clone();
     let state: SessionState = part(&mut checkpoint, "session", &loaded.entry)
         .and_then(|value| read_state(value, &loaded.entry))
@@ -235,10 +249,17 @@ fn differing(
             loaded.entry.step
         )));
     }
-    if then == in_force {
-        changes.clear();
-    }
-    Ok((in_force, changes, state.edits))
+    let new = config::difference(&in_force, &then);
+    Ok(Differing {
+        first_edit: changes
+            .clone()
+            .into_iter()
+            .filter(|(key, _)| new.contains_key(key))
+            .collect(),
+        asked: changes,
+        in_force,
+        known: state.edits,
+    })
 }
 
 /// A checkpoint of `run`, by its name or the newest whole one. What was passed over is said, and in a run of our own marked.

@@ -377,7 +377,7 @@ impl Session<'_> {
                 layer,
                 message,
             } => self.no_number(step, layer, message),
-            DriveError::Failed(message) => self.failed = Some(message),
+            DriveError::Failed(message) => self.failed = Some(self.failed_of(message)),
         }
     }
 

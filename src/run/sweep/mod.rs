@@ -17,6 +17,7 @@ mod curve;
 mod plan;
 mod state;
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -59,11 +60,18 @@ pub fn trial_label(dir: &Path) -> Option<String> {
     ))
 }
 
+/// A sweep that nobody conducts and nothing trains in, and that stays so while this lives.
+#[derive(Debug)]
+pub(super) struct Held {
+    _lock: Lock,
+    _place: File,
+}
+
 /// Takes a sweep for this process, so that it can be moved: nobody conducts it then, and nobody trains a trial of it.
 ///
 /// # Errors
 /// [`RunError::SweepGoesOn`]; I/O errors.
-pub(super) fn hold(dir: &Path) -> Result<Lock, RunError> {
+pub(super) fn hold(dir: &Path) -> Result<Held, RunError> {
     let goes_on = |trial, pid| RunError::SweepGoesOn {
         name: dir.file_name().unwrap_or_default().display().to_string(),
         trial,
@@ -73,6 +81,10 @@ pub(super) fn hold(dir: &Path) -> Result<Lock, RunError> {
         RunError::Locked { pid, .. } => goes_on(None, pid),
         error => error,
     })?;
+    // From here on no trial is taken up that was not before.
+    let path = dir.join(PLAN);
+    let place = open_to_lock(&path)?;
+    place.lock().map_err(RunError::io("lock", &path))?;
     // A conductor that was killed leaves its trials training. They are asked, not held: there may be more of them than files that
     // a process may have open.
     let configs = std::fs::read_dir(dir.join(CONFIGS));
@@ -87,7 +99,31 @@ pub(super) fn hold(dir: &Path) -> Result<Lock, RunError> {
             ));
         }
     }
-    Ok(lock)
+    Ok(Held {
+        _lock: lock,
+        _place: place,
+    })
+}
+
+/// Keeps the sweep where it is that a run is a trial of, while this lives: whoever moves the sweep waits. Held while the run's own lock
+/// is taken, after which [`hold`] sees that one. `None` where the run is no trial.
+///
+/// # Errors
+/// I/O errors.
+pub(super) fn keep_in_place(run: &Path) -> Result<Option<File>, RunError> {
+    let Some(sweep) = run.parent().filter(|parent| is_sweep(parent)) else {
+        return Ok(None);
+    };
+    let path = sweep.join(PLAN);
+    let place = open_to_lock(&path)?;
+    place.lock_shared().map_err(RunError::io("lock", &path))?;
+    Ok(Some(place))
+}
+
+/// The plan itself is the file to lock: it is there as long as the sweep is, and never changes.
+fn open_to_lock(path: &Path) -> Result<File, RunError> {
+    let file = File::options().read(true).write(true).open(path);
+    file.map_err(RunError::io("open", path))
 }
 
 /// A folder, and where it is a sweep the folders in it.
@@ -205,9 +241,9 @@ impl SweepDir {
     ///
     /// # Errors
     /// I/O errors.
-    pub fn claim(&self, trial: usize) -> Result<Option<std::fs::File>, RunError> {
+    pub fn claim(&self, trial: usize) -> Result<Option<File>, RunError> {
         let path = self.config_path(trial).with_extension("lock");
-        let file = std::fs::File::options()
+        let file = File::options()
             .read(true)
             .write(true)
             .create(true)
@@ -249,10 +285,7 @@ impl SweepDir {
         let write = || -> std::io::Result<()> {
             let mut line = serde_json::to_vec(&result)?;
             line.push(b'\n');
-            let mut file = std::fs::File::options()
-                .append(true)
-                .create(true)
-                .open(&path)?;
+            let mut file = File::options().append(true).create(true).open(&path)?;
             file.write_all(&line)?;
             file.sync_data()
         };
@@ -424,6 +457,47 @@ mod tests {
         let gone = bin::empty_bin(root.path()).unwrap();
         assert_eq!(bin::counted(&gone), "1 run and 1 sweep");
         assert!(std::fs::read_dir(root.path()).unwrap().next().is_none());
+    }
+
+    /// A trial that is being taken up when its sweep is deleted is either seen, or finds the sweep gone.
+    #[test]
+    fn a_sweep_is_not_moved_while_a_trial_is_being_taken_up() {
+        use crate::run::{RunDir, bin};
+        let root = tempfile::tempdir().unwrap();
+        let sweep = SweepDir::create(root.path(), "x", plan(1), &[String::new()]).unwrap();
+        let (path, trial) = (sweep.path().to_path_buf(), sweep.trial_path(0));
+        drop(sweep);
+        let config = crate::config::RunConfig::defaults();
+        drop(RunDir::create(root.path(), Some(&trial), &config).unwrap());
+        std::thread::scope(|scope| {
+            let kept = keep_in_place(&trial).unwrap().expect("it is a trial");
+            let deletes = scope.spawn(|| bin::delete(&path));
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            assert!(path.is_dir() && !deletes.is_finished());
+            let lock = lock::acquire(&trial, &trial.join(RunFile::Lock.name())).unwrap();
+            drop(kept);
+            let refused = deletes.join().unwrap();
+            assert!(
+                matches!(refused, Err(RunError::SweepGoesOn { .. })),
+                "{refused:?}"
+            );
+            drop(lock);
+        });
+        // The other way round: whoever comes while it is moved is told that it is gone.
+        let held = hold(&path).unwrap();
+        std::thread::scope(|scope| {
+            let opens = scope.spawn(|| RunDir::open(&trial).map(drop));
+            std::thread::sleep(std::time::Duration::from_millis(60));
+            assert!(!opens.is_finished());
+            std::fs::rename(&path, root.path().join("elsewhere")).unwrap();
+            drop(held);
+            let refused = opens.join().unwrap();
+            assert!(
+                matches!(refused, Err(RunError::NotARun { .. })),
+                "{refused:?}"
+            );
+        });
+        assert!(!path.exists());
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::{FORMAT_VERSION, PLAN, RESULTS};
+use crate::config;
 use crate::run::RunError;
 
 /// `sweep.json`.
@@ -61,15 +62,7 @@ pub struct Trial {
 impl Trial {
     /// `--set optimizer.learning_rate=0.001 --set model.dropout=0.1`; what a shell would take apart is quoted.
     pub fn sets(&self) -> String {
-        let set = |(key, value): &(String, String)| {
-            let plain = |c: char| c.is_ascii_alphanumeric() || "._-+/:".contains(c);
-            match value.chars().all(plain) {
-                true => format!("--set {key}={value}"),
-                false => format!("--set '{key}={}'", value.replace('\'', r"'\''")),
-            }
-        };
-        let sets: Vec<String> = self.values.iter().map(set).collect();
-        sets.join(" ")
+        config::as_arguments(self.values.iter().map(|(key, value)| (key, value)))
     }
 
     /// `learning_rate 0.001, dropout 0.1`.

@@ -418,6 +418,43 @@ fn until_a_loss_or_an_evaluation() {
     front.end();
 }
 
+#[test]
+fn what_an_edit_does_not_carry_over_is_said() {
+    let mut front = Front::new();
+    front.start(1, config(&["optimizer.kind=adam"]));
+    front.pause();
+    front.run_to(front.step_of(1).max(3));
+    for (key, value, words) in [
+        ("optimizer.kind", "adamw", None),
+        (
+            "optimizer.kind",
+            "sgd",
+            Some("the optimizer starts without moments: those of adamw mean nothing to sgd"),
+        ),
+        (
+            "optimizer.kind",
+            "adam",
+            Some("the optimizer starts without moments: those of sgd mean nothing to adam"),
+        ),
+        ("train.gradient_accumulation", "2", None),
+        (
+            "train.batch_size",
+            "3",
+            Some("the text is cut into 3 streams from now on, which begin at their start"),
+        ),
+    ] {
+        let before = front.seen.len();
+        front.edit(set(&[(key, value)]));
+        front.run_to(front.step_of(1) + 2);
+        let said = |words| front.seen[before..].iter().any(|event| says(event, words));
+        let lost = said("without moments") || said("is cut into");
+        assert_eq!(lost, words.is_some(), "{key} {value}");
+        assert!(words.is_none_or(said), "{key} {value}");
+    }
+    front.stop(1);
+    front.end();
+}
+
 /// A crash between an edit and the next checkpoint: the run trains the same steps again, and makes the edits where they were made.
 #[test]
 fn edits_that_no_checkpoint_knows_of_are_made_again() {
@@ -497,9 +534,11 @@ fn what_is_asked_for_counts_more_than_an_edit_to_be_made_again() {
     let start = front.step_of(1);
     front.save();
     front.run_to(start + 2);
+    let before = super::config(&[]).train.gradient_accumulation;
     front.edit(set(&[
         ("optimizer.weight_decay", "0.3"),
         ("train.batch_size", "3"),
+        ("train.gradient_accumulation", "2"),
     ]));
     front.run_to(start + 4);
     front.stop(1);
@@ -511,6 +550,8 @@ fn what_is_asked_for_counts_more_than_an_edit_to_be_made_again() {
     let text = std::fs::read_to_string(dir.join("config.toml")).unwrap();
     let mut asked = RunConfig::from_toml("config.toml", &text).unwrap();
     asked.optimizer.weight_decay = 0.2;
+    // As it was before the edit, and is at the checkpoint.
+    asked.train.gradient_accumulation = before;
     front.begin(2, asked, Origin::Resume { dir: dir.clone() });
     front.started(2);
     front.pause();

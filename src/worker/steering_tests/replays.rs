@@ -88,6 +88,9 @@ const RANDOM_EDITS: &[(&str, &[&str])] = &[
     ("optimizer.kind", &["sgd", "adam", "adamw"]),
     ("optimizer.learning_rate", &["0.001", "0.01", "0.02", "-3"]),
     ("optimizer.weight_decay", &["0", "0.1", "99"]),
+    ("optimizer.beta1", &["0", "0.5", "0.9", "1"]),
+    ("optimizer.beta2", &["0.9", "0.999"]),
+    ("optimizer.momentum", &["0", "0.5", "0.9"]),
     ("optimizer.grad_clip", &["0", "0.5", "1"]),
     (
         "schedule.kind",
@@ -101,6 +104,9 @@ const RANDOM_EDITS: &[(&str, &[&str])] = &[
     ("train.label_smoothing", &["0", "0.1"]),
     ("eval.every", &["2", "3", "7"]),
     ("eval.batches", &["1", "2"]),
+    ("sample.every", &["0", "5"]),
+    ("sample.prompts", &["[\"A\"]", "[\"B\", \"The\"]"]),
+    ("sample.temperature", &["0", "0.8"]),
     ("checkpoint.every", &["0", "3", "10"]),
     ("checkpoint.keep", &["1", "3"]),
     ("train.spike_threshold", &["0", "2"]),
@@ -120,6 +126,7 @@ fn a_thousand_random_acts_leave_runs_that_replay() {
         "train.on_spike=continue",
         "model.hidden_size=4",
         "corpus.bytes=6000",
+        "sample.length=3",
     ]);
     let mut run: RunId = 1;
     front.start(run, base);

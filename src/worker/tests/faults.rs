@@ -10,13 +10,27 @@ pub(super) enum Fault {
     Fail,
     /// Nothing can be read any more either.
     Lose,
+    /// Every step of a batch of more than [`ROOM`] fails.
+    NoRoom,
+    /// And nothing can be read any more then.
+    NoRoomAtAll,
 }
 
-/// A trainer that misbehaves at its third step.
+/// Rows of a batch that there is room for.
+const ROOM: usize = 8;
+
+/// A trainer that misbehaves at its third step, or where there is no room.
 struct Faulty {
     inner: Box<dyn Driver>,
     fault: Fault,
     steps: Arc<AtomicU64>,
+    batch_size: usize,
+}
+
+impl Faulty {
+    fn has_room(&self) -> bool {
+        !matches!(self.fault, Fault::NoRoom | Fault::NoRoomAtAll) || self.batch_size <= ROOM
+    }
 }
 
 impl Driver for Faulty {
@@ -30,6 +44,9 @@ impl Driver for Faulty {
         self.inner.parameters()
     }
     fn step(&mut self) -> Result<StepReport, DriveError> {
+        if !self.has_room() {
+            return Err(DriveError::Failed("the device has no room".into()));
+        }
         if self.steps.fetch_add(1, Ordering::Relaxed) == 2 {
             match self.fault {
                 Fault::Panic => panic!("a defect on purpose"),
@@ -43,6 +60,7 @@ impl Driver for Faulty {
                         message: "the loss is NaN".into(),
                     });
                 }
+                Fault::NoRoom | Fault::NoRoomAtAll => {}
             }
         }
         self.inner.step()
@@ -59,6 +77,7 @@ impl Driver for Faulty {
         self.inner.learning_rate_multiplier()
     }
     fn reconfigure(&mut self, config: &RunConfig) -> Result<Reconfigured, DriveError> {
+        self.batch_size = config.train.batch_size;
         self.inner.reconfigure(config)
     }
     fn skip_step(&mut self) -> Option<StepReport> {
@@ -83,6 +102,9 @@ impl Driver for Faulty {
         if self.fault == Fault::Lose && self.steps.load(Ordering::Relaxed) > 2 {
             return Err(DriveError::Failed("the device is lost".into()));
         }
+        if self.fault == Fault::NoRoomAtAll && !self.has_room() {
+            return Err(DriveError::Failed("the device is lost".into()));
+        }
         self.inner.snapshot()
     }
     fn restore(&mut self, config: &RunConfig, checkpoint: Checkpoint) -> Result<(), DriveError> {
@@ -95,12 +117,14 @@ pub(super) fn faulty(fault: Fault) -> Front {
     let steps = Arc::new(AtomicU64::new(0));
     let made = Mutex::new(0);
     Front::with(Arc::new(move |setup| {
+        let batch_size = setup.config.train.batch_size;
         let inner = trainer_factory()(setup)?;
         *made.lock().unwrap() += 1;
         Ok(Box::new(Faulty {
             inner,
             fault,
             steps: Arc::clone(&steps),
+            batch_size,
         }) as Box<dyn Driver>)
     }))
 }
@@ -180,6 +204,49 @@ fn a_lost_device_ends_in_a_saved_run() {
     assert_eq!(summary.status, RunStatus::Failed);
     assert_eq!(run::checkpoint::entries(&summary.dir)[0].step, 2);
     front.end();
+}
+
+/// Memory that a GPU has of its own is not known before it is asked for: an edit that it has no room for fails in the next step.
+#[test]
+fn an_edit_that_a_device_has_no_room_for_is_named_with_what_takes_it_back() {
+    for fault in [Fault::NoRoom, Fault::NoRoomAtAll] {
+        let mut front = faulty(fault);
+        front.start(1, config(&[]));
+        front.until_step(1);
+        front.send(Command::Pause);
+        front.until_phase(Phase::Paused);
+        let step = front.last_step();
+        for value in ["40", "60"] {
+            let changes = [("train.batch_size".to_string(), value.to_string())];
+            front.send(Command::Set {
+                edit: Edit::Set(changes.into()),
+            });
+        }
+        front.send(Command::StepOnce);
+        let failed = front.until("the failure", |event| failure(event).is_some());
+        let dir = run::list(front.root.path()).remove(0).dir;
+        let message = format!(
+            "the device has no room, in the first step with train.batch_size 40, train.batch_size 60; if the run is to go on \
+             without that, resume it with --set train.batch_size=2. Saved up to step {step}: `fireside train --resume {}` goes on \
+             from there",
+            dir.display()
+        );
+        assert_eq!(failure(&failed), Some(message.as_str()));
+        front.until_phase(Phase::Idle);
+        // As it says.
+        front.send(Command::Start {
+            run: 2,
+            config: Box::new(config(&[])),
+            origin: Origin::Resume { dir },
+        });
+        front.until("steps", |event| {
+            assert_eq!(failure(event), None);
+            event.run == 2 && last_step(event).is_some_and(|last| last >= step + 3)
+        });
+        front.send(Command::Stop);
+        front.finish();
+        front.end();
+    }
 }
 
 #[test]
