@@ -27,6 +27,7 @@ use crate::protocol::{
     Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
 };
 use crate::run::{History, RunSummary};
+use crate::words::counted;
 
 use super::Outcome;
 use super::export::ChartExport;
@@ -182,7 +183,8 @@ impl App {
             let more = problems.len() - shown;
             problems.truncate(shown);
             problems.push(format!(
-                "and {more} more problems: `fireside config settings` prints all of the settings file"
+                "and {}: `fireside config settings` prints all of the settings file",
+                counted(more, "more problem")
             ));
         }
         for problem in problems {

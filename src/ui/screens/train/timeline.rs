@@ -8,6 +8,7 @@ use crate::protocol::{Edit, EditAuthor, EditRecord, EvalReport, NoticeLevel, Rew
 use crate::run::{LeftBranch, Record};
 use crate::ui::series::{Metric, RunSeries, XAxis};
 use crate::ui::widgets::chart::short;
+use crate::words::counted;
 
 /// Branches kept for the charts: of more, the newest.
 const BRANCHES: usize = 8;
@@ -231,8 +232,9 @@ impl RunView {
         self.say(
             NoticeLevel::Info,
             format!(
-                "went back from step {} to {step}{onto}{who}; {left} steps left behind",
-                rewound.from
+                "went back from step {} to {step}{onto}{who}; {} left behind",
+                rewound.from,
+                counted(left, "step")
             ),
         );
         self.rewinds.push(rewound);
