@@ -95,6 +95,7 @@ pub fn entries(
                 | Context::Help
                 | Context::RangeTest
                 | Context::Dialog
+                | Context::Checkpoints
                 | Context::Text
                 | Context::Palette
         );

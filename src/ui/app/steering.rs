@@ -31,7 +31,7 @@ pub(super) enum Steer {
 impl Steer {
     pub fn context(&self) -> Context {
         match self {
-            Steer::Moments(_) => Context::Dialog,
+            Steer::Moments(_) => Context::Checkpoints,
             Steer::Schedule(_) | Steer::Fork(_) => Context::Text,
         }
     }
@@ -269,15 +269,8 @@ impl App {
                 self.accept_steer(effects);
                 false
             }
-            (Steer::Moments(moments), Some(Action::Left)) => {
-                moments.step(-1);
-                false
-            }
-            (Steer::Moments(moments), Some(Action::Right)) => {
-                moments.step(1);
-                false
-            }
-            (Steer::Moments(_), _) => return Handled::No,
+            (Steer::Moments(moments), Some(action)) => return moments.act(action, self.size),
+            (Steer::Moments(_), None) => return Handled::No,
             (Steer::Schedule(ScheduleSheet { sheet, .. }), Some(Action::Up)) => {
                 sheet.step(-1);
                 false
@@ -310,6 +303,12 @@ impl App {
             _ => return,
         }
         self.sheet_changed();
+    }
+
+    pub(super) fn steer_wheel(&mut self, lines: isize) {
+        if let Some(Overlay::Steer(Steer::Moments(moments))) = &mut self.overlay {
+            moments.step(lines);
+        }
     }
 
     pub(super) fn steer_click(&mut self, at: Position, effects: &mut Vec<Effect>) {
