@@ -353,6 +353,7 @@ impl App {
             .modifiers
             .contains(crossterm::event::KeyModifiers::CONTROL);
         match action {
+            _ if self.unseen && !control => {}
             Some(Action::Close) => self.overlay = None,
             Some(Action::Accept) => self.answer(effects),
             Some(Action::Left | Action::Up) => dialog.choose(-1),

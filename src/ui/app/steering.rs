@@ -20,6 +20,9 @@ pub struct Found {
     pub config: Option<Box<RunConfig>>,
 }
 
+/// How long a question that nobody asked for takes no answer.
+const UNSEEN: Duration = Duration::from_millis(700);
+
 /// What of steering lies over the screen.
 #[derive(Debug)]
 pub(super) enum Steer {
@@ -216,6 +219,9 @@ impl App {
                     .find(|moment| moment.step <= latest);
                 let checkpoint = before.map(|moment| (moment.name.clone(), moment.step));
                 let diverged = matches!(view.phase, Phase::Diverged { .. });
+                // A key that was on its way to the dashboard answers nothing, least of all by stopping the run.
+                self.unseen = true;
+                effects.push(Effect::After(UNSEEN, Timer::Seen));
                 Overlay::Dialog(Dialog::spike(words, checkpoint, view.step, diverged))
             }
             Purpose::RewindTo(step) => {

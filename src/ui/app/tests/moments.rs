@@ -44,6 +44,13 @@ impl Journey {
             found,
         });
     }
+
+    /// As [`Journey::found`], for a question that comes by itself, and looks at it.
+    #[track_caller]
+    pub(super) fn found_and_seen(&mut self, found: Vec<Found>) {
+        self.found(found);
+        self.tell(Message::Timer(Timer::Seen));
+    }
 }
 
 pub(super) fn two() -> Vec<Found> {
