@@ -3,7 +3,7 @@
 mod commands;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
@@ -161,6 +161,9 @@ pub fn score(query: &str, text: &str) -> Option<i32> {
     (total >= 2 * letters).then_some(total)
 }
 
+/// Rows for a description in full.
+const FOOT: u16 = 2;
+
 impl Palette {
     pub fn render(
         &self,
@@ -185,11 +188,7 @@ impl Palette {
             Rect::new(inner.x + 1, inner.y, inner.width.saturating_sub(1), 1).intersection(inner);
         self.input.render(theme.input, theme.cursor, field, buffer);
         let entries = entries(self.input.text(), keymap, contexts, run);
-        let list = Rect {
-            y: inner.y + 1,
-            height: inner.height - 1,
-            ..inner
-        };
+        let (list, foot) = Self::parts(inner);
         if entries.is_empty() {
             write(buffer, list, 0, "nothing matches; Esc closes", theme.dim);
         }
@@ -248,17 +247,31 @@ impl Palette {
                 if entry.here { theme.key } else { theme.dim },
             );
         }
+        // Beside its name there may not be room for all of it.
+        let marked = entries.get(cursor).map(|entry| entry.description.as_str());
+        let lines = wrap(marked.unwrap_or(""), foot.width.saturating_sub(2).into());
+        for (row, line) in lines.iter().take(foot.height.into()).enumerate() {
+            write(buffer, foot, row as u16, &format!("  {line}"), theme.dim);
+        }
+    }
+
+    /// The list below the field, and the rows for what the marked line says in full, where they leave enough of it.
+    fn parts(inner: Rect) -> (Rect, Rect) {
+        let below = inner.height.saturating_sub(1);
+        let said = if below < 4 * FOOT { 0 } else { FOOT };
+        let [_, list, foot] = Layout::vertical([
+            Constraint::Length(1),
+            Constraint::Min(0),
+            Constraint::Length(said),
+        ])
+        .areas(inner);
+        (list, foot)
     }
 
     /// The line of the list, of so many, that stands at a place.
     pub fn line_at(&self, count: usize, screen: Rect, at: Position) -> Option<usize> {
         let area = Self::area(screen);
-        let list = Rect {
-            x: area.x + 1,
-            y: area.y + 2,
-            width: area.width.saturating_sub(2),
-            height: area.height.saturating_sub(3),
-        };
+        let (list, _) = Self::parts(area.inner(Margin::new(1, 1)));
         if !list.contains(at) {
             return None;
         }

@@ -346,6 +346,12 @@ impl RunView {
             let text = format!("went back from step {from} to {step}");
             line(step, NoticeLevel::Info, text)
         });
+        // What was said since the run was taken up did not know its step and its time yet.
+        let now = line(start + 1, NoticeLevel::Info, String::new());
+        for since in &mut self.log {
+            since.step = since.step.max(start);
+            since.seconds = since.seconds.max(now.seconds);
+        }
         let mut before: Vec<LogLine> = edits.chain(spikes).chain(rewinds).collect();
         before.retain(|line| line.step <= start);
         before.sort_by_key(|line| line.step);
