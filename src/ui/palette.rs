@@ -123,6 +123,10 @@ pub fn entries(
             here: true,
         });
     }
+    let with_words = commands::with_words(run.is_some(), contexts.contains(&Context::Home));
+    // They are found by reading, not by their letters: nobody guesses that they are there.
+    let first = if query.is_empty() { 0 } else { all.len() };
+    all.splice(first..first, with_words);
     let mut scored: Vec<(i32, Entry)> = all
         .into_iter()
         .filter_map(|entry| {
@@ -312,6 +316,18 @@ mod tests {
         );
         assert_eq!(best("theme oka", &train).chosen, Chosen::Theme("okabe-ito"));
         assert!(entries("qqqq", &KeyMap::default(), &train, None).is_empty());
+    }
+
+    #[test]
+    fn what_takes_words_is_on_the_list_where_it_means_something() {
+        let home = [Context::Ladder, Context::Home, Context::Global];
+        let begins = |query, contexts: &[Context]| best(query, contexts).chosen;
+        let set = Chosen::Complete("set ".to_string());
+        assert_eq!(begins("", &home), set);
+        assert_eq!(begins("set", &home), set);
+        let runs = [Context::Runs, Context::Global];
+        let found = entries("", &KeyMap::default(), &runs, None);
+        assert!(found.iter().all(|entry| entry.chosen != set));
     }
 
     #[test]

@@ -221,7 +221,8 @@ impl DifferenceView {
             }
             let mut spans = vec![Span::styled(place(&row.head, head), theme.dim)];
             if let Some(text) = &row.text {
-                spans.push(Span::styled(text.clone(), theme.changed));
+                let text = fit(text, room, theme.symbols.ellipsis);
+                spans.push(Span::styled(text, theme.changed));
             }
             let first = row.cells.first();
             for cell in row.cells.iter().skip(left).take(shown) {
