@@ -386,7 +386,7 @@ mod tests {
         all.sort();
         assert_eq!(all, ["dropout 0.0", "dropout 0.1", "dropout 0.2"]);
         assert!(
-            planned.notes[0].contains("only 3 different"),
+            planned.notes[0].contains("no more than 3 different trials"),
             "{:?}",
             planned.notes
         );

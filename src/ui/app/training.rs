@@ -159,7 +159,10 @@ impl App {
                 }
                 return;
             }
-            EventKind::Checkpointed(info) if info.reason == CheckpointReason::User => {
+            EventKind::Checkpointed(info)
+                if info.reason == CheckpointReason::User
+                    && !train.view.is_told_again(info.step) =>
+            {
                 let text = format!("the checkpoint of step {} is saved", info.step);
                 train.on_event(event.kind);
                 return self.notify(NoticeLevel::Info, text, effects);

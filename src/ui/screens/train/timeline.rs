@@ -102,6 +102,12 @@ impl RunView {
         }
     }
 
+    /// What is told of this step is of a branch that is taken up again, and was said when it happened.
+    pub fn is_told_again(&self, step: u64) -> bool {
+        let again = self.rewinds.last().and_then(|rewound| rewound.onto);
+        again.is_some_and(|onto| step <= onto)
+    }
+
     /// The newest edit that nothing has taken back.
     pub fn last_edit(&self) -> Option<&EditRecord> {
         let states = edit_states(&self.edits);
