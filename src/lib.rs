@@ -15,7 +15,7 @@
 //! - [`state`]: named tensors as plain data, what a snapshot is made of.
 //! - [`run`]: the run on disk. [`config`]: what a run is.
 //! - [`export`]: models that leave and arrive as folders of other programs; runs as TensorBoard logs.
-//! - [`chart`]: charts of runs as tables and pictures.
+//! - [`chart`]: charts of runs as tables and pictures. [`words`]: numbers in sentences.
 
 #![deny(unsafe_code)]
 
@@ -43,4 +43,5 @@ pub mod sweep;
 pub mod tokenizer;
 pub mod train;
 pub mod ui;
+pub mod words;
 pub mod worker;

@@ -15,6 +15,8 @@ pub enum Unit {
     /// `0.001`, `3e-4`, `1.5k`.
     #[default]
     Number,
+    /// As a number, of what comes in ones: nothing between 1 and 2.
+    Count,
     /// `90 s`, `12:30`, `1h20`.
     Seconds,
 }
@@ -124,6 +126,7 @@ impl Axis {
         }
         let step = match unit {
             Unit::Number => round_step((self.high - self.low) / count as f64),
+            Unit::Count => round_step((self.high - self.low) / count as f64).max(1.0),
             Unit::Seconds => round_seconds((self.high - self.low) / count as f64),
         };
         let first = (self.low / step).ceil();
@@ -195,7 +198,7 @@ fn round_seconds(step: f64) -> f64 {
 pub fn label(value: f64, step: f64, unit: Unit) -> String {
     match unit {
         Unit::Seconds => clock(value),
-        Unit::Number => number(value, step),
+        Unit::Number | Unit::Count => number(value, step),
     }
 }
 
@@ -335,6 +338,11 @@ mod tests {
             ["0s", "30s", "1:00", "1:30"]
         );
         assert_eq!(labels((1.0, 12.0), Log, 6, number), ["1", "2", "5", "10"]);
+        // There is no step between two steps.
+        let count = Unit::Count;
+        assert_eq!(labels((0.9, 1.1), Linear, 4, count), ["1"]);
+        assert_eq!(labels((1.0, 3.0), Linear, 9, count), ["1", "2", "3"]);
+        assert_eq!(labels((0.0, 400.0), Linear, 2, count), ["0", "200", "400"]);
     }
 
     #[test]
@@ -369,7 +377,7 @@ mod tests {
             if let Some(place) = axis.place(v) {
                 prop_assert!((-1.0..=2.0).contains(&place));
             }
-            for unit in [Unit::Number, Unit::Seconds] {
+            for unit in [Unit::Number, Unit::Count, Unit::Seconds] {
                 prop_assert!(axis.ticks(5, unit).len() < 40);
             }
         }

@@ -12,6 +12,7 @@ use crate::chart::{Across, Kind, Quantity, SIZES};
 use crate::export::{Format, Replace};
 use crate::run::checkpoint::Which;
 use crate::run::{self, History};
+use crate::words::counted;
 
 /// Take a model, a run's log, or a chart of runs elsewhere
 #[derive(Debug, clap::Args)]
@@ -169,8 +170,8 @@ impl Args {
             let history = run::read_history(&dir).map_err(CliError::failed)?;
             if history.skipped_lines > 0 {
                 super::complain(&format!(
-                    "note: {} lines of the logs of {} could not be read and are left out",
-                    history.skipped_lines,
+                    "note: {} of the logs of {} could not be read: left out",
+                    counted(history.skipped_lines, "line"),
                     dir.display()
                 ));
             }

@@ -13,6 +13,7 @@ use crate::sweep::{self, Conductor, End, Reporter, Threads, Wish};
 use crate::ui::screens::sweep::Ended;
 use crate::ui::settings::Settings;
 use crate::ui::sweep::SweepOptions;
+use crate::words::counted;
 use crate::{ui, worker};
 
 /// Share of the available memory that the trials may take together.
@@ -284,8 +285,9 @@ fn ask_for(threads: &mut Threads, asked: usize, cores: usize) -> Option<String> 
         return None;
     }
     let note = format!(
-        "train.threads = {asked}: of {} trials at a time, {most} fit on {cores} cores",
-        threads.parallel
+        "train.threads = {asked}: of {} trials at a time, {most} fit on {}",
+        threads.parallel,
+        counted(cores, "core")
     );
     threads.parallel = most;
     Some(note)
@@ -301,7 +303,9 @@ fn part(
     let mut parallel = wanted.max(1);
     if parallel > cores {
         notes.push(format!(
-            "--parallel {wanted}: this machine has {cores} cores; {cores} trials at a time"
+            "--parallel {wanted}: this machine has {}; {} at a time",
+            counted(cores, "core"),
+            counted(cores, "trial")
         ));
         parallel = cores;
     }

@@ -2,6 +2,7 @@
 
 use crate::config::{Loaded, RunConfig, Source, load_with_notes};
 use crate::run::sweep::{FORMAT_VERSION, Metric, SweepPlan, Trial, halving};
+use crate::words::counted;
 
 use super::vary::{self, Axis};
 
@@ -104,9 +105,9 @@ pub fn plan(wish: &Wish, created: u64) -> Result<Planned, Vec<String>> {
     let rungs = halving::rungs(wish.steps, trials.len(), wish.halving);
     if wish.halving.is_some() && rungs.len() == 1 {
         notes.push(format!(
-            "--halving: {} trials of {} steps are too few to part; all go to the end",
-            trials.len(),
-            wish.steps
+            "--halving: {} of {} is too little to part; all go to the end",
+            counted(trials.len(), "trial"),
+            counted(wish.steps, "step")
         ));
     }
     let tokens_differ = axes.iter().any(|axis| axis.key.starts_with("tokenizer."));
@@ -243,7 +244,8 @@ fn random(axes: &[Axis], wish: &Wish, notes: &mut Vec<String>) -> Vec<Trial> {
     let wanted = combinations.map_or(runs, |all| all.min(runs));
     if wanted < runs {
         notes.push(format!(
-            "there are only {wanted} different trials; --runs {runs} asks for more"
+            "--runs {runs}: these values make no more than {}",
+            counted(wanted, "different trial")
         ));
     }
     let mut trials: Vec<Trial> = Vec::new();
@@ -266,8 +268,11 @@ fn random(axes: &[Axis], wish: &Wish, notes: &mut Vec<String>) -> Vec<Trial> {
     }
     if trials.len() < wanted {
         notes.push(format!(
-            "only {} different trials were found; --runs {runs} asks for more",
-            trials.len()
+            "--runs {runs}: no more than {} found",
+            match trials.len() {
+                1 => "1 different trial was".to_string(),
+                all => format!("{all} different trials were"),
+            }
         ));
     }
     trials
@@ -381,7 +386,7 @@ mod tests {
         all.sort();
         assert_eq!(all, ["dropout 0.0", "dropout 0.1", "dropout 0.2"]);
         assert!(
-            planned.notes[0].contains("only 3 different"),
+            planned.notes[0].contains("no more than 3 different trials"),
             "{:?}",
             planned.notes
         );

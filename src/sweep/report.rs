@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::{End, SweepEvent};
 use crate::run::sweep::{SweepPlan, TrialOutcome, TrialResult, halving, trial_name};
+use crate::words::counted;
 
 /// Writes what happens.
 pub struct Reporter<'a> {
@@ -191,16 +192,16 @@ fn words(plan: &SweepPlan, sweep: &Path, event: &SweepEvent) -> Option<String> {
             let steps: Vec<String> = plan.rungs.iter().map(ToString::to_string).collect();
             let known = match known {
                 0 => String::new(),
+                1 => "\n1 result is there already".to_string(),
                 n => format!("\n{n} results are there already"),
             };
             format!(
-                "{}\n{} trials up to step {}, {} at a time with {} thread{} each{known}",
+                "{}\n{} up to step {}, {} at a time with {} each{known}",
                 sweep.display(),
-                plan.trials.len(),
+                counted(plan.trials.len(), "trial"),
                 steps.join(", the best up to "),
                 threads.parallel,
-                threads.each,
-                if threads.each == 1 { "" } else { "s" }
+                counted(threads.each, "thread")
             )
         }
         SweepEvent::TrialStarted {

@@ -18,6 +18,7 @@
 //! 150 steps over eight decades that is an eighth of a decade.
 
 use crate::protocol::{RatePoint, RateReport, RateSweep};
+use crate::words::counted;
 
 /// Share of the old average that stays at each step. The average looks back over ten steps: less than the fall is long.
 const SMOOTHING: f64 = 0.9;
@@ -110,7 +111,10 @@ fn judge(points: &[RatePoint], ending: Ending) -> (Option<f64>, String) {
                 Ending::Stopped => "it was stopped",
                 _ => "the loss was no number any more",
             };
-            let text = format!("after {usable} steps {how}: too few to see a curve");
+            let text = format!(
+                "after {} {how}: too few to see a curve",
+                counted(usable, "step")
+            );
             return (None, text);
         }
     };
@@ -127,9 +131,12 @@ fn judge(points: &[RatePoint], ending: Ending) -> (Option<f64>, String) {
                  not learn; begin lower"
             )
         } else {
+            let advice = match ending {
+                Ending::Stopped => "it was stopped too early to tell",
+                _ => "end higher, or take more steps",
+            };
             format!(
-                "from {range} the loss hardly moves ({start:.3} at first, {:.3} at its lowest): end higher, or take \
-                 more steps",
+                "from {range} the loss hardly moves ({start:.3} at first, {:.3} at its lowest): {advice}",
                 bottom.smoothed
             )
         };
@@ -355,6 +362,14 @@ mod tests {
         let report = test.report(Ending::Stopped);
         assert_eq!((report.suggestion, report.complete), (None, false));
         assert!(report.reason.contains("stopped"), "{}", report.reason);
+        // What the user did is no reason to do it otherwise.
+        let mut test = RangeTest::new(RateSweep::default());
+        for step in 1..40 {
+            test.note(6.0 + 0.3 * scatter(step));
+        }
+        let report = test.report(Ending::Stopped);
+        assert!(report.reason.contains("too early"), "{}", report.reason);
+        assert!(!report.reason.contains("higher"), "{}", report.reason);
     }
 
     #[test]

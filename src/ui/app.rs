@@ -28,6 +28,7 @@ use crate::protocol::{
     Command, Event, EventKind, Notice, NoticeLevel, Origin, Phase, RunId, Until,
 };
 use crate::run::{History, RunSummary};
+use crate::words::counted;
 
 use super::Outcome;
 use super::export::ChartExport;
@@ -117,6 +118,8 @@ pub struct App {
     suspending: bool,
     /// Resume the run when the process goes on.
     resume_after: bool,
+    /// A question came by itself just now: what is typed is not meant for it.
+    unseen: bool,
     /// Halve the learning rate and go on once the run is back at a checkpoint.
     halve_after_rewind: Option<(String, f64)>,
     /// The step at which the run was told to pause.
@@ -173,6 +176,7 @@ impl App {
             suspending: false,
             resume_after: false,
             halve_after_rewind: None,
+            unseen: false,
             until: setup.until,
             engine_gone: false,
         };
@@ -183,7 +187,8 @@ impl App {
             let more = problems.len() - shown;
             problems.truncate(shown);
             problems.push(format!(
-                "and {more} more problems: `fireside config settings` prints all of the settings file"
+                "and {}: `fireside config settings` prints all of the settings file",
+                counted(more, "more problem")
             ));
         }
         for problem in problems {
@@ -319,6 +324,7 @@ impl App {
             Message::Timer(Timer::Notice(id)) => self.notices.retain(|(other, _)| *other != id),
             Message::Timer(Timer::Key(count)) => self.no_further_key(count, effects),
             Message::Timer(Timer::Suspend) => self.suspend_now(effects),
+            Message::Timer(Timer::Seen) => self.unseen = false,
             Message::Timer(Timer::Runs) => {
                 self.runs_timer = false;
                 if self.screen == Screen::Runs {

@@ -24,6 +24,9 @@ pub struct Help {
     pub offset: usize,
 }
 
+/// The least width of the column of keys.
+const KEYS: usize = 18;
+
 struct Text {
     spans: Vec<(String, Style)>,
 }
@@ -143,17 +146,19 @@ fn lines(
             continue;
         }
         all.push(plain(context.title().to_string(), theme.heading));
-        const KEYS: usize = 18;
+        // As wide as the longest keys of this part, with a gap.
+        let longest = rows.iter().map(|(keys, _)| keys.width() + 2).max();
+        let column = longest.unwrap_or(0).max(KEYS);
         for (keys, description) in rows {
-            let pad = " ".repeat(KEYS.saturating_sub(keys.width()).max(1));
-            let words = wrap(description, width.saturating_sub(KEYS + 2).max(10));
+            let pad = " ".repeat(column.saturating_sub(keys.width()));
+            let words = wrap(description, width.saturating_sub(column + 2).max(10));
             let mut first = Some(keys);
             for line in words {
                 let keys = first.take();
                 let pad = if keys.is_some() {
                     pad.clone()
                 } else {
-                    " ".repeat(KEYS)
+                    " ".repeat(column)
                 };
                 all.push(Text {
                     spans: vec![
@@ -240,6 +245,21 @@ mod tests {
             assert!(!here.contains("pane the whole screen"), "{here}");
             assert!(!here.contains("focus the"), "{here}");
             assert!(here.contains("find any command"), "{here}");
+        }
+    }
+
+    #[test]
+    fn keys_and_words_stand_apart() {
+        let keymap = KeyMap::default();
+        for binding in keymap.bindings().iter().filter(|b| !b.keys.is_empty()) {
+            let keys = binding.keys_text();
+            let text = text(80);
+            let mut lines = text.lines().map(|line| line.trim_start());
+            let apart = format!("{keys}  ");
+            assert!(
+                keys.len() == 1 || lines.any(|line| line.starts_with(&apart)),
+                "{keys}"
+            );
         }
     }
 

@@ -3,7 +3,7 @@
 mod commands;
 
 use ratatui::buffer::Buffer;
-use ratatui::layout::{Position, Rect};
+use ratatui::layout::{Constraint, Layout, Margin, Position, Rect};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 use unicode_width::UnicodeWidthStr;
@@ -95,6 +95,7 @@ pub fn entries(
                 | Context::Help
                 | Context::RangeTest
                 | Context::Dialog
+                | Context::Checkpoints
                 | Context::Text
                 | Context::Palette
         );
@@ -122,6 +123,10 @@ pub fn entries(
             here: true,
         });
     }
+    let with_words = commands::with_words(run.is_some(), contexts.contains(&Context::Home));
+    // They are found by reading, not by their letters: nobody guesses that they are there.
+    let first = if query.is_empty() { 0 } else { all.len() };
+    all.splice(first..first, with_words);
     let mut scored: Vec<(i32, Entry)> = all
         .into_iter()
         .filter_map(|entry| {
@@ -160,6 +165,9 @@ pub fn score(query: &str, text: &str) -> Option<i32> {
     (total >= 2 * letters).then_some(total)
 }
 
+/// Rows for a description in full.
+const FOOT: u16 = 2;
+
 impl Palette {
     pub fn render(
         &self,
@@ -184,11 +192,7 @@ impl Palette {
             Rect::new(inner.x + 1, inner.y, inner.width.saturating_sub(1), 1).intersection(inner);
         self.input.render(theme.input, theme.cursor, field, buffer);
         let entries = entries(self.input.text(), keymap, contexts, run);
-        let list = Rect {
-            y: inner.y + 1,
-            height: inner.height - 1,
-            ..inner
-        };
+        let (list, foot) = Self::parts(inner);
         if entries.is_empty() {
             write(buffer, list, 0, "nothing matches; Esc closes", theme.dim);
         }
@@ -247,17 +251,31 @@ impl Palette {
                 if entry.here { theme.key } else { theme.dim },
             );
         }
+        // Beside its name there may not be room for all of it.
+        let marked = entries.get(cursor).map(|entry| entry.description.as_str());
+        let lines = wrap(marked.unwrap_or(""), foot.width.saturating_sub(2).into());
+        for (row, line) in lines.iter().take(foot.height.into()).enumerate() {
+            write(buffer, foot, row as u16, &format!("  {line}"), theme.dim);
+        }
+    }
+
+    /// The list below the field, and the rows for what the marked line says in full, where they leave enough of it.
+    fn parts(inner: Rect) -> (Rect, Rect) {
+        let below = inner.height.saturating_sub(1);
+        let said = if below < 4 * FOOT { 0 } else { FOOT };
+        let [_, list, foot] = Layout::vertical([
+            Constraint::Length(1),
+            Constraint::Min(0),
+            Constraint::Length(said),
+        ])
+        .areas(inner);
+        (list, foot)
     }
 
     /// The line of the list, of so many, that stands at a place.
     pub fn line_at(&self, count: usize, screen: Rect, at: Position) -> Option<usize> {
         let area = Self::area(screen);
-        let list = Rect {
-            x: area.x + 1,
-            y: area.y + 2,
-            width: area.width.saturating_sub(2),
-            height: area.height.saturating_sub(3),
-        };
+        let (list, _) = Self::parts(area.inner(Margin::new(1, 1)));
         if !list.contains(at) {
             return None;
         }
@@ -298,6 +316,18 @@ mod tests {
         );
         assert_eq!(best("theme oka", &train).chosen, Chosen::Theme("okabe-ito"));
         assert!(entries("qqqq", &KeyMap::default(), &train, None).is_empty());
+    }
+
+    #[test]
+    fn what_takes_words_is_on_the_list_where_it_means_something() {
+        let home = [Context::Ladder, Context::Home, Context::Global];
+        let begins = |query, contexts: &[Context]| best(query, contexts).chosen;
+        let set = Chosen::Complete("set ".to_string());
+        assert_eq!(begins("", &home), set);
+        assert_eq!(begins("set", &home), set);
+        let runs = [Context::Runs, Context::Global];
+        let found = entries("", &KeyMap::default(), &runs, None);
+        assert!(found.iter().all(|entry| entry.chosen != set));
     }
 
     #[test]

@@ -18,7 +18,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Widget};
 
 use super::keymap::{Action, Context, KeyMap};
-use super::layout::{centered, fit as cut, pane, wrap, write, write_line};
+use super::layout::{Hint, centered, fit as cut, pane, wrap, write, write_line};
 use super::panes::plot::{empty, look, symbols};
 use super::theme::Theme;
 use super::widgets::chart::{
@@ -87,6 +87,16 @@ impl RangeTest {
 
     pub fn suggestion(&self) -> Option<f64> {
         self.report.as_ref().and_then(|report| report.suggestion)
+    }
+
+    /// What a key of the footer does now, in a word: nothing is taken before there is something to take.
+    pub fn key_now(&self, action: Action, hint: &'static str) -> Option<Hint> {
+        match action {
+            Action::Accept => self.suggestion().map(|_| Hint::usual(hint)),
+            Action::Close if self.is_over() || self.stopping => Some(Hint::usual("close")),
+            Action::Close => Some(Hint::usual("stop")),
+            _ => Some(Hint::usual(hint)),
+        }
     }
 
     pub fn area(screen: Rect) -> Rect {

@@ -11,7 +11,8 @@
 //! - `outbox`: the way out, which never waits. `saver`: checkpoints, written on a thread of their own.
 //! - `memory`: whether a run fits into the machine. `machine`: one user of the cores at a time.
 //!
-//! A `Start` while a run is going on is refused: the new run fails with a sentence, the old one is not touched.
+//! A `Start` while a run is going on is refused: the new run fails with a sentence, the old one is not touched. One after a `Stop`
+//! waits until the old run is put away.
 
 mod driver;
 mod edit;
@@ -36,6 +37,7 @@ mod steering_tests;
 mod tests;
 mod trainer;
 
+use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -112,6 +114,7 @@ fn spawn_first(
     )?;
     let context = Context {
         commands,
+        postponed: VecDeque::new(),
         stop,
         outbox: Outbox::new(event_sender),
         options,
@@ -136,6 +139,8 @@ fn spawn_first(
 /// What lives as long as the thread.
 pub(crate) struct Context {
     pub commands: Receiver<Command>,
+    /// Heard by a run that was ending already: they are for what comes after it, such as the start of another.
+    pub postponed: VecDeque<Command>,
     pub stop: Arc<AtomicBool>,
     pub outbox: Outbox,
     pub options: WorkerOptions,
@@ -189,6 +194,9 @@ impl Context {
     /// as a shutdown.
     pub fn next_command(&mut self, patience: Duration) -> Option<Command> {
         self.outbox.flush();
+        if let Some(command) = self.postponed.pop_front() {
+            return Some(command);
+        }
         match self.commands.recv_timeout(patience) {
             Ok(command) => Some(command),
             Err(RecvTimeoutError::Timeout) => None,

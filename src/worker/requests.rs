@@ -26,7 +26,9 @@ pub enum Request {
 impl Session<'_> {
     /// Takes the commands that have come, without waiting.
     pub(super) fn hear_commands(&mut self) {
-        while let Some(command) = self.context.next_command(Duration::ZERO) {
+        while self.end.is_none()
+            && let Some(command) = self.context.next_command(Duration::ZERO)
+        {
             self.hear(command);
             if self.ending() {
                 return;
@@ -48,6 +50,10 @@ impl Session<'_> {
     pub(super) fn hear(&mut self, command: Command) {
         // Whose it is stands in the log before what it does.
         self.report_remote();
+        if self.end.is_some() {
+            self.context.postponed.push_back(command);
+            return;
+        }
         match command {
             Command::Start { run, .. } => self.context.refuse_start(run),
             Command::Stop => {

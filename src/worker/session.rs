@@ -23,6 +23,7 @@ use crate::run::checkpoint::{self, CheckpointEntry};
 use crate::run::{EditRecord, Record, RunDir};
 use crate::tokenizer::Tokenizer;
 use crate::train::Counts;
+use crate::words::counted;
 
 /// How often the log is handed to the system.
 const LOG_INTERVAL: Duration = Duration::from_millis(200);
@@ -173,7 +174,10 @@ impl Session<'_> {
                 if patience > 0 && self.state.stale_evaluations >= patience {
                     self.notice(
                         NoticeLevel::Info,
-                        format!("stopped early: {patience} evaluations without improvement"),
+                        format!(
+                            "stopped early: {} without improvement",
+                            counted(patience, "evaluation")
+                        ),
                     );
                     return FinishReason::EarlyStopped;
                 }

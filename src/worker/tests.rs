@@ -237,6 +237,34 @@ fn commands_are_obeyed_and_acknowledged() {
     front.end();
 }
 
+/// Whoever starts another run, or forks this one, stops it and starts the other in one breath.
+#[test]
+fn a_start_right_after_a_stop_waits_for_the_end() {
+    let mut front = Front::new();
+    front.start(0, config(&[]));
+    front.until_step(2);
+    for run in 1..6 {
+        // Paused, it hears them one by one; in an evaluation, both at once.
+        front.send(Command::Pause);
+        front.until_phase(Phase::Paused);
+        if run % 2 == 0 {
+            front.send(Command::Evaluate);
+        }
+        front.send(Command::Stop);
+        front.start(run, config(&[]));
+        front.send(Command::Pause);
+        front.finish();
+        let started = front.until("the start, or a refusal", |event| {
+            matches!(event.kind, EventKind::Started(_)) || failure(event).is_some()
+        });
+        assert_eq!((started.run, failure(&started)), (run, None));
+        front.until_phase(Phase::Paused);
+        front.send(Command::StepOnce);
+        front.until_step(1);
+    }
+    front.end();
+}
+
 #[test]
 fn a_resume_keeps_the_edits() {
     let mut front = Front::new();

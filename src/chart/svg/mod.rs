@@ -294,7 +294,8 @@ impl<'a> Canvas<'a> {
         let columns = ((plot.width() / (130.0 * unit)) as usize).max(2);
         let x_unit = match self.figure.across {
             Across::Time => Unit::Seconds,
-            _ => Unit::Number,
+            Across::Step | Across::Tokens => Unit::Count,
+            Across::Compute => Unit::Number,
         };
         for (value, text) in self.x.ticks(columns, x_unit) {
             let Some(x) = self.across(value) else {

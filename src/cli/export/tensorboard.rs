@@ -6,6 +6,7 @@ use super::super::{CliError, Exit};
 use super::Args;
 use crate::export::tensorboard::{Logged, branches, export};
 use crate::run::{self, RunFile};
+use crate::words::counted;
 
 pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
     let logged = args.logged()?;
@@ -55,7 +56,8 @@ pub(super) fn run(args: &Args) -> Result<Exit, CliError> {
                     1 => ", and 1 branch that it has left".to_string(),
                     count => format!(", and {count} branches that it has left"),
                 };
-                format!("{} ({} steps{left})", run.name, run.history.steps.len())
+                let steps = counted(run.history.steps.len(), "step");
+                format!("{} ({steps}{left})", run.name)
             };
             let said: Vec<String> = runs.iter().map(said).collect();
             format!(

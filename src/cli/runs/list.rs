@@ -10,6 +10,7 @@ use crate::cli::{CliError, Exit};
 use crate::run::checkpoint::{self, CheckpointEntry};
 use crate::run::filter::Filter;
 use crate::run::{self, RunEntry, SortBy, Store};
+use crate::words::counted;
 
 #[derive(Debug, clap::Args)]
 pub struct ListArgs {
@@ -192,8 +193,8 @@ fn details(entry: Arc<RunEntry>, checkpoints: &[CheckpointEntry]) -> String {
     let total: u64 = checkpoints.iter().map(|entry| entry.bytes).sum();
     let _ = writeln!(
         text,
-        "\n{} checkpoints, {:.1} MB",
-        checkpoints.len(),
+        "\n{}, {:.1} MB",
+        counted(checkpoints.len(), "checkpoint"),
         total as f64 / 1e6
     );
     for entry in checkpoints {

@@ -9,6 +9,7 @@ use crate::ui::screens::train::put_back;
 use crate::ui::widgets::chart::short;
 use crate::ui::widgets::modal::{Choice, Modal};
 use crate::ui::widgets::text_input::TextInput;
+use crate::words::counted;
 
 /// A question, and what it is about.
 #[derive(Debug)]
@@ -36,6 +37,12 @@ enum About {
     KeepConfig(Box<RunConfig>),
 }
 
+/// `1 step is left behind`
+fn left_behind(steps: u64) -> String {
+    let are = if steps == 1 { "is" } else { "are" };
+    format!("{} {are} left behind", counted(steps, "step"))
+}
+
 fn choice(letter: char, label: &str, detail: impl Into<String>) -> Choice {
     Choice {
         letter,
@@ -51,10 +58,13 @@ impl Dialog {
                 "Nothing is lost: a checkpoint of the newest step is on disk.".into()
             }
             Some(saved) => format!(
-                "The {} steps since the checkpoint of step {saved} are lost.",
-                step - saved
+                "What was trained since the checkpoint of step {saved} is lost: {}.",
+                counted(step - saved, "step")
             ),
-            None => format!("No checkpoint yet: all {step} steps are lost."),
+            None => format!(
+                "No checkpoint yet: all is lost, which is {}.",
+                counted(step, "step")
+            ),
         };
         let choices = vec![
             choice(
@@ -169,7 +179,6 @@ impl Dialog {
     pub fn rewind(moment: &Moment, from: u64, pending: usize) -> Self {
         let to = moment.step;
         let left = from.saturating_sub(to);
-        let steps = if left == 1 { "step is" } else { "steps are" };
         let pending = match pending {
             0 => "",
             _ => " What is pending on the knobs stays pending.",
@@ -184,8 +193,8 @@ impl Dialog {
         ];
         let message = match moment.left {
             false => format!(
-                "Go back from step {from} to {to}? {left} {steps} left behind: they stay in the run's logs, and faint on \
-                 the charts."
+                "Go back from step {from} to {to}? {}: what they did stays in the run's logs, and faint on the charts.",
+                left_behind(left)
             ),
             true => format!(
                 "Go from step {from} to step {to} of a branch that was left? What it trained up to there counts again, \
@@ -214,7 +223,10 @@ impl Dialog {
             choices.push(choice(
                 'g',
                 "go back to before it",
-                format!("To the checkpoint of step {step}; {left} steps are left behind, faint on the charts."),
+                format!(
+                    "To the checkpoint of step {step}; {}, faint on the charts.",
+                    left_behind(left)
+                ),
             ));
         }
         choices.push(choice(
@@ -254,7 +266,10 @@ impl Dialog {
             choices.push(choice(
                 'b',
                 "go back, halve the learning rate, go on",
-                format!("To the checkpoint of step {step}; {left} steps are left behind, faint on the charts."),
+                format!(
+                    "To the checkpoint of step {step}; {}, faint on the charts.",
+                    left_behind(left)
+                ),
             ));
         }
         let (label, detail) = match diverged {
@@ -338,6 +353,7 @@ impl App {
             .modifiers
             .contains(crossterm::event::KeyModifiers::CONTROL);
         match action {
+            _ if self.unseen && !control => {}
             Some(Action::Close) => self.overlay = None,
             Some(Action::Accept) => self.answer(effects),
             Some(Action::Left | Action::Up) => dialog.choose(-1),

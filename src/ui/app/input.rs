@@ -71,8 +71,7 @@ impl App {
             }
         }
         let contexts = self.contexts();
-        let typing = contexts.first().is_some_and(|c| c.is_text_entry());
-        if typing || contexts.first() == Some(&Context::Dialog) {
+        if contexts.first().is_some_and(|c| c.holds_back_others()) {
             if self.overlay_or_field_key(key, action, effects) == Handled::Yes {
                 return;
             }
@@ -301,8 +300,10 @@ impl App {
                 return;
             }
             Some(Overlay::Steer(_)) => {
-                if let ScreenMouse::Click(at) = event {
-                    self.steer_click(at, effects);
+                match event {
+                    ScreenMouse::Click(at) => self.steer_click(at, effects),
+                    ScreenMouse::Wheel { lines, .. } => self.steer_wheel(lines as isize),
+                    _ => {}
                 }
                 return;
             }

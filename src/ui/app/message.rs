@@ -92,6 +92,8 @@ pub enum Timer {
     Key(u64),
     /// The run did not pause in time: suspend all the same.
     Suspend,
+    /// Whoever typed when a question came by itself has seen it.
+    Seen,
     /// Read the runs folder again, if it is still shown.
     Runs,
 }

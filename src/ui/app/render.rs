@@ -43,9 +43,10 @@ impl App {
             _ => self.home.render(&self.theme, body, buffer),
         }
         let foot = Rect::new(area.x, area.bottom() - 1, area.width, 1);
-        let word = |action, hint| match (self.screen, &self.train) {
-            (Screen::Train, Some(train)) => train.view.key_now(action, hint),
-            (Screen::Runs, _) => self.runs.key_now(action, hint, body),
+        let word = |action, hint| match (&self.overlay, self.screen, &self.train) {
+            (Some(Overlay::RangeTest(test)), _, _) => test.key_now(action, hint),
+            (_, Screen::Train, Some(train)) => train.view.key_now(action, hint),
+            (_, Screen::Runs, _) => self.runs.key_now(action, hint, body),
             _ => Some(Hint::usual(hint)),
         };
         // What holds everywhere waits until the help is closed, or closes it.

@@ -20,6 +20,9 @@ pub struct Found {
     pub config: Option<Box<RunConfig>>,
 }
 
+/// How long a question that nobody asked for takes no answer.
+const UNSEEN: Duration = Duration::from_millis(700);
+
 /// What of steering lies over the screen.
 #[derive(Debug)]
 pub(super) enum Steer {
@@ -31,7 +34,7 @@ pub(super) enum Steer {
 impl Steer {
     pub fn context(&self) -> Context {
         match self {
-            Steer::Moments(_) => Context::Dialog,
+            Steer::Moments(_) => Context::Checkpoints,
             Steer::Schedule(_) | Steer::Fork(_) => Context::Text,
         }
     }
@@ -216,6 +219,9 @@ impl App {
                     .find(|moment| moment.step <= latest);
                 let checkpoint = before.map(|moment| (moment.name.clone(), moment.step));
                 let diverged = matches!(view.phase, Phase::Diverged { .. });
+                // A key that was on its way to the dashboard answers nothing, least of all by stopping the run.
+                self.unseen = true;
+                effects.push(Effect::After(UNSEEN, Timer::Seen));
                 Overlay::Dialog(Dialog::spike(words, checkpoint, view.step, diverged))
             }
             Purpose::RewindTo(step) => {
@@ -269,15 +275,8 @@ impl App {
                 self.accept_steer(effects);
                 false
             }
-            (Steer::Moments(moments), Some(Action::Left)) => {
-                moments.step(-1);
-                false
-            }
-            (Steer::Moments(moments), Some(Action::Right)) => {
-                moments.step(1);
-                false
-            }
-            (Steer::Moments(_), _) => return Handled::No,
+            (Steer::Moments(moments), Some(action)) => return moments.act(action, self.size),
+            (Steer::Moments(_), None) => return Handled::No,
             (Steer::Schedule(ScheduleSheet { sheet, .. }), Some(Action::Up)) => {
                 sheet.step(-1);
                 false
@@ -310,6 +309,12 @@ impl App {
             _ => return,
         }
         self.sheet_changed();
+    }
+
+    pub(super) fn steer_wheel(&mut self, lines: isize) {
+        if let Some(Overlay::Steer(Steer::Moments(moments))) = &mut self.overlay {
+            moments.step(lines);
+        }
     }
 
     pub(super) fn steer_click(&mut self, at: Position, effects: &mut Vec<Effect>) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::config::SampleConfig;
 use crate::control::Role;
-use crate::protocol::FinishReason;
+use crate::protocol::{CheckpointReason, FinishReason};
 use crate::ui::picture::chart_look;
 
 use steering::Happened;
@@ -159,6 +159,14 @@ impl App {
                 }
                 return;
             }
+            EventKind::Checkpointed(info)
+                if info.reason == CheckpointReason::User
+                    && !train.view.is_told_again(info.step) =>
+            {
+                let text = format!("the checkpoint of step {} is saved", info.step);
+                train.on_event(event.kind);
+                return self.notify(NoticeLevel::Info, text, effects);
+            }
             EventKind::Phase(Phase::Paused) if self.suspending => {
                 train.on_event(event.kind);
                 return self.suspend_now(effects);
@@ -298,7 +306,8 @@ impl App {
             _ => None,
         };
         if let Some(command) = command {
-            let text = acknowledgement(&command);
+            let still = matches!(phase, Phase::Paused | Phase::Diverged { .. });
+            let text = acknowledgement(&command, still);
             if self.active().is_none() {
                 let text = "the run is over; H goes home to start another".to_string();
                 self.notify(NoticeLevel::Info, text, effects);
@@ -306,7 +315,7 @@ impl App {
             }
             effects.push(Effect::Send(command));
             if let Some(text) = text {
-                self.notify(NoticeLevel::Info, text.to_string(), effects);
+                self.notify(NoticeLevel::Info, text, effects);
             }
             return Handled::Yes;
         }
@@ -467,12 +476,14 @@ pub(super) fn run_name(train: &TrainScreen) -> String {
     }
 }
 
-/// What is said at once for commands whose effect may take a while to show.
-fn acknowledgement(command: &Command) -> Option<&'static str> {
-    match command {
-        Command::Save => Some("saving a checkpoint after this step"),
-        Command::Evaluate => Some("evaluating after this step"),
-        Command::Sample { .. } => Some("sampling after this step"),
-        _ => None,
-    }
+/// What is said at once for commands whose effect may take a while to show. A run that stands `still` does them at once.
+fn acknowledgement(command: &Command, still: bool) -> Option<String> {
+    let what = match command {
+        Command::Save => "saving a checkpoint",
+        Command::Evaluate => "evaluating",
+        Command::Sample { .. } => "sampling",
+        _ => return None,
+    };
+    let when = if still { "" } else { " after this step" };
+    Some(format!("{what}{when}"))
 }

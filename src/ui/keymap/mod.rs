@@ -30,13 +30,14 @@ pub enum Context {
     Help,
     RangeTest,
     Dialog,
+    Checkpoints,
     Text,
     Palette,
     Global,
 }
 
 impl Context {
-    pub const ALL: [Context; 20] = [
+    pub const ALL: [Context; 21] = [
         Context::Ladder,
         Context::Form,
         Context::Preview,
@@ -54,6 +55,7 @@ impl Context {
         Context::Help,
         Context::RangeTest,
         Context::Dialog,
+        Context::Checkpoints,
         Context::Text,
         Context::Palette,
         Context::Global,
@@ -79,6 +81,7 @@ impl Context {
             Context::Help => "help",
             Context::RangeTest => "range-test",
             Context::Dialog => "dialog",
+            Context::Checkpoints => "checkpoints",
             Context::Text => "text",
             Context::Palette => "palette",
             Context::Global => "global",
@@ -105,6 +108,7 @@ impl Context {
             Context::Help => "This help",
             Context::RangeTest => "Learning-rate range test",
             Context::Dialog => "Dialogs",
+            Context::Checkpoints => "Checkpoints to choose from",
             Context::Text => "Text fields",
             Context::Palette => "Palette",
             Context::Global => "Everywhere",
@@ -137,6 +141,7 @@ impl Context {
             Sweep => &[Sweep],
             RangeTest => &[RangeTest],
             Dialog => &[Dialog],
+            Checkpoints => &[Checkpoints],
             Text => &[Text],
             Palette => &[Palette],
         }
@@ -146,6 +151,11 @@ impl Context {
     pub fn has_panes(self) -> bool {
         use Context::*;
         !matches!(self, Runs | Overlay | Difference | SideBySide)
+    }
+
+    /// Lies over a screen, whose keys mean nothing meanwhile; only control keys that hold everywhere do.
+    pub fn holds_back_others(self) -> bool {
+        matches!(self, Context::Dialog | Context::Checkpoints) || self.is_text_entry()
     }
 
     /// Every key types here, except those bound in this very context.

@@ -24,6 +24,39 @@ fn problem(name: String, words: String) -> Vec<Entry> {
     vec![entry(name, words, Chosen::Problem)]
 }
 
+/// How the commands with words begin that mean something while a `run` is on the dashboard, or at `home`.
+pub fn with_words(run: bool, home: bool) -> Vec<Entry> {
+    let all: &[(&str, &str)] = match (run, home) {
+        (true, _) => &[
+            ("set KEY VALUE", "change a value: set dropout 0.1"),
+            (
+                "until …",
+                "train until a step, a loss or an evaluation, then pause: until loss 1.5",
+            ),
+            ("rewind STEP", "go back to the checkpoint of a step"),
+            (
+                "schedule KIND …",
+                "a new schedule: schedule cosine peak=3e-4",
+            ),
+        ],
+        (false, true) => &[(
+            "set KEY VALUE",
+            "change a field: set optimizer.learning_rate 3e-4",
+        )],
+        (false, false) => &[],
+    };
+    let begins = |name: &str| format!("{} ", name.split(' ').next().unwrap_or(name));
+    all.iter()
+        .map(|(name, words)| {
+            entry(
+                name.to_string(),
+                words.to_string(),
+                Chosen::Complete(begins(name)),
+            )
+        })
+        .collect()
+}
+
 /// What `query` means as a command with words; `None` where it is none.
 pub fn entries(query: &str, run: &RunView) -> Option<Vec<Entry>> {
     let query = query.trim_start();

@@ -10,7 +10,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
-use ratatui::widgets::Widget;
+use unicode_width::UnicodeWidthStr;
 
 use super::frame::{frame, say};
 use super::list::Scroll;
@@ -18,7 +18,9 @@ use super::{Handled, Pane, PaneContext, PaneMouse, PaneSpec};
 use crate::protocol::NoticeLevel;
 use crate::ui::format;
 use crate::ui::keymap::{Action, Context};
-use crate::ui::screens::train::RunView;
+use crate::ui::layout::{fit, wrap, write_line};
+use crate::ui::screens::train::{LogLine, RunView};
+use crate::ui::theme::Theme;
 
 pub const SPEC: PaneSpec = PaneSpec {
     id: "events",
@@ -67,31 +69,46 @@ impl Pane for Events {
         let window = self
             .scroll
             .window(run.log.len(), inner.height as usize, true);
-        for (row, index) in window.enumerate() {
-            let line = &run.log[index];
-            let style = match line.level {
-                NoticeLevel::Info => theme.text,
-                NoticeLevel::Warning => theme.warning,
-                NoticeLevel::Error => theme.error,
-            };
-            let line = Line::from(vec![
-                Span::styled(format!("{} ", RunView::stamp(line)), theme.dim),
-                Span::styled(
-                    line.text
-                        .replace('\n', " ")
-                        .replace('×', theme.symbols.times),
-                    style,
-                ),
-            ]);
-            let y = inner.y + row as u16;
-            line.render(
-                Rect {
-                    y,
-                    height: 1,
-                    ..inner
-                },
-                buffer,
-            );
+        let at_end = window.end == run.log.len();
+        let shown = run.log.range(window);
+        let mut rows: Vec<Line> = shown
+            .flat_map(|line| rows_of(line, theme, inner.width.into()))
+            .collect();
+        // Lines that go on below take room from the others: from those at the top while the newest are shown.
+        let above = rows.len().saturating_sub(inner.height.into());
+        if at_end {
+            rows.drain(..above);
+        }
+        for (row, line) in rows.iter().take(inner.height.into()).enumerate() {
+            write_line(buffer, inner, row as u16, line);
         }
     }
+}
+
+/// From this width on, what does not fit in a row goes on in the next.
+const WRAPS: usize = 60;
+
+/// An event as rows of a pane.
+fn rows_of(line: &LogLine, theme: &Theme, width: usize) -> Vec<Line<'static>> {
+    let style = match line.level {
+        NoticeLevel::Info => theme.text,
+        NoticeLevel::Warning => theme.warning,
+        NoticeLevel::Error => theme.error,
+    };
+    let stamp = format!("{} ", RunView::stamp(line));
+    let (indent, text) = (stamp.width(), line.text.replace('\n', " "));
+    let text = text.replace('×', theme.symbols.times);
+    let room = width.saturating_sub(indent);
+    let texts = match width < WRAPS {
+        true => vec![fit(&text, room, theme.symbols.ellipsis)],
+        false => wrap(&text, room),
+    };
+    let before = std::iter::once(stamp).chain(std::iter::repeat(" ".repeat(indent)));
+    let row = |(before, text)| {
+        Line::from(vec![
+            Span::styled(before, theme.dim),
+            Span::styled(text, style),
+        ])
+    };
+    before.zip(texts).map(row).collect()
 }

@@ -128,7 +128,7 @@ impl PlotState {
     pub fn x_unit(&self) -> Unit {
         match self.axis {
             XAxis::Seconds => Unit::Seconds,
-            _ => Unit::Number,
+            XAxis::Step | XAxis::Tokens => Unit::Count,
         }
     }
 

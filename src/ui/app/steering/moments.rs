@@ -71,11 +71,10 @@ impl Moment {
             .rev()
             .find(|sample| !left && sample.record.step <= entry.step)
             .map(|sample| {
-                let text = format!("{}{}", sample.record.prompt, sample.record.text);
-                text.lines()
-                    .find(|line| !line.trim().is_empty())
-                    .unwrap_or("")
-                    .to_string()
+                // Without the prompt, which is the same everywhere.
+                let mut lines = sample.record.text.lines().map(str::trim);
+                let line = lines.find(|line| !line.is_empty());
+                line.unwrap_or("").to_string()
             });
         let config = config.map_or_else(|| view.as_of(entry.step).0, |config| *config);
         let cells = vec![
@@ -174,6 +173,21 @@ impl Moments {
         self.cursor = self.cursor.saturating_add_signed(by).min(last);
     }
 
+    /// Moves the mark. `screen` is what a page is measured by.
+    pub fn act(&mut self, action: Action, screen: Rect) -> Handled {
+        let page = usize::from(self.area(screen).height.saturating_sub(6)).max(1) as isize;
+        match action {
+            Action::Up => self.step(-1),
+            Action::Down => self.step(1),
+            Action::PageUp => self.step(-page),
+            Action::PageDown => self.step(page),
+            Action::Top => self.step(isize::MIN),
+            Action::Bottom => self.step(isize::MAX),
+            _ => return Handled::No,
+        }
+        Handled::Yes
+    }
+
     /// What is marked: `Some(None)` is now.
     pub fn take(mut self) -> Option<Option<Moment>> {
         (self.cursor < self.rows.len()).then(|| self.rows.swap_remove(self.cursor))
@@ -221,9 +235,7 @@ impl Moments {
         self.table().render(theme, list, buffer);
         let words = match self.forks {
             true => " Enter takes it and asks for a name and edits; Esc closes.",
-            false => {
-                " Enter asks once more; Esc closes. What was trained after it stays in the logs."
-            }
+            false => " Enter asks once more; Esc closes. What came after it stays in the logs.",
         };
         if foot > 0 {
             write(buffer, inner, inner.height - 1, words, theme.dim);

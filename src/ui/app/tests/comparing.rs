@@ -207,7 +207,7 @@ fn differences_and_samples_stand_side_by_side() {
         },
     ))));
     for wanted in [
-        "1 keys differ, 60 are the same",
+        "1 key differs, 60 are the same",
         "optimizer.learning_rate",
         "0.002",
         "step 120",
@@ -318,4 +318,36 @@ fn no_size_breaks_a_view_of_runs() {
             journey.screen();
         }
     }
+}
+
+/// Runs of one kind differ at the end of their names, where the number is.
+#[test]
+fn long_names_are_told_apart() {
+    let mut journey = Journey::new();
+    journey.size(80, 24);
+    journey.keys("r");
+    let name = |at: usize| format!("{}-00{at}", "a-name-that-goes-on".repeat(4));
+    let runs: Vec<_> = (1..3).map(|at| summary(&name(at), 700)).collect();
+    journey.tell(Message::RunsLoaded {
+        runs: Ok(entries(runs).into()),
+        now: 9_200,
+    });
+    let ends = |journey: &Journey| {
+        journey.sees("goes-on-001");
+        journey.sees("goes-on-002");
+    };
+    ends(&journey);
+    journey.keys("a o");
+    journey.sees("2 runs");
+    ends(&journey);
+    journey.keys("esc d");
+    journey.tell(Message::Runs(RunsAnswer::Compared(Ok(
+        crate::run::Compared {
+            keys: vec![("train.steps", vec![Some("1".into()), Some("2".into())])],
+            same: 1,
+            edits: Vec::new(),
+        },
+    ))));
+    journey.sees("1 key differs, 1 is the same");
+    ends(&journey);
 }

@@ -44,6 +44,13 @@ impl Journey {
             found,
         });
     }
+
+    /// As [`Journey::found`], for a question that comes by itself, and looks at it.
+    #[track_caller]
+    pub(super) fn found_and_seen(&mut self, found: Vec<Found>) {
+        self.found(found);
+        self.tell(Message::Timer(Timer::Seen));
+    }
 }
 
 pub(super) fn two() -> Vec<Found> {
@@ -141,7 +148,7 @@ fn a_checkpoint_is_chosen_to_go_back_to_and_asked_about_once() {
         "before an edit",
         "on schedule",
         "10 MB",
-        "Once there was a fox",
+        "there was a fox",
     ] {
         journey.sees(wanted);
     }
@@ -163,6 +170,40 @@ fn a_checkpoint_is_chosen_to_go_back_to_and_asked_about_once() {
     journey.keys("b");
     journey.found(Vec::new());
     journey.sees("there is no checkpoint yet");
+}
+
+#[test]
+fn a_long_list_of_checkpoints_is_gone_through_in_pages() {
+    let mut journey = steered();
+    journey.size(80, 24);
+    let steps = (1..=60).rev().map(|at| at * 10);
+    let found: Vec<Found> = steps
+        .map(|step| entry(step, CheckpointReason::Cadence))
+        .collect();
+    journey.keys("b");
+    journey.found(found);
+    journey.sees("What came after it stays in the logs.");
+    let marked = |journey: &Journey| -> u64 {
+        let screen = journey.screen();
+        let line = screen.lines().find(|line| line.contains('▸'));
+        let line = line.unwrap_or_else(|| panic!("nothing is marked:\n{screen}"));
+        let mut words = line.split_whitespace();
+        words.nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+    };
+    assert_eq!(marked(&journey), 600);
+    journey.keys("end");
+    assert_eq!(marked(&journey), 10);
+    journey.keys("home pagedown");
+    let page = marked(&journey);
+    assert!((400..=500).contains(&page), "{page}");
+    journey.keys("ctrl-d ctrl-u pageup");
+    assert_eq!(marked(&journey), 600);
+    journey.keys("G");
+    assert_eq!(marked(&journey), 10);
+    journey.keys("g g j");
+    assert_eq!(marked(&journey), 590);
+    journey.keys("esc");
+    journey.does_not_see("Go back to a checkpoint");
 }
 
 #[test]

@@ -38,15 +38,17 @@ fn a_rate_is_looked_for_and_taken_into_the_form() {
     for point in points(60) {
         journey.event(EventKind::RatePoint(point));
     }
-    for wanted in ["step 60/150", "testing", "1e-4", "stop, close"] {
+    for wanted in ["step 60/150", "testing", "1e-4", "esc stop "] {
         journey.sees(wanted);
     }
+    journey.does_not_see("take it");
     // Nothing can be taken yet, and what lies below hears no keys.
     journey.keys("enter r c +");
     assert_eq!(journey.sent(), []);
     assert_eq!(journey.app.screen(), Screen::Home);
     journey.event(report(Some(2.3e-3)));
     journey.sees("enter takes 0.0023 as optimizer.learning_rate");
+    journey.sees("take it  esc close");
     for (width, height) in [(80, 24), (200, 60), (40, 12), (39, 5)] {
         journey.size(width, height);
         journey.screen();

@@ -195,7 +195,18 @@ fn deleting_asks_and_is_undone() {
     assert!(journey.effects.contains(&Effect::LoadRuns));
     journey.keys("esc u");
     assert_eq!(journey.tasks(), [RunsTask::Restore(vec![binned])]);
-    journey.keys("u");
+    // What came back is under the cursor, so that the next key means it and not its neighbour.
+    journey.tell(Message::Runs(RunsAnswer::Restored {
+        runs: vec![dir("rnn-bad")],
+        problems: Vec::new(),
+    }));
+    journey.tell(Message::RunsLoaded {
+        runs: Ok(three().into()),
+        now: 9_200,
+    });
+    let selected = journey.app.runs.selected().map(|run| run.name.clone());
+    assert_eq!(selected.as_deref(), Some("rnn-bad"));
+    journey.keys("g g u");
     journey.sees("nothing to undo");
     journey.keys(":");
     journey.text("empty-bin");

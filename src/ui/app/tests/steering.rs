@@ -460,6 +460,10 @@ fn a_spike_that_pauses_the_run_puts_the_choices_in_words() {
     journey.event(EventKind::Spiked(spike));
     journey.event(EventKind::Phase(Phase::Paused));
     journey.found(two());
+    // Whoever was typing when it came meant something else.
+    journey.keys("s enter esc g");
+    assert_eq!(journey.sent(), []);
+    journey.tell(Message::Timer(Timer::Seen));
     for wanted in [
         "The loss went wrong",
         "the loss rose to 9.5",
@@ -500,7 +504,7 @@ fn a_loss_that_is_no_number_asks_too() {
         layer: None,
         message: "the loss is NaN".into(),
     }));
-    journey.found(Vec::new());
+    journey.found_and_seen(Vec::new());
     journey.sees("Step 201: the loss is NaN.");
     journey.does_not_see("halve the learning rate, go on");
     journey.keys("g");

@@ -393,8 +393,8 @@ fn quitting_without_saving_says_what_is_lost() {
         val_loss: None,
     }));
     journey.keys("q down down");
-    journey.sees("The 2 steps since the");
-    journey.sees("checkpoint of step 10 are lost.");
+    journey.sees("What was trained since the");
+    journey.sees("checkpoint of step 10 is lost: 2 steps.");
     journey.keys("enter");
     assert_eq!(journey.sent(), []);
     journey.keys("q x");

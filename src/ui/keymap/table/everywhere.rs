@@ -50,6 +50,37 @@ pub const TABLE: &[Row] = &[
         "close the dialog; nothing happens",
         "cancel",
     ),
+    // The list of checkpoints to go back to, or to fork.
+    hinted(
+        C::Checkpoints,
+        &["enter"],
+        A::Accept,
+        "take the marked checkpoint",
+        "choose",
+    ),
+    row(C::Checkpoints, &["up", "k"], A::Up, "one line up"),
+    row(C::Checkpoints, &["down", "j"], A::Down, "one line down"),
+    row(
+        C::Checkpoints,
+        &["pageup", "ctrl-u"],
+        A::PageUp,
+        "one page up",
+    ),
+    row(
+        C::Checkpoints,
+        &["pagedown", "ctrl-d"],
+        A::PageDown,
+        "one page down",
+    ),
+    row(C::Checkpoints, &["g g", "home"], A::Top, "the newest"),
+    row(C::Checkpoints, &["G", "end"], A::Bottom, "the oldest"),
+    hinted(
+        C::Checkpoints,
+        &["esc"],
+        A::Close,
+        "close the list; nothing happens",
+        "cancel",
+    ),
     // Text fields: every other key types.
     hinted(C::Text, &["enter"], A::Accept, "take the text", "accept"),
     hinted(

@@ -119,7 +119,7 @@ impl PreviewPane<'_> {
                 format!("{:.0} ms", seconds * 1e3),
             ),
             StepTime::Measuring => (measuring.clone(), measuring.clone()),
-            StepTime::Unknown(_) => ("not measured".to_string(), "not measured".to_string()),
+            StepTime::Unknown(_) => ("not timed".to_string(), "not timed".to_string()),
         };
         let epochs =
             (preview.tokens_per_step * self.steps) as f64 / preview.tokens_per_epoch.max(1) as f64;

@@ -27,6 +27,7 @@ impl RunsScreen {
                     .for_each(|problem| say(NoticeLevel::Error, problem));
             }
             RunsAnswer::Restored { runs, problems } => {
+                self.wanted = runs.first().cloned();
                 for run in runs {
                     let name = run
                         .file_name()
@@ -47,6 +48,7 @@ impl RunsScreen {
             },
             RunsAnswer::Renamed { from, to } => match to {
                 Ok(to) => {
+                    self.wanted = Some(to.clone());
                     if let Some(name) = from.file_name().filter(|_| from != to) {
                         let name = name.to_string_lossy().into_owned();
                         self.undo.push(Undo::Rename {

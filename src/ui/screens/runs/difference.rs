@@ -21,12 +21,16 @@ use crate::protocol::EditAuthor;
 use crate::run::{Compared, RunEntry};
 use crate::ui::format;
 use crate::ui::keymap::Action;
-use crate::ui::layout::{fit, pane, wrap, write, write_line};
+use crate::ui::layout::{fit, fit_end, pane, wrap, write, write_line};
 use crate::ui::panes::{Handled, Scroll};
 use crate::ui::theme::Theme;
+use crate::words::counted;
 
 /// A column is at least so wide; more runs than fit are reached with the arrows.
 const LEAST: usize = 14;
+
+/// And at most so wide, unless a name needs more.
+const WIDE: usize = 40;
 
 #[derive(Debug)]
 pub(super) struct DifferenceView {
@@ -148,10 +152,17 @@ impl DifferenceView {
     pub fn render(&self, theme: &Theme, area: Rect, buffer: &mut Buffer) {
         let title = match &self.compared {
             Some(Ok(compared)) => format!(
-                "Difference of {} runs: {} keys differ, {} are the same",
+                "Difference of {} runs: {} {}, {} the same",
                 self.runs.len(),
-                compared.keys.len(),
-                compared.same
+                counted(compared.keys.len(), "key"),
+                match compared.keys.len() {
+                    1 => "differs",
+                    _ => "differ",
+                },
+                match compared.same {
+                    1 => "1 is".to_string(),
+                    same => format!("{same} are"),
+                }
             ),
             _ => format!("Difference of {} runs", self.runs.len()),
         };
@@ -180,14 +191,21 @@ impl DifferenceView {
         let fits = (room / LEAST).max(1);
         let left = self.left.min(self.runs.len().saturating_sub(fits));
         let shown = self.runs.len().saturating_sub(left).min(fits).max(1);
-        let column = (room / shown).min(40);
+        let named = self.runs.iter().map(|run| run.summary.name.width() + 2);
+        let column = (room / shown).min(named.max().unwrap_or(0).max(WIDE));
         let place = |text: &str, width: usize| {
             let cell = fit(text, width.saturating_sub(1), theme.symbols.ellipsis);
             format!("{cell}{}", " ".repeat(width.saturating_sub(cell.width())))
         };
-        let mut names = " ".repeat(head);
+        let mut names = match left {
+            0 => " ".repeat(head),
+            _ => format!("{:>1$} ", theme.symbols.left, head - 1),
+        };
         for run in self.runs.iter().skip(left).take(shown) {
-            names.push_str(&place(&run.summary.name, column));
+            // Names of runs differ at their ends.
+            let room = column.saturating_sub(1);
+            let name = fit_end(&run.summary.name, room, theme.symbols.ellipsis);
+            names.push_str(&place(&name, column));
         }
         if left + shown < self.runs.len() {
             names.push_str(theme.symbols.right);
@@ -203,7 +221,8 @@ impl DifferenceView {
             }
             let mut spans = vec![Span::styled(place(&row.head, head), theme.dim)];
             if let Some(text) = &row.text {
-                spans.push(Span::styled(text.clone(), theme.changed));
+                let text = fit(text, room, theme.symbols.ellipsis);
+                spans.push(Span::styled(text, theme.changed));
             }
             let first = row.cells.first();
             for cell in row.cells.iter().skip(left).take(shown) {

@@ -100,6 +100,8 @@ pub struct RunsScreen {
     shown: Vec<(usize, String)>,
     /// Index in `shown`.
     cursor: usize,
+    /// A run that came back or has another name: the cursor goes to it once it is in the list.
+    wanted: Option<PathBuf>,
     /// In the order in which they were marked.
     marked: Vec<PathBuf>,
     sort: SortBy,
@@ -131,7 +133,8 @@ impl RunsScreen {
             .cloned()
             .collect();
         self.marked.retain(|dir| !gone.contains(dir));
-        self.arrange(selected.as_deref());
+        let wanted = self.wanted.take().filter(|dir| self.find(dir).is_some());
+        self.arrange(wanted.or(selected).as_deref());
     }
 
     fn all(&self) -> &[Arc<RunEntry>] {

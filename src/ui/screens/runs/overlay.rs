@@ -30,6 +30,7 @@ use crate::ui::panes::Handled;
 use crate::ui::picture::chart_look;
 use crate::ui::screens::ScreenMouse;
 use crate::ui::widgets::chart::{Chart, Scale, Viewport};
+use crate::words::counted;
 
 /// The weight of the past in smoothed lines, as `s` goes through them.
 const SMOOTHING: [f64; 6] = [0.0, 0.6, 0.9, 0.97, 0.99, 0.999];
@@ -242,7 +243,10 @@ impl RunsScreen {
                 };
                 let unknown = view.runs.iter().filter(|run| unknown(run)).count();
                 if view.by == By::Compute && unknown > 0 {
-                    let text = format!("of {unknown} runs the compute is not known: left out");
+                    let text = format!(
+                        "of {} the compute is not known: left out",
+                        counted(unknown, "run")
+                    );
                     requests.push(RunsRequest::Notice(NoticeLevel::Info, text));
                 }
             }

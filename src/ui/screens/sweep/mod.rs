@@ -1,7 +1,7 @@
 //! A sweep while it goes on: its trials as a table, their losses over each other, and what was varied as parallel coordinates.
 //!
 //! ```text
-//!  sweep-gpt-001   rung 2 of 3, up to step 300   5 of 9 trials have a result   running
+//!  sweep-gpt-001   rung 2 of 3, up to step 300   results of 5 of 9 trials   running
 //! ┌ 1 Trials ───────────────────────────────────────────────────────────────────────────┐
 //! │  rank trial      learning_rate dropout     step   val loss  bits/byte  status       │
 //! │▸    1 trial-004        0.0021     0.1   300/900     1.8412     2.0311  running      │

@@ -155,7 +155,7 @@ fn the_table_ranks_and_the_curves_and_values_are_there() {
     let all = [
         "sweep-gpt-001",
         "rung 1/3 to step 25",
-        "4/6 trials have a result",
+        "results of 4 of 6 trials",
         "running",
         "learning_rate",
         "trial-003",

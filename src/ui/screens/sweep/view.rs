@@ -8,12 +8,13 @@ use ratatui::text::{Line, Span};
 use super::{Ended, Overlay, Snapshot, SweepPane, SweepScreen, coordinates};
 use crate::config;
 use crate::run::sweep::{Curve, SweepState, TrialStatus, trial_name};
-use crate::ui::keymap::KeyMap;
+use crate::ui::keymap::{Action, KeyMap};
 use crate::ui::layout::{Hint, SMALLEST, footer, pane, too_small, wrap, write, write_line};
 use crate::ui::panes::plot::{empty, look, symbols};
 use crate::ui::theme::Theme;
 use crate::ui::widgets::chart::{Axis, Chart, Layer, Pattern, Sample, Scale, fit, fit_robust};
 use crate::ui::widgets::table::{Column, Table};
+use crate::words::counted;
 
 /// How much of the old average a training loss leaves.
 const SMOOTHING: f64 = 0.9;
@@ -62,8 +63,12 @@ pub(super) fn render(
         height: 1,
         ..area
     };
-    let as_it_is = |_, hint| Some(Hint::usual(hint));
-    footer(theme, keymap, &screen.contexts(), &as_it_is, foot, buffer);
+    // What has ended is not stopped any more.
+    let now = |action, hint| match action {
+        Action::StopRun if screen.ended.is_some() => None,
+        _ => Some(Hint::usual(hint)),
+    };
+    footer(theme, keymap, &screen.contexts(), &now, foot, buffer);
     match &screen.overlay {
         Some(Overlay::Help(help)) => help.render(
             theme,
@@ -112,9 +117,9 @@ fn header(screen: &SweepScreen, theme: &Theme) -> Line<'static> {
         }
         spans.push(Span::styled(
             format!(
-                "   {}/{} trials have a result",
+                "   results of {} of {}",
                 results.count(),
-                plan.trials.len()
+                counted(plan.trials.len(), "trial")
             ),
             theme.text,
         ));

@@ -510,7 +510,10 @@ fn same(draft: &Draft, key: &str, text: &str) -> bool {
 pub fn put_back(undo: &Edit) -> String {
     match undo {
         Edit::LearningRateMultiplier(multiplier) => {
-            format!("learning rate × back to {}", short(*multiplier))
+            format!(
+                "the multiplier of the learning rate back to {}",
+                short(*multiplier)
+            )
         }
         Edit::Set(changes) => {
             let all: Vec<String> = changes

@@ -8,6 +8,7 @@ use crate::protocol::{Edit, EditAuthor, EditRecord, EvalReport, NoticeLevel, Rew
 use crate::run::{LeftBranch, Record};
 use crate::ui::series::{Metric, RunSeries, XAxis};
 use crate::ui::widgets::chart::short;
+use crate::words::counted;
 
 /// Branches kept for the charts: of more, the newest.
 const BRANCHES: usize = 8;
@@ -99,6 +100,12 @@ impl RunView {
             multiplier: self.multiplier,
             step: self.step,
         }
+    }
+
+    /// What is told of this step is of a branch that is taken up again, and was said when it happened.
+    pub fn is_told_again(&self, step: u64) -> bool {
+        let again = self.rewinds.last().and_then(|rewound| rewound.onto);
+        again.is_some_and(|onto| step <= onto)
     }
 
     /// The newest edit that nothing has taken back.
@@ -231,8 +238,9 @@ impl RunView {
         self.say(
             NoticeLevel::Info,
             format!(
-                "went back from step {} to {step}{onto}{who}; {left} steps left behind",
-                rewound.from
+                "went back from step {} to {step}{onto}{who}; {} left behind",
+                rewound.from,
+                counted(left, "step")
             ),
         );
         self.rewinds.push(rewound);

@@ -208,9 +208,7 @@ impl RunView {
             EventKind::SampleDone(record) => self.sampled(record),
             EventKind::Checkpointed(info) => {
                 self.saved_step = self.saved_step.max(Some(info.step));
-                // Those of a branch that is taken up again were said when they were written.
-                let again = self.rewinds.last().and_then(|rewound| rewound.onto);
-                if again.is_none_or(|onto| info.step > onto) {
+                if !self.is_told_again(info.step) {
                     let size = format::bytes(info.bytes);
                     self.say(
                         NoticeLevel::Info,
@@ -349,6 +347,14 @@ impl RunView {
             let text = format!("went back from step {from} to {step}");
             line(step, NoticeLevel::Info, text)
         });
+        // What was said since the run was taken up did not know its step and its time yet.
+        let known = history.steps.partition_point(|report| report.step <= start);
+        if let Some(newest) = history.steps[..known].last() {
+            for since in &mut self.log {
+                since.step = since.step.max(newest.step);
+                since.seconds = since.seconds.max(newest.seconds);
+            }
+        }
         let mut before: Vec<LogLine> = edits.chain(spikes).chain(rewinds).collect();
         before.retain(|line| line.step <= start);
         before.sort_by_key(|line| line.step);

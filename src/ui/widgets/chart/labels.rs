@@ -7,14 +7,13 @@ use unicode_width::UnicodeWidthStr;
 use super::{Chart, MarkerKind};
 
 /// Labels of reference lines: on their line, at the right or left end or in the middle, wherever they cover the
-/// least; those out of range at the edge with an arrow.
-pub(super) fn references(chart: &Chart, plot: Rect, buffer: &mut Buffer) {
+/// least and nothing of what is `taken`; those out of range at the edge with an arrow.
+pub(super) fn references(chart: &Chart, mut taken: Vec<Rect>, plot: Rect, buffer: &mut Buffer) {
     let (up, down) = if chart.ascii() {
         ("^", "v")
     } else {
         ("↑", "↓")
     };
-    let mut taken: Vec<Rect> = Vec::new();
     let mut sorted: Vec<_> = chart.references.iter().collect();
     sorted.sort_by(|a, b| b.value.total_cmp(&a.value));
     for reference in sorted {
@@ -66,9 +65,10 @@ fn covered(buffer: &Buffer, place: Rect) -> usize {
 }
 
 /// Labels of vertical lines: beside the top, on the row of the first three where they cover the least and are
-/// clear of the one before; else left out.
-pub(super) fn markers(chart: &Chart, plot: Rect, buffer: &mut Buffer) {
+/// clear of the one before; else left out. Returns where they are.
+pub(super) fn markers(chart: &Chart, plot: Rect, buffer: &mut Buffer) -> Vec<Rect> {
     const ROWS: u16 = 3;
+    let mut taken = Vec::new();
     let mut free_from = [plot.x; ROWS as usize];
     for marker in &chart.markers {
         if marker.kind != MarkerKind::Line || marker.label.is_empty() {
@@ -92,6 +92,8 @@ pub(super) fn markers(chart: &Chart, plot: Rect, buffer: &mut Buffer) {
             let y = plot.y + row;
             buffer.set_stringn(start, y, &marker.label, width as usize, marker.style);
             free_from[row as usize] = start + width + 1;
+            taken.push(Rect::new(start, y, width, 1));
         }
     }
+    taken
 }

@@ -220,8 +220,8 @@ impl Chart {
         canvas.render(buffer);
         self.draw_symbols(plot, buffer);
         self.draw_clipped(plot, buffer);
-        labels::references(self, plot, buffer);
-        labels::markers(self, plot, buffer);
+        let taken = labels::markers(self, plot, buffer);
+        labels::references(self, taken, plot, buffer);
         self.draw_ticks(area, plot, buffer);
         self.draw_crosshair(plot, buffer);
     }

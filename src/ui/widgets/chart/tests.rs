@@ -155,6 +155,29 @@ fn markers_and_crosshair_show_their_words() {
 }
 
 #[test]
+fn a_label_of_a_reference_gives_way_to_one_of_a_marker() {
+    let mut chart = chart(&[4.0, 1.0]);
+    chart.layers.clear();
+    chart.references.push(Reference {
+        value: 4.0,
+        label: "uniform 4.094".into(),
+        style: Style::new(),
+    });
+    for x in [1.2, 1.6, 1.9] {
+        chart.markers = vec![Marker {
+            x,
+            label: "lr ×1.25 (undone)".into(),
+            kind: MarkerKind::Line,
+            style: Style::new(),
+        }];
+        let text = lines(&chart, 42, 11).join("\n");
+        for label in ["uniform 4.094", "lr ×1.25 (undone)"] {
+            assert!(text.contains(label), "{x}: {text}");
+        }
+    }
+}
+
+#[test]
 fn an_empty_chart_says_what_will_come() {
     let mut chart = chart(&[]);
     chart.message = Some("no steps yet".into());

@@ -8,7 +8,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::curves::{Curve, columns, newest, value_at};
 use super::{By, Of, OverlayView, places};
-use crate::ui::layout::{fit, pane, scroll_offset, write, write_line};
+use crate::ui::layout::{fit_end, pane, scroll_offset, write, write_line};
 use crate::ui::panes::{edit_markers, look, symbols};
 use crate::ui::screens::runs::RunsScreen;
 use crate::ui::theme::{ColorDepth, Theme};
@@ -120,9 +120,11 @@ impl RunsScreen {
         let fitted = fit_values(of_lines.chain(of_points));
         let y = Axis::new(fitted.unwrap_or((0.0, 1.0)), view.scale).padded(0.03);
         let mut chart = Chart::new(x, y, look(theme));
-        if view.by == By::Time {
-            chart.x_unit = Unit::Seconds;
-        }
+        chart.x_unit = match view.by {
+            By::Time => Unit::Seconds,
+            By::Step | By::Tokens => Unit::Count,
+            By::Compute => Unit::Number,
+        };
         if fitted.is_none() {
             chart.message = Some(self.why_empty(view, theme));
             return chart;
@@ -151,13 +153,6 @@ impl RunsScreen {
                 style: bold(at),
             });
         }
-        for (at, end) in ends {
-            chart.layers.push(Layer::Points {
-                points: vec![end],
-                symbol: letter(at),
-                style: bold(at).add_modifier(Modifier::BOLD),
-            });
-        }
         let edited = if theme.symbols.unicode { '◇' } else { '!' };
         for curve in curves {
             let points = curve.edited.iter().filter_map(|place| {
@@ -177,6 +172,14 @@ impl RunsScreen {
                 };
                 chart.markers = edit_markers(&curve.edits, theme, at);
             }
+        }
+        // Over an edit at the end: the letter says whose line it is.
+        for (at, end) in ends {
+            chart.layers.push(Layer::Points {
+                points: vec![end],
+                symbol: letter(at),
+                style: bold(at).add_modifier(Modifier::BOLD),
+            });
         }
         chart.crosshair = view.crosshair.map(|x| {
             let mut rows: Vec<(f64, (String, Style))> = curves
@@ -255,7 +258,8 @@ impl RunsScreen {
             let alive = run.is_some_and(|run| run.process.is_some());
             let live = if alive { theme.symbols.bullet } else { " " };
             let room = usize::from(area.width).saturating_sub(10 + value.width());
-            let name = fit(&name, room, theme.symbols.ellipsis);
+            // Names of runs differ at their ends.
+            let name = fit_end(&name, room, theme.symbols.ellipsis);
             let pad = " ".repeat(room.saturating_sub(name.width()));
             let cursor = if here { theme.symbols.cursor } else { " " };
             let line = Line::from(vec![
