@@ -11,6 +11,7 @@ use fireside::kernel::cpu::activation::{self, Activation, Mask};
 use fireside::kernel::cpu::attention::{self, Sizes};
 use fireside::kernel::cpu::head::Head;
 use fireside::kernel::cpu::recurrent::{self, Cell, Initial};
+use fireside::kernel::cpu::sublayer::{Affine, Middle, Norm, Operands, Sublayer};
 use fireside::kernel::cpu::{additive, dot_attention, embedding, layer_norm, linear};
 
 /// As in the program: with the system's allocator, every large result would be memory that has to be filled with zeros first.
@@ -94,6 +95,7 @@ fn main() {
     products(&bench);
     elementwise(&bench);
     attentions(&bench);
+    sublayers(&bench);
     recurrences(&bench);
     losses(&bench);
 }
@@ -170,6 +172,63 @@ fn elementwise(bench: &Bench) {
     bench.run("embedding backward", Work::Elements(10_000 * 256), || {
         embedding::scatter(&grad, &tokens, 10_000, 256)
     });
+}
+
+/// Both sublayers of nanoGPT's CPU recipe, and of a GPT of width 192.
+fn sublayers(bench: &Bench) {
+    for (batch, seq, d, n_heads) in [(12, 64, 128, 4), (16, 128, 192, 6)] {
+        let rows = batch * seq;
+        let (x, dy) = (numbers(rows * d, 1.0), numbers(rows * d, 1.0));
+        let gamma = numbers(d, 1.0);
+        for (name, middle, [n, m]) in [
+            (
+                "attention",
+                Middle::Attention {
+                    n_heads,
+                    mask: None,
+                },
+                [3 * d, d],
+            ),
+            (
+                "feed-forward",
+                Middle::FeedForward(Activation::Gelu),
+                [4 * d, 4 * d],
+            ),
+        ] {
+            let (first, second) = (numbers(d * n, 0.1), numbers(m * d, 0.1));
+            let map = |weight, n_in, n_out| Affine {
+                weight,
+                bias: None,
+                n_in,
+                n_out,
+            };
+            let operands = Operands {
+                x: &x,
+                batch,
+                seq,
+                gamma: &gamma,
+                beta: None,
+                first: map(&first, d, n),
+                second: map(&second, m, d),
+            };
+            let of = Sublayer {
+                norm: Norm::Pre,
+                epsilon: 1e-5,
+                middle,
+                mask: None,
+            };
+            let name = |pass: &str| format!("{name} sublayer {rows}x{d}{pass}");
+            // The products with the weights alone.
+            let operations = 2 * rows * d * (n + m);
+            bench.run(&name(""), Work::Operations(operations), || {
+                of.forward(&operands)
+            });
+            let (_, kept) = of.forward(&operands);
+            bench.run(&name(" backward"), Work::Operations(2 * operations), || {
+                of.backward(&operands, &kept, &dy)
+            });
+        }
+    }
 }
 
 fn attentions(bench: &Bench) {

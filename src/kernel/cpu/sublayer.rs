@@ -447,27 +447,57 @@ struct Pass<'a> {
     weights: [Panels; 2],
 }
 
+/// What the backward pass of a piece gives besides the gradient of its input.
+struct Found {
+    /// With respect to what the first map gave.
+    dinner: Vec<f32>,
+    /// With respect to what the second map gave; none where that is the gradient of the output itself.
+    dadded: Option<Vec<f32>>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+}
+
 impl Pass<'_> {
+    /// On one or two threads what a piece gives is added while it lies in the caches; on more, which share the pieces of a set, after all of
+    /// them. The sums are the same.
     fn set(&self, set: Set) -> Sums {
         let mut sums = Sums::new(self.operands);
         let mut rest = set.dx;
-        for tokens in set.pieces {
-            let dx = cut(&mut rest, tokens.count * self.operands.d());
-            self.piece(*tokens, dx, &mut sums);
+        let d = self.operands.d();
+        let pieces = set
+            .pieces
+            .iter()
+            .map(|tokens| (*tokens, cut(&mut rest, tokens.count * d)));
+        if rayon::current_num_threads() <= 2 {
+            for (tokens, dx) in pieces {
+                let found = self.piece(tokens, dx);
+                self.add(tokens, &found, &mut sums);
+            }
+            return sums;
+        }
+        let pieces: Vec<(Tokens, Slots)> = pieces.collect();
+        let found: Vec<(Tokens, Found)> = pieces
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|(tokens, dx)| (tokens, self.piece(tokens, dx)))
+            .collect();
+        for (tokens, found) in &found {
+            self.add(*tokens, found, &mut sums);
         }
         sums
     }
 
-    fn piece(&self, tokens: Tokens, dx: Slots, sums: &mut Sums) {
+    fn piece(&self, tokens: Tokens, dx: Slots) -> Found {
         let Self {
             of, operands, kept, ..
         } = *self;
         let d = operands.d();
         let (x, dy) = (tokens.of(operands.x, d), tokens.of(self.dy, d));
         let moments = [&kept.means, &kept.inverse_deviations].map(|found| tokens.of(found, 1));
+        let (mut gamma, mut beta) = (buffer(d), buffer(d));
         let mut norm = |to, from: &[f32], dy: &[f32]| {
-            let scales = [&mut sums.gamma[..], &mut sums.beta[..]];
-            layer_norm::backward_rows_into(to, [from, dy, operands.gamma], moments, scales)
+            let sums = [&mut gamma[..], &mut beta[..]];
+            layer_norm::backward_rows_into(to, [from, dy, operands.gamma], moments, sums)
         };
         let mask = of.mask_of(tokens, d);
         let masked = |dy: &[f32], mask| {
@@ -475,19 +505,17 @@ impl Pass<'_> {
             activation::drop_some(&mut masked, mask);
             masked
         };
-        let normed = tokens.of(&kept.normed, d);
-        match of.norm {
+        let (dinner, dadded) = match of.norm {
             Norm::Pre => {
-                let masked = mask.map(|mask| masked(dy, mask));
-                let dadded = masked.as_deref().unwrap_or(dy);
-                let dinner = self.middle(tokens, dadded);
+                let dadded = mask.map(|mask| masked(dy, mask));
+                let dinner = self.middle(tokens, dadded.as_deref().unwrap_or(dy));
                 let dnormed = self.product(0, &dinner);
                 let dx = norm(dx, x, &dnormed);
                 activation::add(dx, dy);
-                self.add(tokens, normed, &dinner, dadded, sums);
+                (dinner, dadded)
             }
             Norm::Post => {
-                let dsum = norm(dx, normed, dy);
+                let dsum = norm(dx, tokens.of(&kept.normed, d), dy);
                 let dadded = match mask {
                     Some(mask) => masked(dsum, mask),
                     None => dsum.to_vec(),
@@ -495,8 +523,14 @@ impl Pass<'_> {
                 let dinner = self.middle(tokens, &dadded);
                 let rows = View::new(&dinner, tokens.count, operands.first.n_out);
                 self.weights[0].add_product(dsum, rows, Threads::All);
-                self.add(tokens, x, &dinner, &dadded, sums);
+                (dinner, Some(dadded))
             }
+        };
+        Found {
+            dinner,
+            dadded,
+            gamma,
+            beta,
         }
     }
 
@@ -529,12 +563,24 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds what a piece gives to the gradients of both maps, the first of which has read `read`.
-    fn add(&self, tokens: Tokens, read: &[f32], dinner: &[f32], dadded: &[f32], sums: &mut Sums) {
-        let Operands { first, second, .. } = *self.operands;
+    /// Adds what a piece gives to the gradients of the parameters.
+    fn add(&self, tokens: Tokens, found: &Found, sums: &mut Sums) {
+        let Operands {
+            x, first, second, ..
+        } = *self.operands;
+        let d = self.operands.d();
+        let read = match self.of.norm {
+            Norm::Pre => &self.kept.normed,
+            Norm::Post => x,
+        };
+        let read = tokens.of(read, d);
         let units = tokens.of(&self.kept.units, second.n_in);
+        let dy = tokens.of(self.dy, d);
+        let dadded = found.dadded.as_deref().unwrap_or(dy);
+        activation::add(&mut sums.gamma, &found.gamma);
+        activation::add(&mut sums.beta, &found.beta);
         for (map, x, dy, [weight, bias]) in [
-            (first, read, dinner, &mut sums.first),
+            (first, read, &found.dinner[..], &mut sums.first),
             (second, units, dadded, &mut sums.second),
         ] {
             let x = View::new(x, tokens.count, map.n_in).transposed();
