@@ -93,7 +93,7 @@ fn from_picking_a_model_to_a_saved_run_and_on_with_it() {
     terminal.press("8");
     terminal.wait_for("8 Events");
     terminal.press("ggg");
-    terminal.wait_for("sampling after this step");
+    terminal.wait_for("sampling");
     terminal.press("1 ");
     let seen = terminal.wait_for_step(paused + 20);
 
