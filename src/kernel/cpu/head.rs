@@ -2,27 +2,21 @@
 //!
 //! Rows are taken in chunks of a few megabytes of logits. A training pass makes a chunk's logits, turns them into their gradient
 //! in place and at once adds its share to the gradients of the input, the weight and the bias, as the gradient of the loss itself
-//! is almost always 1 and otherwise a factor. So nothing is computed twice and nothing of size `rows × vocab` is kept. The rows make two
-//! halves with sums of their own, so that two threads need nothing of each other but the weight, which is laid out once for all chunks.
+//! is almost always 1 and otherwise a factor. So nothing is computed twice and nothing of size `rows × vocab` is kept.
 
 use rayon::prelude::*;
 
-use super::activation::add;
+use super::buffer;
 use super::cross_entropy::{Row, row_gradient, row_loss};
-use super::matmul::{Threads, View};
-use super::panels::Panels;
-use super::{Unwritten, buffer};
+use super::matmul::{Threads, View, product};
+use super::shared::append_beside_over_rows;
 
-/// Logits that exist at a time in a half, at most, where that is at least [`MIN_ROWS`] rows.
-const LOGITS: usize = 1 << 19;
+/// Logits that exist at a time, at most, where that is at least [`MIN_ROWS`] rows.
+const LOGITS: usize = 1 << 21;
 /// Fewer rows would read and write the gradient of the weight too often.
-const MIN_ROWS: usize = 96;
+const MIN_ROWS: usize = 128;
 /// Rows per task of the softmax, for which one sum of the bias's gradient is kept.
 const TASK: usize = 16;
-/// What lies between two rows of logits: without it rows of a power of two would all fall into the same lines of a cache.
-const GAP: usize = 16;
-/// Values that a thread adds at a time.
-const ADDED: usize = 16 * 1024;
 
 /// An output layer: which way its weight lies, and its bias.
 #[derive(Clone, Copy)]
@@ -63,6 +57,12 @@ impl<'a> Head<'a> {
         }
     }
 
+    /// Logits without the bias, which the softmax adds.
+    fn logits(&self, x: &[f32]) -> Vec<f32> {
+        let rows = x.len() / self.d;
+        product(View::new(x, rows, self.d), self.weight(), Threads::All)
+    }
+
     fn check(&self, x: &[f32], targets: &[i64]) {
         assert_eq!(self.weight.len(), self.d * self.vocab);
         assert_eq!(x.len(), targets.len() * self.d);
@@ -74,27 +74,21 @@ impl<'a> Head<'a> {
     pub fn loss(&self, x: &[f32], targets: &[i64]) -> f64 {
         self.check(x, targets);
         let rows = self.chunk_rows();
-        let weight = Panels::new(self.weight());
-        let partial: Vec<f64> = x
-            .par_chunks(rows * self.d)
-            .zip(targets.par_chunks(rows))
-            .with_max_len(1)
-            .map(|(x, targets)| {
-                let x = View::new(x, targets.len(), self.d);
-                let mut logits = weight.product(x, Threads::All);
-                let partial: Vec<f64> = logits
-                    .par_chunks_mut(TASK * self.vocab)
-                    .zip(targets.par_chunks(TASK))
-                    .map(|(logits, targets)| {
-                        let rows = logits.chunks_exact_mut(self.vocab).zip(targets);
-                        rows.map(|(logits, target)| row_loss(self.row(logits, *target)))
-                            .sum()
-                    })
-                    .collect();
-                partial.iter().sum()
-            })
-            .collect();
-        partial.iter().sum()
+        let mut total = 0.0;
+        for (x, targets) in x.chunks(rows * self.d).zip(targets.chunks(rows)) {
+            let mut logits = self.logits(x);
+            let partial: Vec<f64> = logits
+                .par_chunks_mut(TASK * self.vocab)
+                .zip(targets.par_chunks(TASK))
+                .map(|(logits, targets)| {
+                    let rows = logits.chunks_exact_mut(self.vocab).zip(targets);
+                    rows.map(|(logits, target)| row_loss(self.row(logits, *target)))
+                        .sum()
+                })
+                .collect();
+            total += partial.iter().sum::<f64>();
+        }
+        total
     }
 
     fn row<'r>(&self, logits: &'r mut [f32], target: i64) -> Row<'r>
@@ -112,84 +106,54 @@ impl<'a> Head<'a> {
     /// As [`Head::loss`]; the gradients are those of `scale` times the sum.
     pub fn loss_and_gradients(&self, x: &[f32], targets: &[i64], scale: f32) -> Found {
         self.check(x, targets);
-        let weights = Panels::of([self.weight(), self.weight().transposed()]);
-        let half = targets.len().div_ceil(2).max(1);
-        let halves = x.par_chunks(half * self.d).zip(targets.par_chunks(half));
-        let found: Vec<Found> = halves
-            .with_max_len(1)
-            .map(|(x, targets)| self.part(&weights, x, targets, scale))
-            .collect();
-        let mut parts = found.into_iter();
-        let nothing = || self.part(&weights, &[], &[], scale);
-        let mut all = parts.next().unwrap_or_else(nothing);
-        for part in parts {
-            all.sum += part.sum;
-            all.dx.extend_from_slice(&part.dx);
-            for (sum, part) in [
-                (&mut all.dweight, &part.dweight),
-                (&mut all.dbias, &part.dbias),
-            ] {
-                sum.par_chunks_mut(ADDED)
-                    .zip(part.par_chunks(ADDED))
-                    .for_each(|(sum, part)| add(sum, part));
-            }
-        }
-        all
-    }
-
-    /// What some of the rows give, from the weight as `[d, vocab]` and as `[vocab, d]`.
-    fn part(&self, weights: &[Panels; 2], x: &[f32], targets: &[i64], scale: f32) -> Found {
         let Self { d, vocab, .. } = *self;
         let rows = self.chunk_rows();
-        let stride = vocab + GAP;
-        let mut logits = buffer(rows.min(targets.len()) * stride);
-        let mut dx = Unwritten::new(x.len());
         let mut found = Found {
             sum: 0.0,
-            dx: Vec::new(),
-            dweight: buffer(self.weight.len()),
+            dx: Vec::with_capacity(x.len()),
+            dweight: Vec::new(),
             dbias: buffer(self.bias.map_or(0, |bias| bias.len())),
         };
-        let chunks = x.chunks(rows * d).zip(dx.slots().chunks_mut(rows * d));
-        for ((x, dx), targets) in chunks.zip(targets.chunks(rows)) {
+        for (x, targets) in x.chunks(rows * d).zip(targets.chunks(rows)) {
             let rows = targets.len();
+            let mut logits = self.logits(x);
+            found.sum += self.softmax(&mut logits, targets, scale, &mut found.dbias);
+            let dlogits = View::new(&logits, rows, vocab);
             let x = View::new(x, rows, d);
-            let logits = &mut logits[..rows * stride];
-            weights[0].product_into_rows(logits, stride, x, Threads::All);
-            found.sum += self.softmax(logits, targets, scale, &mut found.dbias);
-            let dlogits = View::strided(logits, rows, vocab, stride);
-            weights[1].product_into(dx, dlogits, Threads::All);
-            let (left, right) = match self.transposed {
-                true => (dlogits, x),
-                false => (x, dlogits),
+            let pair = match self.transposed {
+                true => [dlogits, x],
+                false => [x, dlogits],
             };
-            let left = left.transposed();
-            Panels::new(right).add_product(&mut found.dweight, left, Threads::All);
+            append_beside_over_rows(
+                &mut found.dx,
+                [dlogits, self.weight().transposed()],
+                &mut found.dweight,
+                pair,
+                None,
+            );
         }
-        // SAFETY: the chunks are all rows, and each was written.
-        #[allow(unsafe_code)]
-        let dx = unsafe { dx.written() };
-        Found { dx, ..found }
+        found
     }
 
-    /// Rows of logits without bias become the gradient of `scale` times their loss, whose sum comes back.
+    /// Logits without bias become the gradient of `scale` times their loss, whose sum comes back.
     fn softmax(&self, logits: &mut [f32], targets: &[i64], scale: f32, dbias: &mut [f32]) -> f64 {
-        let stride = self.vocab + GAP;
         let partial: Vec<(f64, Vec<f32>)> = logits
-            .par_chunks_mut(TASK * stride)
+            .par_chunks_mut(TASK * self.vocab)
             .zip(targets.par_chunks(TASK))
             .map(|(logits, targets)| {
                 let mut sum = 0.0;
                 let mut columns = buffer(dbias.len());
-                for (logits, target) in logits.chunks_exact_mut(stride).zip(targets) {
-                    let row = self.row(&mut logits[..self.vocab], *target);
-                    sum += row_gradient(row, scale, &mut columns);
+                let rows = logits.chunks_exact_mut(self.vocab).zip(targets);
+                for (logits, target) in rows {
+                    sum += row_gradient(self.row(logits, *target), scale, &mut columns);
                 }
                 (sum, columns)
             })
             .collect();
         for (_, columns) in &partial {
-            add(dbias, columns);
+            for (total, part) in dbias.iter_mut().zip(columns) {
+                *total += part;
+            }
         }
         partial.iter().map(|(sum, _)| sum).sum()
     }
@@ -284,7 +248,7 @@ mod tests {
     /// More rows than a chunk has, against the operations one by one in float64.
     #[test]
     fn chunks_add_up() {
-        let case = Case::new(4 * MIN_ROWS + 5, 2, 20_011);
+        let case = Case::new(MIN_ROWS + 5, 2, 20_011);
         let found = case.head().loss_and_gradients(&case.x, &case.targets, 1.0);
         assert!(case.targets.len() > case.head().chunk_rows());
         let (d, vocab) = (case.d, case.vocab);

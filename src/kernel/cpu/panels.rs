@@ -95,17 +95,8 @@ impl Panels {
         // SAFETY: `Replace` reads nothing of the output and writes all of it.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(out, self.columns, a, Output::Replace, threads);
+            self.run(out, a, Output::Replace, threads);
             out.assume_init_mut()
-        }
-    }
-
-    /// As [`Panels::product_into`], into rows that are `stride` apart; what lies between them stays as it is.
-    pub fn product_into_rows(&self, out: &mut [f32], stride: usize, a: View, threads: Threads) {
-        // SAFETY: initialised values may be written as any others, and `run` writes only values.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.run(slots(out), stride, a, Output::Replace, threads);
         }
     }
 
@@ -129,7 +120,7 @@ impl Panels {
         // SAFETY: initialised values may be written as any others, and `run` writes only values.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(slots(out), self.columns, a, Output::Accumulate, threads);
+            self.run(slots(out), a, Output::Accumulate, threads);
         }
     }
 
@@ -137,15 +128,8 @@ impl Panels {
     ///
     /// With [`Output::Accumulate`] all of `out` must have been written.
     #[allow(unsafe_code)]
-    unsafe fn run(
-        &self,
-        out: &mut [MaybeUninit<f32>],
-        stride: usize,
-        a: View,
-        mode: Output,
-        threads: Threads,
-    ) {
-        assert!(stride >= self.columns);
+    unsafe fn run(&self, out: &mut [MaybeUninit<f32>], a: View, mode: Output, threads: Threads) {
+        let stride = self.columns;
         assert_eq!((a.columns, out.len()), (self.depth, a.rows * stride));
         if self.depth == 0 && mode == Output::Replace {
             out.fill(MaybeUninit::new(0.0));
