@@ -68,6 +68,8 @@ pub const COLUMNS: &[Column] = &[
 
 /// The least of the column with the name, and the most.
 const NAME: u16 = 16;
+/// Names up to this length, such as those that most runs are given by themselves (`char-rnn-stories-001`), are not cut for another column.
+const USUAL_NAME: u16 = 24;
 const LONGEST_NAME: u16 = 46;
 /// Columns of at least this importance come before a long name.
 const NEEDED: u8 = 60;
@@ -108,17 +110,18 @@ fn fitting(width: u16, needs: Needs) -> Vec<(usize, u16)> {
     by_importance.sort_by_key(|at| std::cmp::Reverse(COLUMNS[*at].importance));
     let room = width.saturating_sub(MARGIN);
     let mut used = 0;
-    let mut name = NAME;
+    let least = needs.name.clamp(NAME, USUAL_NAME);
+    let mut name = least;
     let mut kept: Vec<usize> = Vec::new();
     for at in by_importance {
-        if COLUMNS[at].importance < NEEDED && name == NAME {
-            let wanted = needs.name.clamp(NAME, LONGEST_NAME) - NAME;
+        if COLUMNS[at].importance < NEEDED && name == least {
+            let wanted = needs.name.clamp(least, LONGEST_NAME) - least;
             let more = wanted.min(room.saturating_sub(used));
             name += more;
             used += more;
         }
         let needed = match own(at) {
-            0 => NAME,
+            0 => least,
             width => width,
         } + 1;
         if used + needed <= room || kept.is_empty() {
