@@ -7,10 +7,9 @@ use burn::backend::TensorData;
 use burn::backend::flex::FlexTensor;
 
 use super::cpu::activation::Activation;
-use super::cpu::attention::Sizes;
 use super::cpu::{
-    activation, additive, attention, dot_attention, embedding, head, layer_norm, linear, recurrent,
-    sublayer, sums,
+    activation, additive, dot_attention, embedding, head, layer_norm, linear, recurrent, sublayer,
+    sums,
 };
 use super::ops::{Fused, FusedOps, Kernels, Observed};
 
@@ -78,16 +77,6 @@ fn with_last(tensor: &FlexTensor, last: usize) -> Vec<usize> {
         *size = last;
     }
     shape
-}
-
-fn sizes(qkv: &FlexTensor, n_heads: usize) -> Sizes {
-    let shape = dims(qkv);
-    Sizes {
-        batch: shape[0],
-        seq: shape[1],
-        n_heads,
-        d_head: shape[2] / 3 / n_heads,
-    }
 }
 
 /// Gradients as tensors of the shapes of the operands.
@@ -201,6 +190,11 @@ impl Kernels for Flex {
                 let n_out = last(&inputs[1]);
                 tensor(y, with_last(&inputs[0], n_out))
             }
+            Fused::Sublayer { of, observed: None } => {
+                let inputs: Vec<FlexTensor> = inputs.into_iter().map(contiguous).collect();
+                let y = of.output(&sublayer_operands(&inputs));
+                tensor(y, dims(&inputs[0]))
+            }
             _ => Self::forward_saving(op, inputs).0,
         }
     }
@@ -225,20 +219,6 @@ impl Kernels for Flex {
                     y,
                     Saved {
                         rows,
-                        ..Saved::inputs(inputs)
-                    },
-                )
-            }
-            Fused::Attention { n_heads, mask } => {
-                let qkv = &inputs[0];
-                let (out, logs) = attention::forward(slice(qkv), sizes(qkv, *n_heads), *mask);
-                let out = tensor(out, with_last(qkv, last(qkv) / 3));
-                let tensor = Some(out.clone());
-                (
-                    out,
-                    Saved {
-                        tensor,
-                        rows: [logs, Vec::new()],
                         ..Saved::inputs(inputs)
                     },
                 )
@@ -399,13 +379,6 @@ impl Kernels for Flex {
                     .zip(found)
                     .map(|(wanted, grad)| wanted.then_some(grad))
                     .collect()
-            }
-            Fused::Attention { n_heads, mask } => {
-                let qkv = &inputs[0];
-                let out = kept.expect("attention keeps its output");
-                let (out, grad, sizes) = (slice(&out), slice(&grad), sizes(qkv, *n_heads));
-                let dqkv = attention::backward(slice(qkv), out, &rows[0], grad, sizes, *mask);
-                vec![Some(tensor(dqkv, dims(qkv)))]
             }
             Fused::LinearActivation(kind) => {
                 let (mut dy, _) = take(grad);

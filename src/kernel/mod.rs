@@ -94,19 +94,6 @@ pub fn layer_norm<const D: usize>(
     with_weights(op, x, weight, bias)
 }
 
-/// # Shapes
-/// - qkv: `[batch, seq, 3·d_model]`, queries, keys and values of all heads in this order
-/// - output: `[batch, seq, d_model]`
-pub fn causal_attention(qkv: Tensor<3>, n_heads: usize, dropout: Option<Mask>) -> Tensor<3> {
-    unary(
-        Fused::Attention {
-            n_heads,
-            mask: dropout,
-        },
-        qkv,
-    )
-}
-
 /// y = activation(x·W + b).
 ///
 /// # Shapes

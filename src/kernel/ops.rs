@@ -25,8 +25,6 @@ pub enum Fused {
     Linear,
     /// x `[.., d]`, weight `[d]`, optionally bias `[d]` → `[.., d]`
     LayerNorm { epsilon: f32 },
-    /// fused projections `[batch, seq, 3·d_model]` → `[batch, seq, d_model]`
-    Attention { n_heads: usize, mask: Option<Mask> },
     /// As [`Fused::Linear`], the activation applied to the sum.
     LinearActivation(Activation),
     /// Any shape.

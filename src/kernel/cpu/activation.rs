@@ -106,16 +106,15 @@ pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>
     }
 }
 
-/// Values and derivatives, on this thread; of ReLU and tanh no derivatives, for which `slope` must be empty. Else it is as long as `y`, and
-/// all of it is written.
+/// Values and derivatives, on this thread. `slope` is as long as `y`, and all of it is written; or it is empty, and only the values are
+/// found: ReLU and tanh have their derivatives from those.
 pub(super) fn values_and_slopes(kind: Activation, y: &mut [f32], slope: &mut [MaybeUninit<f32>]) {
     match kind {
-        Activation::Relu | Activation::Tanh => {
-            assert!(slope.is_empty());
-            apply(kind, y);
-        }
+        _ if slope.is_empty() => apply(kind, y),
         Activation::Gelu => map(y, slope, |x| both(Activation::Gelu, x)),
         Activation::GeluTanh => map(y, slope, |x| both(Activation::GeluTanh, x)),
+        Activation::Relu => map(y, slope, |x| both(Activation::Relu, x)),
+        Activation::Tanh => map(y, slope, |x| both(Activation::Tanh, x)),
     }
 }
 

@@ -218,24 +218,6 @@ pub fn backward(
     sizes: Sizes,
     mask: Option<Mask>,
 ) -> Vec<f32> {
-    let mut dqkv = Unwritten::new(qkv.len());
-    let kept = [qkv, out, log_denominators];
-    backward_into(dqkv.slots(), kept, grad, sizes, mask);
-    // SAFETY: all of it was written.
-    #[allow(unsafe_code)]
-    unsafe {
-        dqkv.written()
-    }
-}
-
-/// As [`backward`], into memory that is there, from the input, the output and the log-denominators; all of `dqkv` is written.
-pub(super) fn backward_into<'o>(
-    dqkv: &'o mut [MaybeUninit<f32>],
-    [qkv, out, log_denominators]: [&[f32]; 3],
-    grad: &[f32],
-    sizes: Sizes,
-    mask: Option<Mask>,
-) -> &'o mut [f32] {
     let Sizes {
         batch,
         seq,
@@ -245,9 +227,9 @@ pub(super) fn backward_into<'o>(
     let d_model = sizes.d_model();
     let stride = 3 * d_model;
     assert_eq!(qkv.len(), batch * seq * stride);
-    assert_eq!(dqkv.len(), qkv.len());
+    let mut dqkv = Unwritten::new(qkv.len());
     assert_eq!(log_denominators.len(), batch * n_heads * seq);
-    let columns = HeadColumns(dqkv.as_mut_ptr().cast());
+    let columns = HeadColumns(dqkv.slots().as_mut_ptr().cast());
     let columns = &columns;
     let (block, padded) = (BLOCK.min(seq), seq.next_multiple_of(LANES));
     let scratch = || {
@@ -317,7 +299,7 @@ pub(super) fn backward_into<'o>(
     // SAFETY: each task wrote every row of its head's columns of all three parts.
     #[allow(unsafe_code)]
     unsafe {
-        dqkv.assume_init_mut()
+        dqkv.written()
     }
 }
 

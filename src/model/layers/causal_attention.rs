@@ -3,10 +3,9 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData, activation, s};
 
-use super::dropout::{self, dropout};
+use super::dropout::dropout;
 use super::init::{Builder, Initial};
 use super::linear::Linear;
-use crate::kernel;
 
 /// What is added to a score that must not count. Finite, so that no backend meets infinity minus infinity, and so far down
 /// that its exponential is exactly zero.
@@ -78,13 +77,6 @@ impl CausalAttention {
     /// - input and output: `[batch, seq, d_model]`
     /// - mask: `[1, 1, seq, seq]`, from [`causal_mask`]
     pub fn forward(&self, input: Tensor<3>, mask: Tensor<4>) -> Tensor<3> {
-        if kernel::takes(&input) {
-            let qkv = self.qkv.forward(input); // [batch, seq, 3·d_model]
-            let dropout = dropout::next_mask(&qkv, self.dropout);
-            return self
-                .output
-                .forward(kernel::causal_attention(qkv, self.n_heads, dropout));
-        }
         let [q, k, v] = self.project(input); // each [batch, n_heads, seq, d_head]
         self.merge(attend(q, k, v, Some(mask), self.dropout))
     }

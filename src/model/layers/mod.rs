@@ -1,6 +1,6 @@
 //! Blocks that the five models share.
 //!
-//! Each operation that a hand-written kernel may replace stands behind one function: [`causal_attention::attend`],
+//! Each operation that a hand-written kernel may replace stands behind one function: [`transformer_block::TransformerBlock::forward`],
 //! [`layer_norm::normalize`], [`loss::Head::loss`], [`recurrent::run_sequence`],
 //! [`activation::linear_activation`], [`past_attention::PastAttention`].
 

@@ -1,7 +1,11 @@
 //! Everything a run told so far, as the panes read it. Grows only by its series, and by lists with a limit.
 
+mod samples;
+
 use std::collections::VecDeque;
 use std::path::PathBuf;
+
+pub use samples::{LiveSample, Sampled};
 
 use super::knobs::Knobs;
 use super::timeline::{Branch, author};
@@ -9,8 +13,8 @@ use crate::config::RunConfig;
 use crate::control::RoleNow;
 use crate::protocol::{
     CheckpointInfo, Edit, EditRecord, EvalReport, EventKind, FinishReason, FinishReport,
-    LayerHealth, NoticeLevel, Phase, RemoteAct, Rewound, RunId, RunInfo, SamplePiece, SampleRecord,
-    SchedulePoint, Spike, unknown_words,
+    LayerHealth, NoticeLevel, Phase, RemoteAct, Rewound, RunId, RunInfo, SchedulePoint, Spike,
+    unknown_words,
 };
 use crate::run::History;
 use crate::ui::format;
@@ -21,12 +25,6 @@ use crate::ui::widgets::chart::{clock, reading, short};
 
 /// Lines kept by the event log.
 const LOG_LINES: usize = 1000;
-/// Samples kept; when there are more, every second of the older half goes.
-const SAMPLES: usize = 600;
-/// Of so many of the newest samples the probabilities of the tokens are kept.
-const WITH_PIECES: usize = 64;
-/// Bytes of one text that are kept while it streams in.
-const LIVE_BYTES: usize = 64 * 1024;
 /// The weight of the past in smoothed lines, as `s` goes through them.
 const SMOOTHING: [f64; 6] = [0.0, 0.6, 0.9, 0.97, 0.99, 0.999];
 
@@ -38,22 +36,6 @@ pub struct LogLine {
     pub seconds: f64,
     pub level: NoticeLevel,
     pub text: String,
-}
-
-/// A generated text; `pieces` is empty for one that was read from disk or is not among the newest.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sampled {
-    pub record: SampleRecord,
-    pub pieces: Vec<SamplePiece>,
-}
-
-/// A text that is being generated now.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LiveSample {
-    pub step: u64,
-    pub prompt: usize,
-    pub pieces: Vec<SamplePiece>,
-    bytes: usize,
 }
 
 /// The process that trains a run on screen, where that is not this one.
@@ -528,55 +510,6 @@ impl RunView {
         let keep = self.evaluations.partition_point(|e| e.step < report.step);
         self.evaluations.truncate(keep);
         self.evaluations.push(report);
-    }
-
-    fn piece(&mut self, step: u64, prompt: usize, piece: SamplePiece) {
-        let same = self
-            .live
-            .as_ref()
-            .is_some_and(|live| live.step == step && live.prompt == prompt);
-        if !same {
-            self.live = Some(LiveSample {
-                step,
-                prompt,
-                pieces: Vec::new(),
-                bytes: 0,
-            });
-        }
-        if let Some(live) = &mut self.live
-            && live.bytes < LIVE_BYTES
-        {
-            live.bytes += piece.text.len();
-            live.pieces.push(piece);
-        }
-    }
-
-    fn sampled(&mut self, record: SampleRecord) {
-        let matching = self
-            .live
-            .take_if(|live| live.step == record.step && live.prompt == record.prompt_index);
-        let pieces = matching.map_or_else(Vec::new, |live| live.pieces);
-        self.samples.push(Sampled { record, pieces });
-        if let Some(old) = self.samples.len().checked_sub(WITH_PIECES + 1) {
-            self.samples[old].pieces = Vec::new();
-        }
-        self.thin_samples();
-    }
-
-    fn thin_samples(&mut self) {
-        while self.samples.len() > SAMPLES {
-            let half = self.samples.len() / 2;
-            // By step, so that the prompts of a step stay together.
-            let mut steps: Vec<u64> = self.samples[..half].iter().map(|s| s.record.step).collect();
-            steps.dedup();
-            if steps.len() < 2 {
-                self.samples.drain(..half);
-                continue;
-            }
-            let dropped: Vec<u64> = steps.into_iter().skip(1).step_by(2).collect();
-            self.samples
-                .retain(|s| dropped.binary_search(&s.record.step).is_err());
-        }
     }
 
     /// `12:30  step 1200` for a line of the log.

@@ -1,0 +1,265 @@
+//! The backward pass of a sublayer.
+
+use rayon::prelude::*;
+
+use super::super::matmul::{Threads, View};
+use super::super::panels::Panels;
+use super::super::{Unwritten, activation, attention, buffer, layer_norm};
+use super::{Affine, Gradients, Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut};
+
+/// Tokens whose gradients of the weights are one sum, at least, and how many sums there are at most.
+const TOKENS_OF_SET: usize = 1024;
+const SETS: usize = 8;
+/// Values that a thread adds at a time.
+const ADDED: usize = 16 * 1024;
+
+/// A set of pieces of the backward pass.
+struct Set<'a> {
+    pieces: &'a [Tokens],
+    dx: Slots<'a>,
+}
+
+/// What a set adds to the gradients of the parameters.
+struct Sums {
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+    first: [Vec<f32>; 2],
+    second: [Vec<f32>; 2],
+}
+
+impl Sums {
+    fn new(operands: &Operands) -> Self {
+        let of = |map: Affine| {
+            let bias = map.bias.map_or(0, <[f32]>::len);
+            [map.weight.len(), bias].map(buffer)
+        };
+        Self {
+            gamma: buffer(operands.d()),
+            beta: buffer(operands.d()),
+            first: of(operands.first),
+            second: of(operands.second),
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let weights = self.first.iter_mut().chain(&mut self.second);
+        for (sum, part) in weights.zip(other.first.iter().chain(&other.second)) {
+            sum.par_chunks_mut(ADDED)
+                .zip(part.par_chunks(ADDED))
+                .for_each(|(sum, part)| activation::add(sum, part));
+        }
+        activation::add(&mut self.gamma, &other.gamma);
+        activation::add(&mut self.beta, &other.beta);
+    }
+}
+
+impl Sublayer {
+    /// The gradients, from that of the output.
+    pub fn backward(&self, operands: &Operands, kept: &Kept, dy: &[f32]) -> Gradients {
+        operands.check();
+        assert_eq!(dy.len(), operands.x.len());
+        let d = operands.d();
+        let mut dx = Unwritten::new(dy.len());
+        let pieces = operands.pieces();
+        let sums: Vec<Sums> = {
+            let mut rest = dx.slots();
+            let sets = pieces.chunks(pieces_of_set(&pieces)).map(|pieces| {
+                let tokens: usize = pieces.iter().map(|piece| piece.count).sum();
+                let dx = cut(&mut rest, tokens * d);
+                Set { pieces, dx }
+            });
+            let sets: Vec<Set> = sets.collect();
+            let maps = [operands.first, operands.second];
+            let weights = Panels::of(maps.map(|map| map.view().transposed()));
+            let pass = Pass {
+                of: self,
+                operands,
+                kept,
+                dy,
+                weights,
+            };
+            let sets = sets.into_par_iter().with_max_len(1);
+            sets.map(|set| pass.set(set)).collect()
+        };
+        let mut sums = sums.into_iter();
+        let first = sums.next().unwrap_or_else(|| Sums::new(operands));
+        let all = sums.fold(first, |mut all, sums| {
+            all.add(&sums);
+            all
+        });
+        Gradients {
+            // SAFETY: the sets are all tokens, and each wrote its part.
+            #[allow(unsafe_code)]
+            x: unsafe { dx.written() },
+            gamma: all.gamma,
+            beta: operands.beta.map_or_else(Vec::new, |_| all.beta),
+            first: all.first,
+            second: all.second,
+        }
+    }
+}
+
+/// A backward pass.
+struct Pass<'a> {
+    of: &'a Sublayer,
+    operands: &'a Operands<'a>,
+    kept: &'a Kept,
+    dy: &'a [f32],
+    /// Both transposed.
+    weights: [Panels; 2],
+}
+
+/// What the backward pass of a piece gives besides the gradient of its input.
+struct Found {
+    /// With respect to what the first map gave.
+    dinner: Vec<f32>,
+    /// With respect to what the second map gave; none where that is the gradient of the output itself.
+    dadded: Option<Vec<f32>>,
+    gamma: Vec<f32>,
+    beta: Vec<f32>,
+}
+
+impl Pass<'_> {
+    /// On one or two threads what a piece gives is added while it lies in the caches; on more, which share the pieces of a set, after all of
+    /// them. The sums are the same.
+    fn set(&self, set: Set) -> Sums {
+        let mut sums = Sums::new(self.operands);
+        let mut rest = set.dx;
+        let d = self.operands.d();
+        let pieces = set
+            .pieces
+            .iter()
+            .map(|tokens| (*tokens, cut(&mut rest, tokens.count * d)));
+        if rayon::current_num_threads() <= 2 {
+            for (tokens, dx) in pieces {
+                let found = self.piece(tokens, dx);
+                self.add(tokens, &found, &mut sums);
+            }
+            return sums;
+        }
+        let pieces: Vec<(Tokens, Slots)> = pieces.collect();
+        let found: Vec<(Tokens, Found)> = pieces
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|(tokens, dx)| (tokens, self.piece(tokens, dx)))
+            .collect();
+        for (tokens, found) in &found {
+            self.add(*tokens, found, &mut sums);
+        }
+        sums
+    }
+
+    fn piece(&self, tokens: Tokens, dx: Slots) -> Found {
+        let Self {
+            of, operands, kept, ..
+        } = *self;
+        let d = operands.d();
+        let (x, dy) = (tokens.of(operands.x, d), tokens.of(self.dy, d));
+        let moments = [&kept.means, &kept.inverse_deviations].map(|found| tokens.of(found, 1));
+        let (mut gamma, mut beta) = (buffer(d), buffer(d));
+        let mut norm = |to, from: &[f32], dy: &[f32]| {
+            let sums = [&mut gamma[..], &mut beta[..]];
+            layer_norm::backward_rows_into(to, [from, dy, operands.gamma], moments, sums)
+        };
+        let mask = of.mask_of(tokens, d);
+        let masked = |dy: &[f32], mask| {
+            let mut masked = dy.to_vec();
+            activation::drop_some(&mut masked, mask);
+            masked
+        };
+        let (dinner, dadded) = match of.norm {
+            Norm::Pre => {
+                let dadded = mask.map(|mask| masked(dy, mask));
+                let dinner = self.middle(tokens, dadded.as_deref().unwrap_or(dy));
+                let dnormed = self.product(0, &dinner);
+                let dx = norm(dx, x, &dnormed);
+                activation::add(dx, dy);
+                (dinner, dadded)
+            }
+            Norm::Post => {
+                let dsum = norm(dx, tokens.of(&kept.normed, d), dy);
+                let dadded = match mask {
+                    Some(mask) => masked(dsum, mask),
+                    None => dsum.to_vec(),
+                };
+                let dinner = self.middle(tokens, &dadded);
+                let rows = View::new(&dinner, tokens.count, operands.first.n_out);
+                self.weights[0].add_product(dsum, rows, Threads::All);
+                (dinner, Some(dadded))
+            }
+        };
+        Found {
+            dinner,
+            dadded,
+            gamma,
+            beta,
+        }
+    }
+
+    /// dx of one of the maps.
+    fn product(&self, map: usize, dy: &[f32]) -> Vec<f32> {
+        let panels = &self.weights[map];
+        let rows = dy.len() / panels.depth().max(1);
+        panels.product(View::new(dy, rows, panels.depth()), Threads::All)
+    }
+
+    /// From the gradient of what the second map gave to that of what the first did.
+    fn middle(&self, tokens: Tokens, dadded: &[f32]) -> Vec<f32> {
+        let Self {
+            of, operands, kept, ..
+        } = *self;
+        let units = tokens.of(&kept.units, operands.second.n_in);
+        let [inner_width, logs_width] = of.kept_widths(operands);
+        let inner = tokens.of(&kept.inner, inner_width);
+        let mut dunits = self.product(1, dadded);
+        match of.middle {
+            Middle::Attention { n_heads, mask } => {
+                let logs = tokens.of(&kept.log_denominators, logs_width);
+                let (sizes, mask) = operands.attention(tokens, n_heads, mask);
+                attention::backward(inner, units, logs, &dunits, sizes, mask)
+            }
+            Middle::FeedForward(kind) => {
+                activation::backward_on_this_thread(kind, units, inner, &mut dunits);
+                dunits
+            }
+        }
+    }
+
+    /// Adds what a piece gives to the gradients of the parameters.
+    fn add(&self, tokens: Tokens, found: &Found, sums: &mut Sums) {
+        let Operands {
+            x, first, second, ..
+        } = *self.operands;
+        let d = self.operands.d();
+        let read = match self.of.norm {
+            Norm::Pre => &self.kept.normed,
+            Norm::Post => x,
+        };
+        let read = tokens.of(read, d);
+        let units = tokens.of(&self.kept.units, second.n_in);
+        let dy = tokens.of(self.dy, d);
+        let dadded = found.dadded.as_deref().unwrap_or(dy);
+        activation::add(&mut sums.gamma, &found.gamma);
+        activation::add(&mut sums.beta, &found.beta);
+        for (map, x, dy, [weight, bias]) in [
+            (first, read, &found.dinner[..], &mut sums.first),
+            (second, units, dadded, &mut sums.second),
+        ] {
+            let x = View::new(x, tokens.count, map.n_in).transposed();
+            let panels = Panels::new(View::new(dy, tokens.count, map.n_out));
+            panels.add_product(weight, x, Threads::All);
+            if !bias.is_empty() {
+                for row in dy.chunks_exact(map.n_out) {
+                    activation::add(bias, row);
+                }
+            }
+        }
+    }
+}
+
+/// How many pieces make a set.
+fn pieces_of_set(pieces: &[Tokens]) -> usize {
+    let tokens: usize = pieces.iter().map(|piece| piece.count).sum();
+    let sets = (tokens / TOKENS_OF_SET).clamp(2, SETS);
+    pieces.len().div_ceil(sets).max(1)
+}

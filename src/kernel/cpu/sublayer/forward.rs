@@ -1,0 +1,179 @@
+//! The forward pass of a sublayer.
+
+use rayon::prelude::*;
+
+use super::super::matmul::{Threads, View};
+use super::super::panels::Panels;
+use super::super::{Unwritten, activation, attention, buffer, layer_norm};
+use super::{Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut};
+
+/// A piece of the forward pass: where its results go.
+struct Forward<'a> {
+    tokens: Tokens,
+    y: Slots<'a>,
+    normed: Slots<'a>,
+    moments: [&'a mut [f32]; 2],
+    inner: Slots<'a>,
+    log_denominators: &'a mut [f32],
+    units: Slots<'a>,
+}
+
+impl Sublayer {
+    /// The output `[batch, seq, d]`, and what the backward pass needs.
+    pub fn forward(&self, operands: &Operands) -> (Vec<f32>, Kept) {
+        operands.check();
+        let (d, all) = (operands.d(), operands.batch * operands.seq);
+        let [inner_width, logs_width] = self.kept_widths(operands);
+        let mut y = Unwritten::new(all * d);
+        let mut normed = Unwritten::new(all * d);
+        let (mut means, mut inverse_deviations) = (buffer(all), buffer(all));
+        let mut inner = Unwritten::new(all * inner_width);
+        let mut log_denominators = buffer(all * logs_width);
+        let units_width = operands.second.n_in;
+        let mut units = Unwritten::new(all * units_width);
+
+        let pieces = operands.pieces();
+        let threads = operands.threads(&pieces);
+        {
+            let (mut y, mut normed) = (y.slots(), normed.slots());
+            let (mut means, mut inverses) = (&mut means[..], &mut inverse_deviations[..]);
+            let (mut inner, mut logs) = (inner.slots(), &mut log_denominators[..]);
+            let mut units = units.slots();
+            let parts = pieces.into_iter().map(|tokens| Forward {
+                tokens,
+                y: cut(&mut y, tokens.count * d),
+                normed: cut(&mut normed, tokens.count * d),
+                moments: [
+                    cut(&mut means, tokens.count),
+                    cut(&mut inverses, tokens.count),
+                ],
+                inner: cut(&mut inner, tokens.count * inner_width),
+                log_denominators: cut(&mut logs, tokens.count * logs_width),
+                units: cut(&mut units, tokens.count * units_width),
+            });
+            let parts: Vec<Forward> = parts.collect();
+            let weights = Panels::of([operands.first, operands.second].map(|map| map.view()));
+            parts
+                .into_par_iter()
+                .with_max_len(1)
+                .for_each(|piece| self.forward_piece(operands, &weights, piece, threads));
+        }
+        // SAFETY: the pieces are all tokens, and each wrote its part of every buffer.
+        #[allow(unsafe_code)]
+        let [y, normed, inner, units] =
+            [y, normed, inner, units].map(|slots| unsafe { slots.written() });
+        let kept = Kept {
+            normed,
+            means,
+            inverse_deviations,
+            inner,
+            log_denominators,
+            units,
+        };
+        (y, kept)
+    }
+
+    /// The output alone, `[batch, seq, d]`: the rest is there for one piece at a time.
+    pub fn output(&self, operands: &Operands) -> Vec<f32> {
+        operands.check();
+        let d = operands.d();
+        let inner_width = match self.middle {
+            Middle::Attention { .. } => operands.first.n_out,
+            Middle::FeedForward(_) => 0,
+        };
+        let [_, logs_width] = self.kept_widths(operands);
+        let mut y = Unwritten::new(operands.x.len());
+        let pieces = operands.pieces();
+        let threads = operands.threads(&pieces);
+        let weights = Panels::of([operands.first, operands.second].map(|map| map.view()));
+        let mut rest = y.slots();
+        let parts = pieces.into_iter().map(|tokens| {
+            let y = cut(&mut rest, tokens.count * d);
+            (tokens, y)
+        });
+        let parts: Vec<(Tokens, Slots)> = parts.collect();
+        parts
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(|(tokens, y)| {
+                let slots = |width: usize| Unwritten::new(tokens.count * width);
+                let [mut normed, mut inner, mut units] =
+                    [d, inner_width, operands.second.n_in].map(slots);
+                let [mut mean, mut inverse] = [buffer(tokens.count), buffer(tokens.count)];
+                let piece = Forward {
+                    tokens,
+                    y,
+                    normed: normed.slots(),
+                    moments: [&mut mean, &mut inverse],
+                    inner: inner.slots(),
+                    log_denominators: &mut buffer(tokens.count * logs_width),
+                    units: units.slots(),
+                };
+                self.forward_piece(operands, &weights, piece, threads);
+            });
+        // SAFETY: the pieces are all tokens, and each wrote its part.
+        #[allow(unsafe_code)]
+        unsafe {
+            y.written()
+        }
+    }
+
+    fn forward_piece(
+        &self,
+        operands: &Operands,
+        [first, second]: &[Panels; 2],
+        piece: Forward,
+        threads: Threads,
+    ) {
+        let (d, tokens) = (operands.d(), piece.tokens);
+        let x = tokens.of(operands.x, d);
+        let scales = operands.gamma_and_beta();
+        let norm = |to, from: &[f32], moments| {
+            layer_norm::rows_into(to, from, scales, self.epsilon, moments)
+        };
+        let matrix = |values, width| View::new(values, tokens.count, width);
+        let (before, after) = match self.norm {
+            Norm::Pre => {
+                let normed = norm(piece.normed, x, piece.moments);
+                (&*normed, None)
+            }
+            Norm::Post => (x, Some((piece.normed, piece.moments))),
+        };
+        let before = matrix(before, d);
+        let units = match self.middle {
+            Middle::Attention { n_heads, mask } => {
+                let qkv = first.product_into(piece.inner, before, threads);
+                operands.first.add_bias(qkv);
+                let (sizes, mask) = operands.attention(tokens, n_heads, mask);
+                attention::forward_into(piece.units, piece.log_denominators, qkv, sizes, mask)
+            }
+            Middle::FeedForward(kind) => {
+                let units = first.product_into(piece.units, before, threads);
+                operands.first.add_bias(units);
+                activation::values_and_slopes(kind, units, piece.inner);
+                units
+            }
+        };
+        let units = matrix(units, operands.second.n_in);
+        let add = |to: &mut [f32]| match self.mask_of(tokens, d) {
+            None => {
+                operands.second.add_bias(to);
+                second.add_product(to, units, threads);
+            }
+            Some(mask) => {
+                let mut added = second.product(units, threads);
+                operands.second.add_bias(&mut added);
+                activation::drop_some(&mut added, mask);
+                activation::add(to, &added);
+            }
+        };
+        match after {
+            None => add(piece.y.write_copy_of_slice(x)),
+            Some((sum, moments)) => {
+                let sum = sum.write_copy_of_slice(x);
+                add(sum);
+                norm(piece.y, sum, moments);
+            }
+        }
+    }
+}
