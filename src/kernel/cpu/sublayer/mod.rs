@@ -3,7 +3,7 @@
 //!
 //! The batch is cut into pieces of a few hundred tokens, and a thread takes a piece through the whole sublayer: what one map gives the
 //! next still lies in its caches, and threads wait for each other once, not after each of six steps. Both weights are laid out once for
-//! all pieces (see [`Panels`]). The gradients of the weights are sums over all pieces: a thread adds what a piece gives while it lies at
+//! all pieces (see [`super::panels`]). The gradients of the weights are sums over all pieces: a thread adds what a piece gives while it lies at
 //! hand, for each of a few sets of pieces, and the sums of the sets are added at the end. Pieces and sets follow from the sizes alone and
 //! sums take them in order, so that results do not depend on the number of threads.
 
