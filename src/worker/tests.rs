@@ -391,6 +391,26 @@ fn a_pause_cuts_an_evaluation_and_a_sample_which_are_done_when_training_goes_on(
 }
 
 #[test]
+fn a_paused_run_that_samples_goes_on_when_told_to() {
+    let mut front = Front::new();
+    let config = config(&["train.steps=300", "sample.length=2000"]);
+    let settings = config.sample.clone();
+    front.start(1, config);
+    front.until("a step", |event| matches!(event.kind, EventKind::Steps(_)));
+    front.send(Command::Pause);
+    front.until_phase(Phase::Paused);
+    front.send(Command::Sample { settings });
+    front.until_phase(Phase::Sampling);
+    front.send(Command::Resume);
+    let report = front.finish();
+    assert_eq!(report.reason, FinishReason::Completed);
+    let complete =
+        |event: &Event| matches!(&event.kind, EventKind::SampleDone(record) if record.complete);
+    assert!(front.seen.iter().any(complete), "the text was not cut");
+    front.end();
+}
+
+#[test]
 fn a_preview_describes_and_the_latest_wins() {
     let mut front = Front::new();
     for request in 1..=20 {

@@ -12,15 +12,16 @@ impl App {
         if self.suspending {
             return;
         }
-        let training = self.local().is_some_and(|train| {
+        let view = self.local().map(|train| &train.view);
+        let busy = view.is_some_and(|view| {
             matches!(
-                train.view.phase,
+                view.phase,
                 Phase::Training | Phase::Evaluating { .. } | Phase::Sampling
             )
         });
+        self.resume_after = busy && view.is_some_and(|view| !view.stands());
         self.suspending = true;
-        self.resume_after = training;
-        if training {
+        if busy {
             effects.push(Effect::Send(Command::Pause));
             effects.push(Effect::After(SUSPEND_WAIT, Timer::Suspend));
         } else {

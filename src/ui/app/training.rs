@@ -288,12 +288,10 @@ impl App {
             self.export_chart(effects);
             return Handled::Yes;
         }
-        let phase = &train.view.phase;
+        let stands = train.view.stands();
         let command = match action {
-            Action::TogglePause => match phase {
-                Phase::Paused | Phase::Diverged { .. } => Some(Command::Resume),
-                _ => Some(Command::Pause),
-            },
+            Action::TogglePause if stands => Some(Command::Resume),
+            Action::TogglePause => Some(Command::Pause),
             Action::StepOnce => Some(Command::StepOnce),
             Action::Save => Some(Command::Save),
             Action::Evaluate => Some(Command::Evaluate),
@@ -306,8 +304,7 @@ impl App {
             _ => None,
         };
         if let Some(command) = command {
-            let still = matches!(phase, Phase::Paused | Phase::Diverged { .. });
-            let text = acknowledgement(&command, still);
+            let text = acknowledgement(&command, stands);
             if self.active().is_none() {
                 let text = "the run is over; H goes home to start another".to_string();
                 self.notify(NoticeLevel::Info, text, effects);

@@ -145,6 +145,31 @@ fn a_pause_is_logged_once_however_much_is_asked_for_meanwhile() {
 }
 
 #[test]
+fn a_run_that_stands_goes_on_also_while_it_samples_or_evaluates() {
+    for asked in [Phase::Sampling, Phase::Evaluating { done: 1, total: 3 }] {
+        let mut journey = Journey::training();
+        journey.event(EventKind::Phase(Phase::Paused));
+        journey.event(EventKind::Phase(asked.clone()));
+        journey.sees("resume");
+        journey.keys("space");
+        assert_eq!(journey.sent(), [Command::Resume]);
+        // One that trains pauses.
+        let mut journey = Journey::training();
+        journey.event(EventKind::Phase(asked));
+        journey.keys("space");
+        assert_eq!(journey.sent(), [Command::Pause]);
+    }
+    let mut journey = Journey::training();
+    journey.event(EventKind::Phase(Phase::Paused));
+    journey.event(EventKind::Phase(Phase::Sampling));
+    journey.keys("ctrl-z");
+    assert_eq!(journey.sent(), [Command::Pause]);
+    journey.event(EventKind::Phase(Phase::Paused));
+    journey.tell(Message::Resumed);
+    assert_eq!(journey.sent(), []);
+}
+
+#[test]
 fn what_the_vocabulary_lacks_is_said_beside_the_loss() {
     let mut journey = Journey::training();
     journey.size(64, 16);

@@ -436,11 +436,17 @@ impl RunView {
             {
                 None
             }
-            Action::TogglePause => match self.phase {
-                Phase::Paused | Phase::Diverged { .. } => Some(Hint::usual("resume")),
-                _ => Some(Hint::usual(hint)),
-            },
+            Action::TogglePause if self.stands() => Some(Hint::usual("resume")),
             _ => Some(Hint::usual(hint)),
+        }
+    }
+
+    /// Whether training stands still, also while it does something else that was asked for.
+    pub fn stands(&self) -> bool {
+        match self.phase {
+            Phase::Paused | Phase::Diverged { .. } => true,
+            Phase::Evaluating { .. } | Phase::Sampling => self.stood || self.diverged,
+            _ => false,
         }
     }
 
