@@ -262,7 +262,7 @@ impl Kernels for Flex {
             Fused::Sublayer { of, observed } => {
                 let (y, kept) = of.forward(&sublayer_operands(&inputs));
                 if let Some(observed) = observed {
-                    observe(observed, &inputs[0], &kept);
+                    observe(observed, &inputs[0], of, &kept);
                 }
                 let y = tensor(y, dims(&inputs[0]));
                 let saved = Saved {
@@ -518,11 +518,10 @@ fn sublayer_operands(inputs: &[FlexTensor]) -> sublayer::Operands<'_> {
 }
 
 /// Tells the units of the first rows of the batch.
-fn observe(observed: &Observed, x: &FlexTensor, kept: &sublayer::Kept) {
-    let units = kept.units();
-    let wanted = units.len() / dims(x)[0].max(1) * observed.rows;
+fn observe(observed: &Observed, x: &FlexTensor, of: &sublayer::Sublayer, kept: &sublayer::Kept) {
+    let tokens = dims(x)[1] * observed.rows;
     // Written once: the operation is made for one forward pass.
-    let _ = observed.units.set(units[..wanted].to_vec());
+    let _ = observed.units.set(of.units(kept, tokens));
 }
 
 impl FusedOps for Flex {

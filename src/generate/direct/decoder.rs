@@ -288,7 +288,7 @@ impl Decoder {
         let (capacity, d_head) = (self.capacity(), self.d_model / self.n_heads);
         let scale = 1.0 / (d_head as f32).sqrt();
         let mut scores = vec![0.0f32; seen.next_multiple_of(BLOCK)];
-        vectorize!({
+        vectorize!(|m| {
             let heads = mixed.chunks_exact_mut(d_head);
             for (head, (mixed, query)) in heads.zip(query.chunks_exact(d_head)).enumerate() {
                 let keys = &layer.keys[head * d_head * capacity..][..d_head * capacity];
@@ -305,7 +305,7 @@ impl Decoder {
                     scores.copy_from_slice(&sums);
                 }
                 let weights = &mut scores[..seen];
-                softmax(weights);
+                softmax(m, weights);
                 mixed.fill(0.0);
                 for (weight, value) in weights.iter().zip(values.chunks_exact(d_head)) {
                     for (mixed, value) in mixed.iter_mut().zip(value) {

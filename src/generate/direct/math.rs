@@ -1,10 +1,10 @@
 //! Operations on single rows, on this thread.
 
-use crate::kernel::simd::{exp, sigmoid, tanh, vectorize};
+use crate::kernel::simd::{MulAdd, exp, sigmoid, tanh, vectorize};
 
 /// Scores to weights that sum to 1, in place.
 #[inline(always)]
-pub fn softmax(scores: &mut [f32]) {
+pub fn softmax(m: impl MulAdd, scores: &mut [f32]) {
     let mut highest = [f32::NEG_INFINITY; 16];
     let (chunks, rest) = scores.as_chunks::<16>();
     for chunk in chunks {
@@ -17,7 +17,7 @@ pub fn softmax(scores: &mut [f32]) {
         largest = if *value > largest { *value } else { largest };
     }
     for score in scores.iter_mut() {
-        *score = exp(*score - largest);
+        *score = exp(m, *score - largest);
     }
     let mut lanes = [0.0f32; 16];
     let (chunks, rest) = scores.as_chunks::<16>();
@@ -46,9 +46,9 @@ pub fn add(a: &mut [f32], b: &[f32]) {
 
 /// `h' = tanh(x + a)`
 pub fn rnn(x: &[f32], a: &[f32], h: &mut [f32]) {
-    vectorize!({
+    vectorize!(|m| {
         for ((h, x), a) in h.iter_mut().zip(x).zip(a) {
-            *h = tanh(x + a);
+            *h = tanh(m, x + a);
         }
     });
 }
@@ -58,11 +58,11 @@ pub fn gru(x: &[f32], a: &[f32], h: &mut [f32]) {
     let n = h.len();
     let [xr, xz, xn] = parts(x, n);
     let [ar, az, an] = parts(a, n);
-    vectorize!({
+    vectorize!(|m| {
         for i in 0..n {
-            let reset = sigmoid(xr[i] + ar[i]);
-            let update = sigmoid(xz[i] + az[i]);
-            let new = tanh(xn[i] + reset * an[i]);
+            let reset = sigmoid(m, xr[i] + ar[i]);
+            let update = sigmoid(m, xz[i] + az[i]);
+            let new = tanh(m, xn[i] + reset * an[i]);
             h[i] = new + update * (h[i] - new);
         }
     });
@@ -74,11 +74,11 @@ pub fn lstm(x: &[f32], a: &[f32], h: &mut [f32], c: &mut [f32]) {
     let [xi, xf, xg, xo] = parts(x, n);
     let [ai, af, ag, ao] = parts(a, n);
     let c = &mut c[..n];
-    vectorize!({
+    vectorize!(|m| {
         for i in 0..n {
-            let kept = sigmoid(xf[i] + af[i]) * c[i];
-            c[i] = kept + sigmoid(xi[i] + ai[i]) * tanh(xg[i] + ag[i]);
-            h[i] = sigmoid(xo[i] + ao[i]) * tanh(c[i]);
+            let kept = sigmoid(m, xf[i] + af[i]) * c[i];
+            c[i] = kept + sigmoid(m, xi[i] + ai[i]) * tanh(m, xg[i] + ag[i]);
+            h[i] = sigmoid(m, xo[i] + ao[i]) * tanh(m, c[i]);
         }
     });
 }

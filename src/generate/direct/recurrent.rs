@@ -174,8 +174,8 @@ impl Attention {
         };
         let mut pair = state.to_vec();
         pair.resize(2 * n, 0.0);
-        vectorize!({
-            math::softmax(&mut weights);
+        vectorize!(|m| {
+            math::softmax(m, &mut weights);
             for (weight, state) in weights.iter().zip(states.chunks_exact(n)) {
                 for (context, state) in pair[n..].iter_mut().zip(state) {
                     *context += weight * state;
@@ -183,9 +183,9 @@ impl Attention {
             }
         });
         let mut output = self.combine.apply(&pair);
-        vectorize!({
+        vectorize!(|m| {
             for value in &mut output {
-                *value = tanh(*value);
+                *value = tanh(m, *value);
             }
         });
         output
@@ -197,10 +197,10 @@ impl Additive {
         let width = self.score.len();
         let mut scores = vec![0.0f32; keys.len() / width];
         let mut terms = vec![0.0f32; width.next_multiple_of(LANES)];
-        vectorize!({
+        vectorize!(|m| {
             for (score, key) in scores.iter_mut().zip(keys.chunks_exact(width)) {
                 for (((term, q), k), v) in terms.iter_mut().zip(query).zip(key).zip(&self.score) {
-                    *term = v * tanh(q + k);
+                    *term = v * tanh(m, q + k);
                 }
                 let mut lanes = [0.0f32; LANES];
                 for chunk in terms.chunks_exact(LANES) {

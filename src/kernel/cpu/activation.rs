@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::{Unwritten, rows_per_piece};
-use crate::kernel::simd::{erf, exp, mix, sigmoid, tanh, vectorize};
+use crate::kernel::simd::{MulAdd, mix, normal, sigmoid, tanh, vectorize};
 
 const PIECE: usize = 16 * 1024;
 
@@ -24,23 +24,13 @@ const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 const CUBIC: f32 = 0.044_715;
 
 #[inline(always)]
-fn normal_distribution(x: f32) -> f32 {
-    0.5 * (1.0 + erf(x * std::f32::consts::FRAC_1_SQRT_2))
-}
-
-#[inline(always)]
-fn normal_density(x: f32) -> f32 {
-    0.398_942_3 * exp(-0.5 * x * x)
-}
-
-#[inline(always)]
-fn value(kind: Activation, x: f32) -> f32 {
-    both(kind, x).0
+fn value(m: impl MulAdd, kind: Activation, x: f32) -> f32 {
+    both(m, kind, x).0
 }
 
 /// The value and the derivative.
 #[inline(always)]
-fn both(kind: Activation, x: f32) -> (f32, f32) {
+fn both(m: impl MulAdd, kind: Activation, x: f32) -> (f32, f32) {
     match kind {
         // Written so that a NaN stays one, as in PyTorch: `f32::max` would hide it.
         Activation::Relu => (
@@ -48,21 +38,36 @@ fn both(kind: Activation, x: f32) -> (f32, f32) {
             if x <= 0.0 { 0.0 } else { 1.0 },
         ),
         Activation::Gelu => {
-            let share = normal_distribution(x);
-            (x * share, share + x * normal_density(x))
+            let (share, density) = normal(m, x);
+            (x * share, m.of(x, density, share))
         }
         Activation::GeluTanh => {
             // (1 + tanh(u))/2 = sigmoid(2u): one exponential.
             let square = x * x;
-            let share = sigmoid(2.0 * SQRT_2_OVER_PI * x * (1.0 + CUBIC * square));
+            let share = sigmoid(m, 2.0 * SQRT_2_OVER_PI * x * (1.0 + CUBIC * square));
             let inner = 2.0 * SQRT_2_OVER_PI * (1.0 + 3.0 * CUBIC * square);
             (x * share, share + x * share * (1.0 - share) * inner)
         }
         Activation::Tanh => {
-            let y = tanh(x);
+            let y = tanh(m, x);
             (y, 1.0 - y * y)
         }
     }
+}
+
+/// Runs a block for each kind, in which it is a constant: a loop then holds nothing but its arithmetic.
+macro_rules! for_kind {
+    ($kind:ident as $constant:ident, $body:block) => {
+        for_kind!(@ $kind, $constant, $body, Relu, Gelu, GeluTanh, Tanh)
+    };
+    (@ $kind:ident, $constant:ident, $body:block, $($each:ident),+) => {
+        match $kind {
+            $(Activation::$each => {
+                const $constant: Activation = Activation::$each;
+                $body
+            })+
+        }
+    };
 }
 
 /// Adds the bias to rows of its length and applies the activation, in place.
@@ -106,16 +111,18 @@ pub fn with_bias_and_slope(kind: Activation, y: &mut [f32], bias: Option<&[f32]>
     }
 }
 
-/// Values and derivatives, on this thread. `slope` is as long as `y`, and all of it is written; or it is empty, and only the values are
-/// found: ReLU and tanh have their derivatives from those.
-pub(super) fn values_and_slopes(kind: Activation, y: &mut [f32], slope: &mut [MaybeUninit<f32>]) {
-    match kind {
-        _ if slope.is_empty() => apply(kind, y),
-        Activation::Gelu => map(y, slope, |x| both(Activation::Gelu, x)),
-        Activation::GeluTanh => map(y, slope, |x| both(Activation::GeluTanh, x)),
-        Activation::Relu => map(y, slope, |x| both(Activation::Relu, x)),
-        Activation::Tanh => map(y, slope, |x| both(Activation::Tanh, x)),
-    }
+/// Values and derivatives, on this thread; all of `slope` is written.
+fn values_and_slopes(kind: Activation, y: &mut [f32], slope: &mut [MaybeUninit<f32>]) {
+    assert_eq!(y.len(), slope.len());
+    for_kind!(kind as KIND, {
+        vectorize!(|m| {
+            for (y, slope) in y.iter_mut().zip(slope) {
+                let (value, derivative) = both(m, KIND, *y);
+                *y = value;
+                slope.write(derivative);
+            }
+        })
+    });
 }
 
 /// y += bias, element by element, on this thread.
@@ -127,35 +134,37 @@ pub(super) fn add(y: &mut [f32], bias: &[f32]) {
     });
 }
 
-#[inline(always)]
-fn map(y: &mut [f32], slope: &mut [MaybeUninit<f32>], f: impl Fn(f32) -> (f32, f32)) {
-    assert_eq!(y.len(), slope.len());
-    vectorize!({
-        for (y, slope) in y.iter_mut().zip(slope) {
-            let (value, derivative) = f(*y);
-            *y = value;
-            slope.write(derivative);
-        }
-    });
-}
-
 /// Element-wise, in place, on this thread.
 pub fn apply(kind: Activation, x: &mut [f32]) {
-    match kind {
-        Activation::Relu => each(x, |x| value(Activation::Relu, x)),
-        Activation::Gelu => each(x, |x| value(Activation::Gelu, x)),
-        Activation::GeluTanh => each(x, |x| value(Activation::GeluTanh, x)),
-        Activation::Tanh => each(x, |x| value(Activation::Tanh, x)),
-    }
+    for_kind!(kind as KIND, {
+        vectorize!(|m| {
+            for x in x {
+                *x = value(m, KIND, *x);
+            }
+        })
+    });
 }
 
-#[inline(always)]
-fn each(x: &mut [f32], f: impl Fn(f32) -> f32) {
-    vectorize!({
-        for x in x {
-            *x = f(*x);
-        }
+/// As [`apply`], from one place to another, all of which is written.
+pub(super) fn apply_into<'y>(
+    kind: Activation,
+    y: &'y mut [MaybeUninit<f32>],
+    x: &[f32],
+) -> &'y mut [f32] {
+    assert_eq!(x.len(), y.len());
+    let all = y.iter_mut().zip(x);
+    for_kind!(kind as KIND, {
+        vectorize!(|m| {
+            for (y, x) in all {
+                y.write(value(m, KIND, *x));
+            }
+        })
     });
+    // SAFETY: every value was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        y.assume_init_mut()
+    }
 }
 
 /// The gradient with respect to the input, written over that of the output, from the derivatives that [`with_bias_and_slope`] gives.
@@ -173,12 +182,40 @@ fn times(dy: &mut [f32], slope: &[f32]) {
     });
 }
 
-/// From the gradient of the output of any activation to that of its input, on this thread: from what [`values_and_slopes`] gave.
-pub(super) fn backward_on_this_thread(kind: Activation, y: &[f32], slope: &[f32], dy: &mut [f32]) {
+/// From the gradient of the output to that of the input, in place, on this thread, for those activations whose values tell the slopes.
+///
+/// # Panics
+///
+/// For the others.
+pub(super) fn backward_from_values(kind: Activation, y: &[f32], dy: &mut [f32]) {
     match kind {
         Activation::Relu => relu_slopes(y, dy),
         Activation::Tanh => tanh_slopes(y, dy),
-        Activation::Gelu | Activation::GeluTanh => times(dy, slope),
+        Activation::Gelu | Activation::GeluTanh => {
+            panic!("the values of {kind:?} do not tell its slopes")
+        }
+    }
+}
+
+/// From the gradient of the output to that of the input `x`, in place, on this thread; the values come back, as they share the costly part with the
+/// slopes.
+pub(super) fn backward_with_values(kind: Activation, x: &[f32], dy: &mut [f32]) -> Vec<f32> {
+    assert_eq!(x.len(), dy.len());
+    let mut values = Unwritten::new(x.len());
+    let all = values.slots().iter_mut().zip(x).zip(dy);
+    for_kind!(kind as KIND, {
+        vectorize!(|m| {
+            for ((value, x), dy) in all {
+                let (found, slope) = both(m, KIND, *x);
+                value.write(found);
+                *dy *= slope;
+            }
+        })
+    });
+    // SAFETY: every value was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        values.written()
     }
 }
 

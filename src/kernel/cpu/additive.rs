@@ -105,10 +105,10 @@ pub fn forward(operands: [&[f32]; 4], sizes: Sizes) -> (Vec<f32>, Vec<f32>) {
 /// The scores of one query against the keys `k` `[scores, d]`.
 fn score(scores: &mut [f32], q: &[f32], k: &[f32], v: &[f32], scratch: &mut [f32]) {
     let d = q.len();
-    vectorize!({
+    vectorize!(|m| {
         for (score, k) in scores.iter_mut().zip(k.chunks_exact(d)) {
             for ((s, q), k) in scratch.iter_mut().zip(q).zip(k) {
-                *s = tanh(q + k);
+                *s = tanh(m, q + k);
             }
             *score = dot(scratch, v);
         }
@@ -236,13 +236,13 @@ fn backward_row(
     let d = row.q.len();
     let (q, v) = (row.q, &row.v[..d]);
     let (dq, dv) = (&mut dq[..d], &mut dv[..d]);
-    vectorize!({
+    vectorize!(|m| {
         let keys = row.k.chunks_exact(d).zip(dk.chunks_exact_mut(d));
         for ((p, dp), (k, dk)) in weights.iter_mut().zip(dweights).zip(keys) {
             for ((h, q), k) in hidden.iter_mut().zip(q).zip(k) {
-                *h = tanh(q + k);
+                *h = tanh(m, q + k);
             }
-            *p = exp(dot(hidden, v) - row.log_denominator);
+            *p = exp(m, dot(hidden, v) - row.log_denominator);
             let dscore = *p * (dp - row.dot);
             for (dv, h) in dv.iter_mut().zip(hidden.iter()) {
                 *dv += dscore * h;

@@ -12,8 +12,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use super::activation::Mask;
-use super::cross_entropy::{exponentiate, fold};
+use super::cross_entropy::{exponentiate_below, maximum};
 use super::matmul::{Output, View};
+use super::sums::dot;
 use super::tile::{self, LANES, Part, STRIP, Target};
 use super::{Unwritten, buffer};
 use crate::kernel::simd::{exp, vectorize};
@@ -114,19 +115,15 @@ pub(super) fn forward_into<'o>(
             for first in (0..seq).step_by(BLOCK) {
                 let rows = BLOCK.min(seq - first);
                 score(scores, q, keys, first, rows, sizes);
-                for (i, row) in scores.chunks_exact_mut(padded).take(rows).enumerate() {
-                    let shown = shown(first, i, rows);
-                    logs[first + i] = softmax(&mut row[..shown], first + i + 1);
-                    if let Some(mask) = mask {
-                        let start = ((task * seq + first + i) * seq) as u64;
-                        let seen = &mut row[..first + i + 1];
-                        vectorize!({
-                            for (j, p) in seen.iter_mut().enumerate() {
-                                *p *= mask.factor(start + j as u64);
-                            }
-                        });
-                    }
-                }
+                let block = Block {
+                    first,
+                    rows,
+                    padded,
+                    // Of the first query's first weight, among those of all heads.
+                    mask: mask.map(|mask| mask.from(((task * seq + first) * seq) as u64)),
+                    seq,
+                };
+                block.softmax(scores, &mut logs[first..first + rows]);
                 // SAFETY: these rows and columns of the output are this task's.
                 #[allow(unsafe_code)]
                 unsafe {
@@ -152,21 +149,133 @@ pub(super) fn forward_into<'o>(
     }
 }
 
-/// Scores become probabilities: those of the first `visible` positions, and 0 for the rest. Gives the logarithm of the denominator.
-fn softmax(row: &mut [f32], visible: usize) -> f32 {
-    // Whole vectors are faster than a ragged end; e^-∞ is the 0 that the future gets anyway.
-    let padded = visible.next_multiple_of(LANES).min(row.len());
-    let (seen, future) = row.split_at_mut(padded);
-    seen[visible..].fill(f32::NEG_INFINITY);
-    future.fill(0.0);
-    let (max, sum) = exponentiate(seen);
-    let factor = 1.0 / sum;
-    vectorize!({
-        for p in seen.iter_mut() {
-            *p *= factor;
+/// A block of queries of a head: scores `[rows, padded]`.
+struct Block {
+    first: usize,
+    rows: usize,
+    padded: usize,
+    /// From the first query's first weight on; a query's are `seq` apart.
+    mask: Option<Mask>,
+    seq: usize,
+}
+
+impl Block {
+    /// What is computed of query `i` in whole vectors, of which the last has some that it does not see.
+    #[inline(always)]
+    fn shown<'r>(&self, scores: &'r mut [f32], i: usize) -> &'r mut [f32] {
+        let shown = shown(self.first, i, self.rows);
+        &mut scores[i * self.padded..][..shown]
+    }
+
+    /// How many positions query `i` sees.
+    #[inline(always)]
+    fn visible(&self, i: usize) -> usize {
+        self.first + i + 1
+    }
+
+    /// Where the weights of query `i` begin in the mask.
+    #[inline(always)]
+    fn masked_from(&self, i: usize) -> u64 {
+        (i * self.seq) as u64
+    }
+
+    /// Scores become probabilities, those of the future 0, with dropout applied; and each query's logarithm of the denominator is found. In
+    /// passes over all rows, which do not wait for one another as the steps of a row do.
+    fn softmax(&self, scores: &mut [f32], logs: &mut [f32]) {
+        let mut sums = [0.0f32; BLOCK];
+        vectorize!(|m| {
+            for (i, log) in logs.iter_mut().enumerate() {
+                let row = self.shown(scores, i);
+                // e^-∞ is the 0 that the future gets.
+                hide(row, self.visible(i), f32::NEG_INFINITY);
+                *log = maximum(row);
+            }
+            for (i, (max, sum)) in logs.iter().zip(&mut sums).enumerate() {
+                *sum = exponentiate_below(m, self.shown(scores, i), *max);
+            }
+            for (i, sum) in sums.iter().take(self.rows).enumerate() {
+                let (row, factor) = (self.shown(scores, i), 1.0 / sum);
+                let Some(mask) = self.mask else {
+                    for vector in row.as_chunks_mut::<LANES>().0 {
+                        for p in vector {
+                            *p *= factor;
+                        }
+                    }
+                    continue;
+                };
+                let start = self.masked_from(i);
+                for (j, p) in row.iter_mut().enumerate() {
+                    *p *= factor * mask.factor(start + j as u64);
+                }
+            }
+        });
+        for (log, sum) in logs.iter_mut().zip(&sums) {
+            *log += sum.ln();
         }
-    });
-    max + sum.ln()
+    }
+
+    /// Scores become what weighs the values (dropout applied), and the gradients of the dropped probabilities become those of the scores:
+    /// P·(dP - ΣP·dP), where ΣP·dP = out·grad, which are rows of `width` values, `stride` apart.
+    fn slopes(
+        &self,
+        [probabilities, dscores]: [&mut [f32]; 2],
+        logs: &[f32],
+        [out, grad]: [&[f32]; 2],
+        [width, stride]: [usize; 2],
+    ) {
+        let mut dots = [0.0f32; BLOCK];
+        vectorize!(|m| {
+            for (i, found) in dots.iter_mut().take(self.rows).enumerate() {
+                *found = dot(&out[i * stride..][..width], &grad[i * stride..][..width]);
+            }
+            for (i, (log, dot)) in logs.iter().zip(&dots).enumerate() {
+                let visible = self.visible(i);
+                let (p, ds) = (self.shown(probabilities, i), self.shown(dscores, i));
+                hide(p, visible, f32::NEG_INFINITY);
+                hide(ds, visible, 0.0);
+                let Some(mask) = self.mask else {
+                    let vectors = p.as_chunks_mut::<LANES>().0.iter_mut();
+                    for (p, ds) in vectors.zip(ds.as_chunks_mut::<LANES>().0) {
+                        for (p, ds) in p.iter_mut().zip(ds) {
+                            *p = exp(m, *p - log);
+                            *ds = *p * (*ds - dot);
+                        }
+                    }
+                    continue;
+                };
+                let start = self.masked_from(i);
+                for (j, (p, ds)) in p.iter_mut().zip(ds).enumerate() {
+                    let probability = exp(m, *p - log);
+                    let factor = mask.factor(start + j as u64);
+                    *ds = probability * (*ds * factor - dot);
+                    *p = probability * factor;
+                }
+            }
+        });
+    }
+}
+
+/// What tells the positions that are seen from the others, wherever the boundary is in a vector.
+static SEEN: [f32; 2 * LANES] = {
+    let mut seen = [0.0; 2 * LANES];
+    let mut at = 0;
+    while at < LANES {
+        seen[at] = 1.0;
+        at += 1;
+    }
+    seen
+};
+
+/// Puts `instead` behind the first `visible` values. Only those of the last vector can be hidden: see [`shown`].
+#[inline(always)]
+fn hide(row: &mut [f32], visible: usize, instead: f32) {
+    let Some((before, last)) = row.split_last_chunk_mut::<LANES>() else {
+        return;
+    };
+    let seen = &SEEN[LANES - (visible - before.len())..][..LANES];
+    for (value, seen) in last.iter_mut().zip(seen) {
+        *value = if *seen > 0.0 { *value } else { instead };
+    }
 }
 
 /// How many keys are computed for query `i` of a block that begins at `first`: those that the last query of its strip sees, in whole
@@ -255,18 +364,20 @@ pub fn backward(
                 score(probabilities, q, keys, first, rows, sizes);
                 let grads = View::strided(&grad[first * d_model..], rows, d_head, d_model);
                 against(dscores, grads, values, 1.0, first, sizes);
-                let lines = probabilities
-                    .chunks_exact_mut(padded)
-                    .zip(dscores.chunks_exact_mut(padded));
-                for (i, (p, ds)) in lines.take(rows).enumerate() {
-                    let at = (first + i) * d_model;
-                    let dot = dot(&out[at..at + d_head], &grad[at..at + d_head]);
-                    let position = ((task * seq + first + i) * seq) as u64;
-                    let mask = mask.map(|mask| (mask, position));
-                    let shown = shown(first, i, rows);
-                    let (p, ds) = (&mut p[..shown], &mut ds[..shown]);
-                    backward_row(p, ds, first + i + 1, logs[first + i], dot, mask);
-                }
+                let block = Block {
+                    first,
+                    rows,
+                    padded,
+                    mask: mask.map(|mask| mask.from(((task * seq + first) * seq) as u64)),
+                    seq,
+                };
+                let at = first * d_model;
+                block.slopes(
+                    [probabilities, dscores],
+                    &logs[first..first + rows],
+                    [&out[at..], &grad[at..]],
+                    [d_head, d_model],
+                );
                 let queries = View::strided(&q[first * stride..], rows, d_head, stride);
                 let probabilities = View::strided(probabilities, rows, visible, padded);
                 let dscores = View::strided(dscores, rows, seq, padded);
@@ -300,54 +411,5 @@ pub fn backward(
     #[allow(unsafe_code)]
     unsafe {
         dqkv.written()
-    }
-}
-
-/// In sixteen partial sums, so that the loop vectorises.
-#[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    vectorize!({
-        let mut lanes = [0.0f32; LANES];
-        let (mut left, mut right) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-        for (a, b) in (&mut left).zip(&mut right) {
-            for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-                *lane += a * b;
-            }
-        }
-        let rest = left.remainder().iter().zip(right.remainder());
-        fold(lanes, |a, b| a + b) + rest.map(|(a, b)| a * b).sum::<f32>()
-    })
-}
-
-/// One query's row: scores become what weighs the values (dropout applied), and the gradient of the dropped
-/// probabilities becomes that of the scores: P·(dP - ΣP·dP), where ΣP·dP = out·grad.
-#[inline(always)]
-fn backward_row(
-    p: &mut [f32],
-    ds: &mut [f32],
-    visible: usize,
-    log_denominator: f32,
-    dot: f32,
-    mask: Option<(Mask, u64)>,
-) {
-    let (p, future_p) = p.split_at_mut(visible);
-    let (ds, future_ds) = ds.split_at_mut(visible);
-    future_p.fill(0.0);
-    future_ds.fill(0.0);
-    match mask {
-        Some((mask, start)) => vectorize!({
-            for (j, (p, ds)) in p.iter_mut().zip(ds).enumerate() {
-                let probability = exp(*p - log_denominator);
-                let factor = mask.factor(start + j as u64);
-                *ds = probability * (*ds * factor - dot);
-                *p = probability * factor;
-            }
-        }),
-        None => vectorize!({
-            for (p, ds) in p.iter_mut().zip(ds) {
-                *p = exp(*p - log_denominator);
-                *ds = *p * (*ds - dot);
-            }
-        }),
     }
 }

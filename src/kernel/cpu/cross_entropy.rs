@@ -3,7 +3,7 @@
 //! With label smoothing ε the target distribution is (1 - ε) at the target and ε/vocab everywhere, as in
 //! `torch.nn.CrossEntropyLoss` (Szegedy et al. 2016, <https://arxiv.org/abs/1512.00567>).
 
-use crate::kernel::simd::{exp, vectorize};
+use crate::kernel::simd::{MulAdd, exp, vectorize};
 
 /// The logits of one token, to which a bias may have to be added, and its target.
 pub(super) struct Row<'a> {
@@ -94,16 +94,16 @@ fn add(logits: &mut [f32], bias: Option<&[f32]>) {
 
 /// The row's maximum and the sum of e^(v - max).
 fn log_sum_parts(row: &[f32]) -> (f32, f32) {
-    vectorize!({
+    vectorize!(|m| {
         let max = maximum(row);
         let mut lanes = [0.0f32; 16];
         let mut chunks = row.chunks_exact(16);
         for chunk in &mut chunks {
             for (lane, v) in lanes.iter_mut().zip(chunk) {
-                *lane += exp(v - max);
+                *lane += exp(m, v - max);
             }
         }
-        let rest: f32 = chunks.remainder().iter().map(|v| exp(v - max)).sum();
+        let rest: f32 = chunks.remainder().iter().map(|v| exp(m, v - max)).sum();
         (max, fold(lanes, |a, b| a + b) + rest)
     })
 }
@@ -112,23 +112,29 @@ fn log_sum_parts(row: &[f32]) -> (f32, f32) {
 /// row stays visible.
 #[inline(always)]
 pub(crate) fn exponentiate(row: &mut [f32]) -> (f32, f32) {
-    vectorize!({
+    vectorize!(|m| {
         let max = maximum(row);
-        let mut lanes = [0.0f32; 16];
-        let mut chunks = row.chunks_exact_mut(16);
-        for chunk in &mut chunks {
-            for (lane, v) in lanes.iter_mut().zip(chunk) {
-                *v = exp(*v - max);
-                *lane += *v;
-            }
-        }
-        let mut sum = fold(lanes, |a, b| a + b);
-        for v in chunks.into_remainder() {
-            *v = exp(*v - max);
-            sum += *v;
-        }
-        (max, sum)
+        (max, exponentiate_below(m, row, max))
     })
+}
+
+/// Replaces each value by e^(v - max) and gives their sum. To be called inside `vectorize!`.
+#[inline(always)]
+pub(crate) fn exponentiate_below(m: impl MulAdd, row: &mut [f32], max: f32) -> f32 {
+    let mut lanes = [0.0f32; 16];
+    let mut chunks = row.chunks_exact_mut(16);
+    for chunk in &mut chunks {
+        for (lane, v) in lanes.iter_mut().zip(chunk) {
+            *v = exp(m, *v - max);
+            *lane += *v;
+        }
+    }
+    let mut sum = fold(lanes, |a, b| a + b);
+    for v in chunks.into_remainder() {
+        *v = exp(m, *v - max);
+        sum += *v;
+    }
+    sum
 }
 
 /// The largest value; NaN is passed over (e^(NaN - max) shows it).

@@ -254,9 +254,9 @@ pub fn backward(
 
 /// Scores become weights, and the gradients of the weights those of the products before `scale`.
 fn row_backward(p: &mut [f32], ds: &mut [f32], log_denominator: f32, found: f32, scale: f32) {
-    vectorize!({
+    vectorize!(|m| {
         for (p, ds) in p.iter_mut().zip(ds.iter_mut()) {
-            *p = exp(*p - log_denominator);
+            *p = exp(m, *p - log_denominator);
             *ds = *p * (*ds - found) * scale;
         }
     });

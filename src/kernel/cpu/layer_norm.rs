@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::cross_entropy::fold;
+use super::tile::LANES;
 use super::{Unwritten, buffer, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
@@ -94,17 +95,52 @@ fn normalise(
         let rows = y.chunks_exact_mut(d).zip(x.chunks_exact(d));
         for ((y, x), (mean, inverse)) in rows.zip(means.iter_mut().zip(inverses)) {
             (*mean, *inverse) = moments(x, epsilon);
-            if beta.is_empty() {
-                for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
-                    y.write((x - *mean) * *inverse * g);
-                }
-            } else {
-                for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
-                    y.write((x - *mean) * *inverse * g + b);
-                }
-            }
+            scaled_into(y, x, [gamma, beta], *mean, *inverse);
         }
     });
+}
+
+/// What [`rows_into`] gave, again, from what it found of the rows.
+pub(super) fn again(
+    x: &[f32],
+    [gamma, beta]: [&[f32]; 2],
+    [means, inverses]: [&[f32]; 2],
+) -> Vec<f32> {
+    let d = gamma.len();
+    assert!(x.len().is_multiple_of(d) && means.len() == x.len() / d);
+    assert_eq!(means.len(), inverses.len());
+    let mut y = Unwritten::new(x.len());
+    let rows = y.slots().chunks_exact_mut(d).zip(x.chunks_exact(d));
+    vectorize!({
+        for ((y, x), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
+            scaled_into(y, x, [gamma, beta], *mean, *inverse);
+        }
+    });
+    // SAFETY: every row was written.
+    #[allow(unsafe_code)]
+    unsafe {
+        y.written()
+    }
+}
+
+/// A row, normalised and scaled. An empty `beta` shifts by nothing.
+#[inline(always)]
+fn scaled_into(
+    y: &mut [MaybeUninit<f32>],
+    x: &[f32],
+    [gamma, beta]: [&[f32]; 2],
+    mean: f32,
+    inverse: f32,
+) {
+    if beta.is_empty() {
+        for ((y, x), g) in y.iter_mut().zip(x).zip(gamma) {
+            y.write((x - mean) * inverse * g);
+        }
+    } else {
+        for (((y, x), g), b) in y.iter_mut().zip(x).zip(gamma).zip(beta) {
+            y.write((x - mean) * inverse * g + b);
+        }
+    }
 }
 
 /// One row `[d]` into another, on this thread.
@@ -145,20 +181,13 @@ fn sum(x: &[f32], term: impl Fn(f32) -> f32) -> f32 {
         }
     }
     let rest: f32 = chunks.remainder().iter().map(|v| term(*v)).sum();
-    fold(lanes, |a, b| a + b) + rest
+    total(lanes) + rest
 }
 
+/// The sum of all lanes. They go through memory, without which the compiler makes the loops before it as narrow as the last of its steps.
 #[inline(always)]
-fn sum2(a: &[f32], b: &[f32], term: impl Fn(f32, f32) -> f32) -> f32 {
-    let mut lanes = [0.0f32; 16];
-    let (mut left, mut right) = (a.chunks_exact(16), b.chunks_exact(16));
-    for (a, b) in (&mut left).zip(&mut right) {
-        for ((lane, a), b) in lanes.iter_mut().zip(a).zip(b) {
-            *lane += term(*a, *b);
-        }
-    }
-    let rest = left.remainder().iter().zip(right.remainder());
-    fold(lanes, |a, b| a + b) + rest.map(|(a, b)| term(*a, *b)).sum::<f32>()
+fn total(lanes: [f32; LANES]) -> f32 {
+    fold(std::hint::black_box(lanes), |a, b| a + b)
 }
 
 /// Gradients with respect to `x`, `gamma` and `beta`, given that of the output.
@@ -206,7 +235,7 @@ pub fn backward(
 }
 
 /// As [`backward`], on this thread: whole rows of `x`, with their means and 1/deviations. All of `dx` is written; the gradients of gamma and
-/// beta are added to `sums`.
+/// beta are added to `sums`, of which that of beta may be empty.
 pub(super) fn backward_rows_into<'x>(
     dx: &'x mut [MaybeUninit<f32>],
     [x, dy, gamma]: [&[f32]; 3],
@@ -231,30 +260,53 @@ fn slopes(
     [dgamma, dbeta]: [&mut [f32]; 2],
 ) {
     let d = gamma.len();
-    let mut normalised = vec![0.0; d];
-    let mut scaled = vec![0.0; d];
+    assert!(dgamma.len() == d && (dbeta.is_empty() || dbeta.len() == d));
     vectorize!({
         let rows = dx
             .chunks_exact_mut(d)
             .zip(x.chunks_exact(d).zip(dy.chunks_exact(d)));
         for ((dx, (x, dy)), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
-            for (n, x) in normalised.iter_mut().zip(x) {
-                *n = (x - mean) * inverse;
-            }
-            for ((s, dy), g) in scaled.iter_mut().zip(dy).zip(gamma) {
-                *s = dy * g;
-            }
-            for ((dg, dy), n) in dgamma.iter_mut().zip(dy).zip(&normalised) {
-                *dg += dy * n;
-            }
             for (db, dy) in dbeta.iter_mut().zip(dy) {
                 *db += dy;
             }
-            let mean_scaled = sum(&scaled, |v| v) / d as f32;
-            let mean_product = sum2(&scaled, &normalised, |a, b| a * b) / d as f32;
-            for ((dx, s), n) in dx.iter_mut().zip(&scaled).zip(&normalised) {
-                dx.write((s - mean_scaled - n * mean_product) * inverse);
+            // Of dy·gamma, and of its products with the normalised values.
+            let (mut scaled, mut products) = ([0.0f32; LANES], [0.0f32; LANES]);
+            let ((x_vectors, x_rest), (dy_vectors, dy_rest)) = (vectors(x), vectors(dy));
+            let (gamma_vectors, gamma_rest) = vectors(gamma);
+            let (dgamma_vectors, dgamma_rest) = dgamma.as_chunks_mut::<LANES>();
+            let factors = dy_vectors.iter().zip(gamma_vectors);
+            for (dgamma, (x, (dy, gamma))) in
+                dgamma_vectors.iter_mut().zip(x_vectors.iter().zip(factors))
+            {
+                for i in 0..LANES {
+                    let n = (x[i] - mean) * inverse;
+                    dgamma[i] += dy[i] * n;
+                    scaled[i] += dy[i] * gamma[i];
+                    products[i] += dy[i] * gamma[i] * n;
+                }
+            }
+            let factors = dy_rest.iter().zip(gamma_rest);
+            let sums = scaled.iter_mut().zip(&mut products);
+            for (((x, (dy, gamma)), dgamma), (scaled, products)) in
+                x_rest.iter().zip(factors).zip(dgamma_rest).zip(sums)
+            {
+                let n = (x - mean) * inverse;
+                *dgamma += dy * n;
+                *scaled += dy * gamma;
+                *products += dy * gamma * n;
+            }
+            let mean_of = |lanes| total(lanes) / d as f32;
+            let (mean_scaled, mean_product) = (mean_of(scaled), mean_of(products));
+            for ((dx, x), (dy, g)) in dx.iter_mut().zip(x).zip(dy.iter().zip(gamma)) {
+                let n = (x - mean) * inverse;
+                dx.write((dy * g - mean_scaled - n * mean_product) * inverse);
             }
         }
     });
+}
+
+/// Whole vectors, and what is left.
+#[inline(always)]
+fn vectors(row: &[f32]) -> (&[[f32; LANES]], &[f32]) {
+    row.as_chunks::<LANES>()
 }

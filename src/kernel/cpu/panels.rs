@@ -8,7 +8,8 @@ use rayon::prelude::*;
 
 use super::Unwritten;
 use super::matmul::{Output, Threads, View};
-use super::tile::{LANES, Part, Target, Work};
+use super::tile::{LANES, Part, Target, Work, slots, transpose_into};
+use crate::kernel::simd::vectorize;
 
 /// Columns of a panel: two of the widest vectors.
 const WIDTH: usize = 2 * LANES;
@@ -168,10 +169,20 @@ impl Panels {
         let mut copied = Vec::with_capacity(GATHERED * self.depth);
         for first in (0..a.rows).step_by(GATHERED) {
             let rows = first..(first + GATHERED).min(a.rows);
+            let size = rows.len() * self.depth;
             copied.clear();
-            for row in a.data.chunks(a.column_stride).take(self.depth) {
-                copied.extend_from_slice(&row[rows.clone()]);
+            copied.reserve(size);
+            let slots = &mut copied.spare_capacity_mut()[..size];
+            if rows.len() == GATHERED {
+                copy_rows::<GATHERED>(slots, &a.data[first..], a.column_stride, GATHERED);
+            } else {
+                let from = a.data[first..].chunks(a.column_stride);
+                for (to, from) in slots.chunks_exact_mut(rows.len()).zip(from) {
+                    to.write_copy_of_slice(&from[..rows.len()]);
+                }
             }
+            // SAFETY: `depth` rows of as many values were written.
+            unsafe { copied.set_len(size) };
             let across = View::new(&copied, self.depth, rows.len());
             let out = Target {
                 to: out.to.wrapping_add(first * out.stride),
@@ -214,8 +225,8 @@ impl Panels {
                     // SAFETY: the part is the whole of both views, and lies in the output.
                     unsafe {
                         match S::REGISTER_COUNT >= 32 {
-                            true => work.strip::<S, ROWS>(simd, 0..a.rows, &part),
-                            false => work.strip::<S, { ROWS / 2 }>(simd, 0..a.rows, &part),
+                            true => work.strip::<S, ROWS, true>(simd, 0..a.rows, &part),
+                            false => work.strip::<S, { ROWS / 2 }, true>(simd, 0..a.rows, &part),
                         }
                     }
                 }
@@ -225,16 +236,31 @@ impl Panels {
     }
 }
 
-/// Initialised values as places to write to.
-///
-/// # Safety
-///
-/// Only values may be written.
-#[allow(unsafe_code)]
-unsafe fn slots(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
-    let len = values.len();
-    // SAFETY: the same memory, borrowed mutably; the rest is the caller's promise.
-    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
+/// Copies the first `columns` values of rows `stride` apart to rows of `W`; whole rows in registers.
+fn copy_rows<const W: usize>(
+    to: &mut [MaybeUninit<f32>],
+    from: &[f32],
+    stride: usize,
+    columns: usize,
+) {
+    let rows = to.chunks_exact_mut(W);
+    if columns < W {
+        for (to, from) in rows.zip(from.chunks(stride)) {
+            to[..columns].write_copy_of_slice(&from[..columns]);
+        }
+        return;
+    }
+    assert!(rows.len() == 0 || (rows.len() - 1) * stride + W <= from.len());
+    vectorize!({
+        for (at, to) in rows.enumerate() {
+            // SAFETY: as many values as asserted, and as `to` has.
+            #[allow(unsafe_code)]
+            unsafe {
+                let row = from.as_ptr().add(at * stride).cast::<[f32; W]>().read();
+                to.as_mut_ptr().cast::<[f32; W]>().write(row);
+            }
+        }
+    });
 }
 
 /// Copies a matrix of at most [`WIDTH`] columns to rows of as many, filled up with zeros.
@@ -245,22 +271,19 @@ fn lay_out(to: &mut [MaybeUninit<f32>], from: View) {
     for first in (0..from.rows).step_by(DEPTH) {
         let rows = first..(first + DEPTH).min(from.rows);
         if from.column_stride == 1 {
-            for row in rows {
-                let data = &from.data[row * from.row_stride..][..from.columns];
-                to[row * WIDTH..][..from.columns].write_copy_of_slice(data);
-            }
+            let to = &mut to[rows.start * WIDTH..rows.end * WIDTH];
+            let data = &from.data[rows.start * from.row_stride..];
+            copy_rows::<WIDTH>(to, data, from.row_stride, from.columns);
             continue;
         }
-        for column in 0..from.columns {
-            let data = &from.data[column * from.column_stride..];
-            let to = to[rows.start * WIDTH + column..].iter_mut().step_by(WIDTH);
-            let from = data[rows.start * from.row_stride..]
-                .iter()
-                .step_by(from.row_stride);
-            for (to, from) in to.zip(from).take(rows.len()) {
-                to.write(*from);
-            }
-        }
+        assert_eq!(from.row_stride, 1);
+        let sizes = [from.columns, rows.len(), from.column_stride];
+        transpose_into(
+            &mut to[rows.start * WIDTH..],
+            WIDTH,
+            &from.data[rows.start..],
+            sizes,
+        );
     }
 }
 

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use super::Unwritten;
 use super::linear::{bias_gradient, weight_gradient};
 use super::matmul::{Output, Threads, View, ViewMut, matmul};
-use crate::kernel::simd::{sigmoid, tanh, vectorize};
+use crate::kernel::simd::{MulAdd, sigmoid, tanh, vectorize};
 
 /// Rows of the batch per task. It depends on the batch alone, so that results do not depend on the number of threads: the products
 /// of 16 rows read the weights half as often as those of 8, but a small batch has to make two tasks at least.
@@ -114,16 +114,16 @@ pub fn forward(
                     Output::Accumulate,
                     Threads::One,
                 );
-                vectorize!({
+                vectorize!(|m| {
                     for row in 0..rows {
                         let at = row * seq + t;
                         let x = &projected[at * width..][..width];
                         let a = &recurrent[row * width..][..width];
                         let h = &mut state[row * hidden..][..hidden];
                         match cell {
-                            Cell::Rnn => rnn(x, a, h),
-                            Cell::Gru => gru(x, a, h, &mut kept_row),
-                            Cell::Lstm => lstm(x, a, h, &mut c[row * hidden..], &mut kept_row),
+                            Cell::Rnn => rnn(m, x, a, h),
+                            Cell::Gru => gru(m, x, a, h, &mut kept_row),
+                            Cell::Lstm => lstm(m, x, a, h, &mut c[row * hidden..], &mut kept_row),
                         }
                         kept[at * kept_width..][..kept_width].write_copy_of_slice(&kept_row);
                         output[at * hidden..][..hidden].write_copy_of_slice(h);
@@ -167,48 +167,48 @@ fn blocks_mut<const N: usize>(row: &mut [f32], width: usize) -> [&mut [f32]; N] 
 }
 
 #[inline(always)]
-fn rnn(x: &[f32], a: &[f32], h: &mut [f32]) {
+fn rnn(m: impl MulAdd, x: &[f32], a: &[f32], h: &mut [f32]) {
     for ((h, x), a) in h.iter_mut().zip(x).zip(a) {
-        *h = tanh(x + a);
+        *h = tanh(m, x + a);
     }
 }
 
 #[inline(always)]
-fn gru(x: &[f32], a: &[f32], h: &mut [f32], kept: &mut [f32]) {
+fn gru(m: impl MulAdd, x: &[f32], a: &[f32], h: &mut [f32], kept: &mut [f32]) {
     let n = h.len();
     let [xr, xz, xn] = blocks(x, n);
     let [ar, az, an] = blocks(a, n);
     let [r, z, new, half] = blocks_mut(kept, n);
     for i in 0..n {
-        r[i] = sigmoid(xr[i] + ar[i]);
-        z[i] = sigmoid(xz[i] + az[i]);
+        r[i] = sigmoid(m, xr[i] + ar[i]);
+        z[i] = sigmoid(m, xz[i] + az[i]);
     }
     for i in 0..n {
         half[i] = an[i];
-        new[i] = tanh(xn[i] + r[i] * an[i]);
+        new[i] = tanh(m, xn[i] + r[i] * an[i]);
         h[i] = new[i] + z[i] * (h[i] - new[i]);
     }
 }
 
 #[inline(always)]
-fn lstm(x: &[f32], a: &[f32], h: &mut [f32], c: &mut [f32], kept: &mut [f32]) {
+fn lstm(m: impl MulAdd, x: &[f32], a: &[f32], h: &mut [f32], c: &mut [f32], kept: &mut [f32]) {
     let n = h.len();
     let c = &mut c[..n];
     let [xi, xf, xg, xo] = blocks(x, n);
     let [ai, af, ag, ao] = blocks(a, n);
     let [i, f, g, o, cell] = blocks_mut(kept, n);
     for e in 0..n {
-        i[e] = sigmoid(xi[e] + ai[e]);
-        f[e] = sigmoid(xf[e] + af[e]);
+        i[e] = sigmoid(m, xi[e] + ai[e]);
+        f[e] = sigmoid(m, xf[e] + af[e]);
     }
     for e in 0..n {
-        g[e] = tanh(xg[e] + ag[e]);
-        o[e] = sigmoid(xo[e] + ao[e]);
+        g[e] = tanh(m, xg[e] + ag[e]);
+        o[e] = sigmoid(m, xo[e] + ao[e]);
     }
     for e in 0..n {
         c[e] = f[e] * c[e] + i[e] * g[e];
         cell[e] = c[e];
-        h[e] = o[e] * tanh(c[e]);
+        h[e] = o[e] * tanh(m, c[e]);
     }
 }
 
@@ -248,7 +248,7 @@ pub fn backward(
             let mut da = vec![0.0; rows * width];
             let mut dx_row = vec![0.0; width];
             for t in (0..seq).rev() {
-                vectorize!({
+                vectorize!(|m| {
                     for row in 0..rows {
                         let (local, at) = (row * seq + t, (first + row) * seq + t);
                         let da = &mut da[row * width..][..width];
@@ -273,7 +273,7 @@ pub fn backward(
                                     _ => &kept[(at - 1) * kept_width + 4 * hidden..],
                                 };
                                 let dc = &mut dc[row * hidden..][..hidden];
-                                lstm_backward(row_kept, &old[..hidden], dh, dc, da);
+                                lstm_backward(m, row_kept, &old[..hidden], dh, dc, da);
                             }
                         }
                         dx.write_copy_of_slice(da);
@@ -380,13 +380,20 @@ fn gru_backward(kept: &[f32], old: &[f32], dh: &mut [f32], da: &mut [f32], dx: &
 
 /// `dc` goes from the cell state after the step to the one before.
 #[inline(always)]
-fn lstm_backward(kept: &[f32], old: &[f32], dh: &[f32], dc: &mut [f32], da: &mut [f32]) {
+fn lstm_backward(
+    m: impl MulAdd,
+    kept: &[f32],
+    old: &[f32],
+    dh: &[f32],
+    dc: &mut [f32],
+    da: &mut [f32],
+) {
     let n = dh.len();
     let (old, dc) = (&old[..n], &mut dc[..n]);
     let [i, f, g, o, c] = blocks(kept, n);
     let [di, df, dg, d_o] = blocks_mut(da, n);
     for e in 0..n {
-        let t = tanh(c[e]);
+        let t = tanh(m, c[e]);
         d_o[e] = dh[e] * t * o[e] * (1.0 - o[e]);
         dc[e] += dh[e] * o[e] * (1.0 - t * t);
     }

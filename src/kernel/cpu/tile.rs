@@ -4,6 +4,7 @@
 //! Each value of a result is one sum, taken in order with fused multiply-adds where the machine has them: it depends neither on the
 //! size of the tiles nor on the number of threads.
 
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use pulp::Simd;
@@ -63,8 +64,8 @@ pub unsafe fn product(
                 unsafe {
                     // Eight rows of two vectors take half of 32 registers; with 16 it is four.
                     match S::REGISTER_COUNT >= 32 {
-                        true => work.strip::<S, 8>(simd, rows, &part),
-                        false => work.strip::<S, 4>(simd, rows, &part),
+                        true => work.strip::<S, 8, false>(simd, rows, &part),
+                        false => work.strip::<S, 4, false>(simd, rows, &part),
                     }
                 };
             }
@@ -92,9 +93,10 @@ pub(super) struct Work<'a> {
 // SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write.
 #[allow(unsafe_code)]
 impl Work<'_> {
-    /// Rows, `R` at a time as long as there are as many.
+    /// Rows, `R` at a time as long as there are as many. `AHEAD` is for results that lie far from the processor: they are fetched before they are
+    /// written.
     #[inline(always)]
-    pub(super) unsafe fn strip<S: Simd, const R: usize>(
+    pub(super) unsafe fn strip<S: Simd, const R: usize, const AHEAD: bool>(
         &self,
         simd: S,
         rows: Range<usize>,
@@ -104,35 +106,40 @@ impl Work<'_> {
         // SAFETY: as above, for parts of the rows.
         unsafe {
             while row + R <= rows.end {
-                self.rows::<S, R>(simd, row, part);
+                self.rows::<S, R, AHEAD>(simd, row, part);
                 row += R;
             }
             if R > 8 && row + 8 <= rows.end {
-                self.rows::<S, 8>(simd, row, part);
+                self.rows::<S, 8, AHEAD>(simd, row, part);
                 row += 8;
             }
             while row + 4 <= rows.end {
-                self.rows::<S, 4>(simd, row, part);
+                self.rows::<S, 4, AHEAD>(simd, row, part);
                 row += 4;
             }
             while row < rows.end {
-                self.rows::<S, 1>(simd, row, part);
+                self.rows::<S, 1, AHEAD>(simd, row, part);
                 row += 1;
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn rows<S: Simd, const R: usize>(&self, simd: S, row: usize, part: &Part) {
+    unsafe fn rows<S: Simd, const R: usize, const AHEAD: bool>(
+        &self,
+        simd: S,
+        row: usize,
+        part: &Part,
+    ) {
         let (lanes, mut column) = (S::F32_LANES, 0);
         // SAFETY: as above, for parts of the columns.
         unsafe {
             while column + ACROSS * lanes <= part.columns {
-                self.tile::<S, R, ACROSS>(simd, row, column, &part.depth);
+                self.tile::<S, R, ACROSS, AHEAD>(simd, row, column, &part.depth);
                 column += ACROSS * lanes;
             }
             while column + lanes <= part.columns {
-                self.tile::<S, R, 1>(simd, row, column, &part.depth);
+                self.tile::<S, R, 1, AHEAD>(simd, row, column, &part.depth);
                 column += lanes;
             }
             if column < part.columns {
@@ -143,7 +150,7 @@ impl Work<'_> {
 
     /// `R` rows of `V` whole vectors.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const V: usize>(
+    unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
         &self,
         simd: S,
         row: usize,
@@ -158,23 +165,40 @@ impl Work<'_> {
             let start = depth.start * self.b.row_stride + column;
             let mut right = self.b.data.as_ptr().wrapping_add(start);
             let mut along = 0;
-            for _ in depth.clone() {
-                let mut vectors = [simd.splat_f32s(0.0); V];
-                for (at, vector) in vectors.iter_mut().enumerate() {
-                    *vector = right
-                        .add(at * S::F32_LANES)
-                        .cast::<S::f32s>()
-                        .read_unaligned();
-                }
-                for (sums, left) in sums.iter_mut().zip(lefts) {
-                    let value = simd.splat_f32s(*left.add(along));
-                    for (sum, vector) in sums.iter_mut().zip(vectors) {
-                        *sum = simd.mul_add_f32s(value, vector, *sum);
+            macro_rules! steps {
+                ($count:expr) => {
+                    for _ in 0..$count {
+                        let mut vectors = [simd.splat_f32s(0.0); V];
+                        for (at, vector) in vectors.iter_mut().enumerate() {
+                            *vector = right
+                                .add(at * S::F32_LANES)
+                                .cast::<S::f32s>()
+                                .read_unaligned();
+                        }
+                        for (sums, left) in sums.iter_mut().zip(lefts) {
+                            let value = simd.splat_f32s(*left.add(along));
+                            for (sum, vector) in sums.iter_mut().zip(vectors) {
+                                *sum = simd.mul_add_f32s(value, vector, *sum);
+                            }
+                        }
+                        along += self.a.column_stride;
+                        right = right.wrapping_add(self.b.row_stride);
                     }
-                }
-                along += self.a.column_stride;
-                right = right.wrapping_add(self.b.row_stride);
+                };
             }
+            // What is written comes to the cache meanwhile; asked for in turn, as only so many lines can be on their way.
+            let each = depth.len() / R;
+            let mut done = 0;
+            if AHEAD {
+                for r in 0..R {
+                    for at in 0..V {
+                        prefetch(self.to(row + r, column + at * S::F32_LANES));
+                    }
+                    steps!(each);
+                }
+                done = R * each;
+            }
+            steps!(depth.len() - done);
             let alpha = simd.splat_f32s(self.alpha);
             for (r, sums) in sums.iter().enumerate() {
                 for (at, sum) in sums.iter().enumerate() {
@@ -248,6 +272,20 @@ impl Work<'_> {
     }
 }
 
+/// Asks for the line of the cache that a value lies in.
+#[inline(always)]
+fn prefetch(at: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which may name any address.
+    #[allow(unsafe_code)]
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}
+
 /// Copies rows that are `stride` apart behind one another.
 pub fn gather(to: &mut [f32], from: &[f32], width: usize, stride: usize) {
     for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
@@ -255,26 +293,81 @@ pub fn gather(to: &mut [f32], from: &[f32], width: usize, stride: usize) {
     }
 }
 
+/// Initialised values as places to write to.
+///
+/// # Safety
+///
+/// Only values may be written.
+#[allow(unsafe_code)]
+pub(super) unsafe fn slots(values: &mut [f32]) -> &mut [MaybeUninit<f32>] {
+    let len = values.len();
+    // SAFETY: the same memory, borrowed mutably; the rest is the caller's promise.
+    unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
+}
+
 /// `rows` rows of `width` values, `stride` apart, become columns: `to` has `width` rows, `to_stride` apart.
-pub fn transpose(
-    to: &mut [f32],
+pub fn transpose(to: &mut [f32], to_stride: usize, from: &[f32], sizes: [usize; 3]) {
+    // SAFETY: only values are written.
+    #[allow(unsafe_code)]
+    transpose_into(unsafe { slots(to) }, to_stride, from, sizes);
+}
+
+/// As [`transpose`], into memory that may be uninitialised.
+pub(super) fn transpose_into(
+    to: &mut [MaybeUninit<f32>],
     to_stride: usize,
     from: &[f32],
     [rows, width, stride]: [usize; 3],
 ) {
     assert!(rows == 0 || width == 0 || (rows - 1) * stride + width <= from.len());
     assert!(rows == 0 || width == 0 || (width - 1) * to_stride + rows <= to.len());
-    // Eight columns at a time are eight lines of the cache, however far they are apart.
-    for first in (0..width).step_by(8) {
-        for row in 0..rows {
-            for column in first..(first + 8).min(width) {
-                // SAFETY: the last of both lie within their slices, and so do all before.
-                #[allow(unsafe_code)]
-                unsafe {
-                    *to.get_unchecked_mut(column * to_stride + row) =
-                        *from.get_unchecked(row * stride + column);
-                }
+    let (whole, across) = (rows / SIDE * SIDE, width / SIDE * SIDE);
+    for row in (0..whole).step_by(SIDE) {
+        for column in (0..across).step_by(SIDE) {
+            // SAFETY: the last place of both lies within its slice, and so do all before.
+            #[allow(unsafe_code)]
+            unsafe {
+                let from = from.as_ptr().add(row * stride + column);
+                let to = to.as_mut_ptr().cast::<f32>().add(column * to_stride + row);
+                transpose_block(to, to_stride, from, stride);
             }
+        }
+    }
+    for row in 0..rows {
+        let rest = match row < whole {
+            true => across..width,
+            false => 0..width,
+        };
+        for column in rest {
+            to[column * to_stride + row].write(from[row * stride + column]);
+        }
+    }
+}
+
+/// Rows and columns of a block that [`transpose_block`] exchanges.
+const SIDE: usize = 4;
+
+/// # Safety
+///
+/// Both must have four rows of four values, as far apart as told.
+#[allow(unsafe_code)]
+#[inline(always)]
+unsafe fn transpose_block(to: *mut f32, to_stride: usize, from: *const f32, stride: usize) {
+    // SAFETY: the caller's promise. Every x86-64 machine has SSE.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        {
+            use std::arch::x86_64::{_MM_TRANSPOSE4_PS, _mm_loadu_ps, _mm_storeu_ps};
+            let [mut a, mut b, mut c, mut d] =
+                [0, 1, 2, 3].map(|row| _mm_loadu_ps(from.add(row * stride)));
+            _MM_TRANSPOSE4_PS(&mut a, &mut b, &mut c, &mut d);
+            for (column, values) in [a, b, c, d].into_iter().enumerate() {
+                _mm_storeu_ps(to.add(column * to_stride), values);
+            }
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        for (row, column) in (0..SIDE * SIDE).map(|at| (at / SIDE, at % SIDE)) {
+            *to.add(column * to_stride + row) = *from.add(row * stride + column);
         }
     }
 }

@@ -19,7 +19,7 @@ struct Set<'a> {
     dx: Slots<'a>,
 }
 
-/// What a set adds to the gradients of the parameters.
+/// What a set adds to the gradients of the parameters. Those of the weights are empty until the first piece writes them.
 struct Sums {
     gamma: Vec<f32>,
     beta: Vec<f32>,
@@ -29,13 +29,10 @@ struct Sums {
 
 impl Sums {
     fn new(operands: &Operands) -> Self {
-        let of = |map: Affine| {
-            let bias = map.bias.map_or(0, <[f32]>::len);
-            [map.weight.len(), bias].map(buffer)
-        };
+        let of = |map: Affine| [0, map.bias.map_or(0, <[f32]>::len)].map(buffer);
         Self {
             gamma: buffer(operands.d()),
-            beta: buffer(operands.d()),
+            beta: buffer(operands.beta.map_or(0, <[f32]>::len)),
             first: of(operands.first),
             second: of(operands.second),
         }
@@ -83,16 +80,19 @@ impl Sublayer {
         };
         let mut sums = sums.into_iter();
         let first = sums.next().unwrap_or_else(|| Sums::new(operands));
-        let all = sums.fold(first, |mut all, sums| {
+        let mut all = sums.fold(first, |mut all, sums| {
             all.add(&sums);
             all
         });
+        // Where there was no piece.
+        all.first[0].resize(operands.first.weight.len(), 0.0);
+        all.second[0].resize(operands.second.weight.len(), 0.0);
         Gradients {
             // SAFETY: the sets are all tokens, and each wrote its part.
             #[allow(unsafe_code)]
             x: unsafe { dx.written() },
             gamma: all.gamma,
-            beta: operands.beta.map_or_else(Vec::new, |_| all.beta),
+            beta: all.beta,
             first: all.first,
             second: all.second,
         }
@@ -115,6 +115,9 @@ struct Found {
     dinner: Vec<f32>,
     /// With respect to what the second map gave; none where that is the gradient of the output itself.
     dadded: Option<Vec<f32>>,
+    /// What the maps read, where it was not kept.
+    normed: Option<Vec<f32>>,
+    units: Option<Vec<f32>>,
     gamma: Vec<f32>,
     beta: Vec<f32>,
 }
@@ -156,7 +159,8 @@ impl Pass<'_> {
         let d = operands.d();
         let (x, dy) = (tokens.of(operands.x, d), tokens.of(self.dy, d));
         let moments = [&kept.means, &kept.inverse_deviations].map(|found| tokens.of(found, 1));
-        let (mut gamma, mut beta) = (buffer(d), buffer(d));
+        let beta = operands.beta.map_or(0, <[f32]>::len);
+        let (mut gamma, mut beta) = (buffer(d), buffer(beta));
         let mut norm = |to, from: &[f32], dy: &[f32]| {
             let sums = [&mut gamma[..], &mut beta[..]];
             layer_norm::backward_rows_into(to, [from, dy, operands.gamma], moments, sums)
@@ -167,14 +171,15 @@ impl Pass<'_> {
             activation::drop_some(&mut masked, mask);
             masked
         };
-        let (dinner, dadded) = match of.norm {
+        let (dinner, dadded, normed, units) = match of.norm {
             Norm::Pre => {
                 let dadded = mask.map(|mask| masked(dy, mask));
-                let dinner = self.middle(tokens, dadded.as_deref().unwrap_or(dy));
+                let (dinner, units) = self.middle(tokens, dadded.as_deref().unwrap_or(dy));
                 let dnormed = self.product(0, &dinner);
                 let dx = norm(dx, x, &dnormed);
                 activation::add(dx, dy);
-                (dinner, dadded)
+                let normed = layer_norm::again(x, operands.gamma_and_beta(), moments);
+                (dinner, dadded, Some(normed), units)
             }
             Norm::Post => {
                 let dsum = norm(dx, tokens.of(&kept.normed, d), dy);
@@ -182,15 +187,17 @@ impl Pass<'_> {
                     Some(mask) => masked(dsum, mask),
                     None => dsum.to_vec(),
                 };
-                let dinner = self.middle(tokens, &dadded);
+                let (dinner, units) = self.middle(tokens, &dadded);
                 let rows = View::new(&dinner, tokens.count, operands.first.n_out);
                 self.weights[0].add_product(dsum, rows, Threads::All);
-                (dinner, Some(dadded))
+                (dinner, Some(dadded), None, units)
             }
         };
         Found {
             dinner,
             dadded,
+            normed,
+            units,
             gamma,
             beta,
         }
@@ -203,24 +210,29 @@ impl Pass<'_> {
         panels.product(View::new(dy, rows, panels.depth()), Threads::All)
     }
 
-    /// From the gradient of what the second map gave to that of what the first did.
-    fn middle(&self, tokens: Tokens, dadded: &[f32]) -> Vec<f32> {
+    /// From the gradient of what the second map gave to that of what the first did; and what the second read, where it was not kept.
+    fn middle(&self, tokens: Tokens, dadded: &[f32]) -> (Vec<f32>, Option<Vec<f32>>) {
         let Self {
             of, operands, kept, ..
         } = *self;
-        let units = tokens.of(&kept.units, operands.second.n_in);
-        let [inner_width, logs_width] = of.kept_widths(operands);
-        let inner = tokens.of(&kept.inner, inner_width);
+        let widths = of.widths(operands);
+        let units = tokens.of(&kept.units, widths.units);
+        let inner = tokens.of(&kept.inner, widths.inner);
         let mut dunits = self.product(1, dadded);
         match of.middle {
             Middle::Attention { n_heads, mask } => {
-                let logs = tokens.of(&kept.log_denominators, logs_width);
+                let logs = tokens.of(&kept.log_denominators, widths.log_denominators);
                 let (sizes, mask) = operands.attention(tokens, n_heads, mask);
-                attention::backward(inner, units, logs, &dunits, sizes, mask)
+                let dqkv = attention::backward(inner, units, logs, &dunits, sizes, mask);
+                (dqkv, None)
+            }
+            Middle::FeedForward(kind) if inner.is_empty() => {
+                activation::backward_from_values(kind, units, &mut dunits);
+                (dunits, None)
             }
             Middle::FeedForward(kind) => {
-                activation::backward_on_this_thread(kind, units, inner, &mut dunits);
-                dunits
+                let units = activation::backward_with_values(kind, inner, &mut dunits);
+                (dunits, Some(units))
             }
         }
     }
@@ -231,12 +243,11 @@ impl Pass<'_> {
             x, first, second, ..
         } = *self.operands;
         let d = self.operands.d();
-        let read = match self.of.norm {
-            Norm::Pre => &self.kept.normed,
-            Norm::Post => x,
+        let read = found.normed.as_deref().unwrap_or(tokens.of(x, d));
+        let units = match &found.units {
+            Some(units) => units,
+            None => tokens.of(&self.kept.units, second.n_in),
         };
-        let read = tokens.of(read, d);
-        let units = tokens.of(&self.kept.units, second.n_in);
         let dy = tokens.of(self.dy, d);
         let dadded = found.dadded.as_deref().unwrap_or(dy);
         activation::add(&mut sums.gamma, &found.gamma);
@@ -247,7 +258,10 @@ impl Pass<'_> {
         ] {
             let x = View::new(x, tokens.count, map.n_in).transposed();
             let panels = Panels::new(View::new(dy, tokens.count, map.n_out));
-            panels.add_product(weight, x, Threads::All);
+            match weight.is_empty() {
+                true => *weight = panels.product(x, Threads::All),
+                false => panels.add_product(weight, x, Threads::All),
+            }
             if !bias.is_empty() {
                 for row in dy.chunks_exact(map.n_out) {
                     activation::add(bias, row);

@@ -23,14 +23,13 @@ impl Sublayer {
     pub fn forward(&self, operands: &Operands) -> (Vec<f32>, Kept) {
         operands.check();
         let (d, all) = (operands.d(), operands.batch * operands.seq);
-        let [inner_width, logs_width] = self.kept_widths(operands);
+        let widths = self.widths(operands);
         let mut y = Unwritten::new(all * d);
-        let mut normed = Unwritten::new(all * d);
+        let mut normed = Unwritten::new(all * widths.normed);
         let (mut means, mut inverse_deviations) = (buffer(all), buffer(all));
-        let mut inner = Unwritten::new(all * inner_width);
-        let mut log_denominators = buffer(all * logs_width);
-        let units_width = operands.second.n_in;
-        let mut units = Unwritten::new(all * units_width);
+        let mut inner = Unwritten::new(all * widths.inner);
+        let mut log_denominators = buffer(all * widths.log_denominators);
+        let mut units = Unwritten::new(all * widths.units);
 
         let pieces = operands.pieces();
         let threads = operands.threads(&pieces);
@@ -42,14 +41,14 @@ impl Sublayer {
             let parts = pieces.into_iter().map(|tokens| Forward {
                 tokens,
                 y: cut(&mut y, tokens.count * d),
-                normed: cut(&mut normed, tokens.count * d),
+                normed: cut(&mut normed, tokens.count * widths.normed),
                 moments: [
                     cut(&mut means, tokens.count),
                     cut(&mut inverses, tokens.count),
                 ],
-                inner: cut(&mut inner, tokens.count * inner_width),
-                log_denominators: cut(&mut logs, tokens.count * logs_width),
-                units: cut(&mut units, tokens.count * units_width),
+                inner: cut(&mut inner, tokens.count * widths.inner),
+                log_denominators: cut(&mut logs, tokens.count * widths.log_denominators),
+                units: cut(&mut units, tokens.count * widths.units),
             });
             let parts: Vec<Forward> = parts.collect();
             let weights = Panels::of([operands.first, operands.second].map(|map| map.view()));
@@ -77,11 +76,7 @@ impl Sublayer {
     pub fn output(&self, operands: &Operands) -> Vec<f32> {
         operands.check();
         let d = operands.d();
-        let inner_width = match self.middle {
-            Middle::Attention { .. } => operands.first.n_out,
-            Middle::FeedForward(_) => 0,
-        };
-        let [_, logs_width] = self.kept_widths(operands);
+        let logs = self.widths(operands).log_denominators;
         let mut y = Unwritten::new(operands.x.len());
         let pieces = operands.pieces();
         let threads = operands.threads(&pieces);
@@ -96,18 +91,15 @@ impl Sublayer {
             .into_par_iter()
             .with_max_len(1)
             .for_each(|(tokens, y)| {
-                let slots = |width: usize| Unwritten::new(tokens.count * width);
-                let [mut normed, mut inner, mut units] =
-                    [d, inner_width, operands.second.n_in].map(slots);
                 let [mut mean, mut inverse] = [buffer(tokens.count), buffer(tokens.count)];
                 let piece = Forward {
                     tokens,
                     y,
-                    normed: normed.slots(),
+                    normed: &mut [],
                     moments: [&mut mean, &mut inverse],
-                    inner: inner.slots(),
-                    log_denominators: &mut buffer(tokens.count * logs_width),
-                    units: units.slots(),
+                    inner: &mut [],
+                    log_denominators: &mut buffer(tokens.count * logs),
+                    units: &mut [],
                 };
                 self.forward_piece(operands, &weights, piece, threads);
             });
@@ -132,26 +124,34 @@ impl Sublayer {
             layer_norm::rows_into(to, from, scales, self.epsilon, moments)
         };
         let matrix = |values, width| View::new(values, tokens.count, width);
+        let scratch = |width: usize| Unwritten::new(tokens.count * width);
+        let mut normed = scratch(d);
+        let normed = kept_or(piece.normed, &mut normed);
         let (before, after) = match self.norm {
-            Norm::Pre => {
-                let normed = norm(piece.normed, x, piece.moments);
-                (&*normed, None)
-            }
-            Norm::Post => (x, Some((piece.normed, piece.moments))),
+            Norm::Pre => (&*norm(normed, x, piece.moments), None),
+            Norm::Post => (x, Some((normed, piece.moments))),
         };
         let before = matrix(before, d);
+        let (mut inner, mut units) = (scratch(operands.first.n_out), scratch(operands.second.n_in));
         let units = match self.middle {
             Middle::Attention { n_heads, mask } => {
-                let qkv = first.product_into(piece.inner, before, threads);
+                let qkv = first.product_into(kept_or(piece.inner, &mut inner), before, threads);
                 operands.first.add_bias(qkv);
                 let (sizes, mask) = operands.attention(tokens, n_heads, mask);
-                attention::forward_into(piece.units, piece.log_denominators, qkv, sizes, mask)
+                let units = kept_or(piece.units, &mut units);
+                attention::forward_into(units, piece.log_denominators, qkv, sizes, mask)
+            }
+            Middle::FeedForward(kind) if piece.inner.is_empty() => {
+                let units = kept_or(piece.units, &mut units);
+                let units = first.product_into(units, before, threads);
+                operands.first.add_bias(units);
+                activation::apply(kind, units);
+                units
             }
             Middle::FeedForward(kind) => {
-                let units = first.product_into(piece.units, before, threads);
-                operands.first.add_bias(units);
-                activation::values_and_slopes(kind, units, piece.inner);
-                units
+                let inner = first.product_into(piece.inner, before, threads);
+                operands.first.add_bias(inner);
+                activation::apply_into(kind, units.slots(), inner)
             }
         };
         let units = matrix(units, operands.second.n_in);
@@ -175,5 +175,13 @@ impl Sublayer {
                 norm(piece.y, sum, moments);
             }
         }
+    }
+}
+
+/// Where a result goes: to what is kept of it or, where that is nothing, to memory that the next piece has again.
+fn kept_or<'a>(kept: Slots<'a>, scratch: &'a mut Unwritten) -> Slots<'a> {
+    match kept.is_empty() {
+        true => scratch.slots(),
+        false => kept,
     }
 }

@@ -73,26 +73,20 @@ pub struct Operands<'a> {
     pub second: Affine<'a>,
 }
 
-/// What the backward pass needs.
+/// What the backward pass needs, as little as there is: what elementwise arithmetic gives again from the rest is not kept, as to write it to
+/// memory and read it again takes as long.
 #[derive(Debug)]
 pub struct Kept {
-    /// What the norm gave (before the first map) or read (after the second), `[tokens, d]`.
+    /// What the norm read after the second map, `[tokens, d]`; empty where it comes first.
     normed: Vec<f32>,
     means: Vec<f32>,
     inverse_deviations: Vec<f32>,
-    /// Attention: what the first map gave. GELU: the slopes. Otherwise empty.
+    /// What the first map gave, for attention and GELU; otherwise empty.
     inner: Vec<f32>,
     /// Of attention, `[batch, n_heads, seq]`.
     log_denominators: Vec<f32>,
-    /// What the second map read.
+    /// What the second map read; empty for GELU.
     units: Vec<f32>,
-}
-
-impl Kept {
-    /// What the second map read, `[tokens, n_in]`.
-    pub fn units(&self) -> &[f32] {
-        &self.units
-    }
 }
 
 /// Gradients with respect to the operands; those of absent biases are empty.
@@ -103,6 +97,14 @@ pub struct Gradients {
     /// Weight and bias.
     pub first: [Vec<f32>; 2],
     pub second: [Vec<f32>; 2],
+}
+
+/// Values that are kept for each token: see [`Kept`].
+struct Widths {
+    normed: usize,
+    inner: usize,
+    log_denominators: usize,
+    units: usize,
 }
 
 type Slots<'a> = &'a mut [MaybeUninit<f32>];
@@ -205,14 +207,39 @@ impl Operands<'_> {
 }
 
 impl Sublayer {
-    /// Values that are kept of the middle for each token, and log-denominators.
-    fn kept_widths(&self, operands: &Operands) -> [usize; 2] {
+    /// Values that are kept for each token.
+    fn widths(&self, operands: &Operands) -> Widths {
+        let (first, second) = (operands.first.n_out, operands.second.n_in);
+        let (inner, log_denominators, units) = match self.middle {
+            Middle::Attention { n_heads, .. } => (first, n_heads, second),
+            Middle::FeedForward(Activation::Gelu | Activation::GeluTanh) => (first, 0, 0),
+            Middle::FeedForward(Activation::Relu | Activation::Tanh) => (0, 0, second),
+        };
+        let normed = match self.norm {
+            Norm::Pre => 0,
+            Norm::Post => operands.d(),
+        };
+        Widths {
+            normed,
+            inner,
+            log_denominators,
+            units,
+        }
+    }
+
+    /// What the second map read of the first tokens, `[tokens, n_in]`.
+    pub fn units(&self, kept: &Kept, tokens: usize) -> Vec<f32> {
+        let first = |values: &[f32]| {
+            let width = values.len() / kept.means.len().max(1);
+            values[..tokens * width].to_vec()
+        };
         match self.middle {
-            Middle::Attention { n_heads, .. } => [operands.first.n_out, n_heads],
-            Middle::FeedForward(Activation::Gelu | Activation::GeluTanh) => {
-                [operands.first.n_out, 0]
+            Middle::FeedForward(kind) if kept.units.is_empty() => {
+                let mut units = first(&kept.inner);
+                activation::apply(kind, &mut units);
+                units
             }
-            Middle::FeedForward(Activation::Relu | Activation::Tanh) => [0, 0],
+            _ => first(&kept.units),
         }
     }
 

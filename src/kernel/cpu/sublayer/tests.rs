@@ -121,7 +121,13 @@ fn one_by_one(of: &Sublayer, case: &Case) -> (Vec<f32>, Gradients) {
             attention::backward(&inner, &units, &logs, &dunits, sizes(n_heads), mask)
         }
         Middle::FeedForward(kind) => {
-            activation::backward_on_this_thread(kind, &units, &slopes, &mut dunits);
+            match kind {
+                Activation::Relu => activation::relu_backward(&units, &mut dunits),
+                Activation::Tanh => activation::tanh_backward(&units, &mut dunits),
+                Activation::Gelu | Activation::GeluTanh => {
+                    activation::backward(&slopes, &mut dunits);
+                }
+            }
             dunits
         }
     };
