@@ -44,6 +44,11 @@ pub(crate) struct Unwritten {
 }
 
 impl Unwritten {
+    pub(crate) const fn none() -> Self {
+        let values = Vec::new();
+        Self { values, len: 0 }
+    }
+
     pub(crate) fn new(len: usize) -> Self {
         let values = Vec::with_capacity(len);
         Self { values, len }

@@ -173,12 +173,16 @@ impl Panels {
             copied.clear();
             copied.reserve(size);
             let slots = &mut copied.spare_capacity_mut()[..size];
-            if rows.len() == GATHERED {
-                copy_rows::<GATHERED>(slots, &a.data[first..], a.column_stride, GATHERED);
-            } else {
-                let from = a.data[first..].chunks(a.column_stride);
-                for (to, from) in slots.chunks_exact_mut(rows.len()).zip(from) {
-                    to.write_copy_of_slice(&from[..rows.len()]);
+            let (from, stride) = (&a.data[first..], a.column_stride);
+            match rows.len() {
+                GATHERED => copy_rows::<GATHERED>(slots, from, stride, GATHERED),
+                WIDTH => copy_rows::<WIDTH>(slots, from, stride, WIDTH),
+                LANES => copy_rows::<LANES>(slots, from, stride, LANES),
+                width => {
+                    let rows = slots.chunks_exact_mut(width).zip(from.chunks(stride));
+                    for (to, from) in rows {
+                        to.write_copy_of_slice(&from[..width]);
+                    }
                 }
             }
             // SAFETY: `depth` rows of as many values were written.

@@ -124,25 +124,27 @@ impl Sublayer {
             layer_norm::rows_into(to, from, scales, self.epsilon, moments)
         };
         let matrix = |values, width| View::new(values, tokens.count, width);
-        let scratch = |width: usize| Unwritten::new(tokens.count * width);
-        let mut normed = scratch(d);
-        let normed = kept_or(piece.normed, &mut normed);
+        // For what is not kept.
+        let [mut normed, mut inner, mut units] = [const { Unwritten::none() }; 3];
+        let size = |width: usize| tokens.count * width;
+        let normed = kept_or(piece.normed, &mut normed, size(d));
         let (before, after) = match self.norm {
             Norm::Pre => (&*norm(normed, x, piece.moments), None),
             Norm::Post => (x, Some((normed, piece.moments))),
         };
         let before = matrix(before, d);
-        let (mut inner, mut units) = (scratch(operands.first.n_out), scratch(operands.second.n_in));
+        let [inner_size, units_size] = [operands.first.n_out, operands.second.n_in].map(size);
         let units = match self.middle {
             Middle::Attention { n_heads, mask } => {
-                let qkv = first.product_into(kept_or(piece.inner, &mut inner), before, threads);
+                let qkv = kept_or(piece.inner, &mut inner, inner_size);
+                let qkv = first.product_into(qkv, before, threads);
                 operands.first.add_bias(qkv);
                 let (sizes, mask) = operands.attention(tokens, n_heads, mask);
-                let units = kept_or(piece.units, &mut units);
+                let units = kept_or(piece.units, &mut units, units_size);
                 attention::forward_into(units, piece.log_denominators, qkv, sizes, mask)
             }
             Middle::FeedForward(kind) if piece.inner.is_empty() => {
-                let units = kept_or(piece.units, &mut units);
+                let units = kept_or(piece.units, &mut units, units_size);
                 let units = first.product_into(units, before, threads);
                 operands.first.add_bias(units);
                 activation::apply(kind, units);
@@ -151,7 +153,7 @@ impl Sublayer {
             Middle::FeedForward(kind) => {
                 let inner = first.product_into(piece.inner, before, threads);
                 operands.first.add_bias(inner);
-                activation::apply_into(kind, units.slots(), inner)
+                activation::apply_into(kind, kept_or(&mut [], &mut units, units_size), inner)
             }
         };
         let units = matrix(units, operands.second.n_in);
@@ -179,9 +181,10 @@ impl Sublayer {
 }
 
 /// Where a result goes: to what is kept of it or, where that is nothing, to memory that the next piece has again.
-fn kept_or<'a>(kept: Slots<'a>, scratch: &'a mut Unwritten) -> Slots<'a> {
-    match kept.is_empty() {
-        true => scratch.slots(),
-        false => kept,
+fn kept_or<'a>(kept: Slots<'a>, scratch: &'a mut Unwritten, size: usize) -> Slots<'a> {
+    if !kept.is_empty() {
+        return kept;
     }
+    *scratch = Unwritten::new(size);
+    scratch.slots()
 }
