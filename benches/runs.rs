@@ -120,6 +120,7 @@ fn write_run(root: &Path, number: usize) {
         }
         if step % 10_000 == 0 {
             run.append(&Record::Checkpoint(CheckpointInfo {
+                sequence: None,
                 step,
                 path: dir.join(format!("checkpoints/step-{step:08}")),
                 bytes: 9_000_000,

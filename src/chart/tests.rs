@@ -44,6 +44,7 @@ fn history(losses: &[f64]) -> History {
             by: EditAuthor::User,
         }],
         checkpoints: vec![CheckpointInfo {
+            sequence: None,
             step: 2,
             path: PathBuf::from("checkpoints/step-00000002"),
             bytes: 1,

@@ -125,6 +125,9 @@ pub struct SampleRecord {
 pub struct CheckpointInfo {
     pub step: u64,
     pub path: PathBuf,
+    /// Counts up over the run's life: a name is used again when what had it was cleared away. None in logs of before it was told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
     pub bytes: u64,
     /// All checkpoints of the run together.
     pub total_bytes: u64,

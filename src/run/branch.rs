@@ -32,13 +32,20 @@ pub struct WayBack {
 }
 
 impl WayBack {
-    /// Names of the checkpoints on the way.
-    pub fn checkpoints(&self) -> impl Iterator<Item = &std::ffi::OsStr> {
-        self.records.iter().filter_map(|record| match record {
-            Record::Checkpoint(info) => info.path.file_name(),
-            _ => None,
-        })
+    /// Whether a checkpoint was made on the way.
+    pub fn has(&self, entry: &CheckpointEntry) -> bool {
+        self.records.iter().any(|record| tells_of(record, entry))
     }
+}
+
+/// Whether a record says that this checkpoint was made. Not by its name alone: another of that name may have been cleared away, and be on
+/// another branch.
+fn tells_of(record: &Record, entry: &CheckpointEntry) -> bool {
+    let Record::Checkpoint(info) = record else {
+        return false;
+    };
+    let numbered = info.sequence.is_none_or(|number| number == entry.sequence);
+    numbered && info.path.file_name() == entry.path.file_name()
 }
 
 /// When something happens: an edit before its step, what a step asks for after it.
@@ -64,8 +71,7 @@ fn is_of_a_branch(record: &Record) -> bool {
 /// # Errors
 /// I/O errors of the logs.
 pub fn place(dir: &Path, entry: &CheckpointEntry) -> Result<Place, RunError> {
-    let name = entry.path.file_name();
-    let is_it = |record: &Record| matches!(record, Record::Checkpoint(info) if info.path.file_name() == name);
+    let is_it = |record: &Record| tells_of(record, entry);
     let mut reader = Reader::default();
     let mut borders = 0;
     // The border that took it back for the last time, and what there was up to it just before.
@@ -179,8 +185,13 @@ mod tests {
     }
 
     fn saved(step: u64, name: &str) -> Record {
+        saved_as(step, name, None)
+    }
+
+    fn saved_as(step: u64, name: &str, sequence: Option<u64>) -> Record {
         Record::Checkpoint(CheckpointInfo {
             step,
+            sequence,
             path: PathBuf::from("/elsewhere/checkpoints").join(name),
             bytes: 1,
             total_bytes: 1,
@@ -277,6 +288,34 @@ mod tests {
             _ => None,
         });
         steps.collect()
+    }
+
+    /// One branch had a checkpoint that was cleared away, another made one of the same name, and the first was taken up again.
+    #[test]
+    fn a_name_that_was_used_again_is_of_the_branch_that_made_it_last() {
+        let logs = Logs::new();
+        let first = [step(2, 1.0), saved_as(2, "two", Some(7)), step(3, 1.0)];
+        logs.add(&[step(1, 1.0)]);
+        logs.add(&first);
+        logs.add(&[back(3, 1), step(2, 2.0), saved_as(2, "two", Some(9))]);
+        logs.add(&[step(3, 2.0), back(3, 1)]);
+        logs.add(&first);
+        let two = CheckpointEntry {
+            sequence: 9,
+            ..entry(2, "two")
+        };
+        let way = match place(logs.0.path(), &two).unwrap() {
+            Place::Left(way) => way,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(way.records, [step(2, 2.0), saved_as(2, "two", Some(9))]);
+        assert!(way.has(&two));
+        let cleared = CheckpointEntry { sequence: 7, ..two };
+        assert!(!way.has(&cleared));
+        assert!(matches!(
+            place(logs.0.path(), &cleared).unwrap(),
+            Place::Here
+        ));
     }
 
     #[test]

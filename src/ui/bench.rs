@@ -122,6 +122,7 @@ pub fn dashboard(steps: u64) -> TrainScreen {
             }));
             say_sample(&mut screen, step);
             screen.on_event(EventKind::Checkpointed(CheckpointInfo {
+                sequence: None,
                 step,
                 path: format!("runs/gpt-stories-1/checkpoints/step-{step:06}").into(),
                 bytes: 10_400_000,

@@ -207,6 +207,7 @@ fn save(run: &std::path::Path, job: Job) -> Outcome {
         info: CheckpointInfo {
             step: entry.step,
             path: entry.path,
+            sequence: Some(entry.sequence),
             bytes: entry.bytes,
             total_bytes: checkpoint::total_bytes(run),
             reason: entry.reason,

@@ -29,8 +29,7 @@ pub fn return_to(
 ) -> Result<(), RunError> {
     let entries = entries(run);
     let leads = |other: &CheckpointEntry| {
-        let mut names = way.into_iter().flat_map(WayBack::checkpoints);
-        other.sequence < entry.sequence && names.any(|name| other.path.file_name() == Some(name))
+        other.sequence < entry.sequence && way.is_some_and(|way| way.has(other))
     };
     let is_it = |other: &CheckpointEntry| other.sequence == entry.sequence;
     // First, so that there is one to go on from at every moment: the newest of now, until that is marked.

@@ -57,6 +57,7 @@ impl Journey {
             info: Some(info()),
             steps: (1..=40).map(step).collect(),
             checkpoints: vec![CheckpointInfo {
+                sequence: None,
                 step: 30,
                 path: "checkpoints/step-30".into(),
                 bytes: 1,

@@ -250,6 +250,7 @@ fn a_run_that_is_over_goes_back_and_is_taken_up_there() {
 
 fn checkpointed(step: u64) -> CheckpointInfo {
     CheckpointInfo {
+        sequence: None,
         step,
         path: PathBuf::from(format!("runs/gpt-stories/checkpoints/step-{step:08}")),
         bytes: 10_400_000,

@@ -30,6 +30,7 @@ fn g_twice_goes_to_the_top_of_a_list_and_samples_nothing() {
     journey.keys(EVENTS);
     for step in 0..60 {
         journey.event(EventKind::Checkpointed(CheckpointInfo {
+            sequence: None,
             step,
             path: "c".into(),
             bytes: 1,

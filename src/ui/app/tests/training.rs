@@ -292,6 +292,7 @@ fn checkpoints_are_marks_on_the_curves_and_say_what_they_take() {
     let before = journey.screen().matches('◆').count();
     for (step, total_bytes) in [(40, 10_400_000), (80, 20_800_000)] {
         journey.event(EventKind::Checkpointed(CheckpointInfo {
+            sequence: None,
             step,
             path: "runs/gpt-stories/checkpoints/step".into(),
             bytes: 10_400_000,
@@ -410,6 +411,7 @@ fn a_run_can_go_on_in_the_background() {
 fn quitting_without_saving_says_what_is_lost() {
     let mut journey = Journey::training();
     journey.event(EventKind::Checkpointed(CheckpointInfo {
+        sequence: None,
         step: 10,
         path: PathBuf::from("checkpoints/step-000010"),
         bytes: 1,

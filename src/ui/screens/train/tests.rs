@@ -85,6 +85,7 @@ fn running() -> TrainScreen {
         by: EditAuthor::User,
     }));
     screen.on_event(EventKind::Checkpointed(CheckpointInfo {
+        sequence: None,
         step: 200,
         path: "c".into(),
         bytes: 3_200_000,
