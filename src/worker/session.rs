@@ -198,7 +198,11 @@ impl Session<'_> {
                     self.show(Phase::Paused);
                     self.wait_for_command();
                 }
-                (None, _) if std::mem::take(&mut self.unfinished) => self.cadence(),
+                (None, _) if std::mem::take(&mut self.unfinished) => {
+                    // Before an evaluation, so that nobody takes it for one that a paused run was asked for.
+                    self.show_training();
+                    self.cadence();
+                }
                 (None, Mode::Running | Mode::Until(_)) => self.train_step(),
             }
         }
@@ -208,13 +212,7 @@ impl Session<'_> {
         if std::mem::take(&mut self.leaves_out) && self.leave_out() {
             return;
         }
-        self.show(match self.compiles {
-            true => Phase::Compiling,
-            false => Phase::Training,
-        });
-        if self.compiles {
-            self.context.outbox.flush();
-        }
+        self.show_training();
         let measured = self.last_health.elapsed() >= HEALTH_INTERVAL;
         if measured {
             self.last_health = Instant::now();
@@ -239,6 +237,16 @@ impl Session<'_> {
                 }
             }
             Err(error) => self.trouble(error),
+        }
+    }
+
+    fn show_training(&mut self) {
+        self.show(match self.compiles {
+            true => Phase::Compiling,
+            false => Phase::Training,
+        });
+        if self.compiles {
+            self.context.outbox.flush();
         }
     }
 

@@ -368,7 +368,19 @@ fn a_pause_cuts_an_evaluation_and_a_sample_which_are_done_when_training_goes_on(
     assert!(!front.seen.iter().any(evaluated), "the pause waited");
     // The last step: the run must not end before its evaluation and its sample are there.
     front.send(Command::Resume);
+    let paused = front.seen.len();
     front.until("the evaluation", evaluated);
+    let first = front.seen[paused..]
+        .iter()
+        .find_map(|event| match &event.kind {
+            EventKind::Phase(phase) => Some(phase.clone()),
+            _ => None,
+        });
+    assert_eq!(
+        first,
+        Some(Phase::Training),
+        "it is no evaluation of a paused run"
+    );
     front.until("some words", |event| {
         matches!(event.kind, EventKind::SamplePiece { .. })
     });

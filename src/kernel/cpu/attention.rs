@@ -115,14 +115,7 @@ pub(super) fn forward_into<'o>(
             for first in (0..seq).step_by(BLOCK) {
                 let rows = BLOCK.min(seq - first);
                 score(scores, q, keys, first, rows, sizes);
-                let block = Block {
-                    first,
-                    rows,
-                    padded,
-                    // Of the first query's first weight, among those of all heads.
-                    mask: mask.map(|mask| mask.from(((task * seq + first) * seq) as u64)),
-                    seq,
-                };
+                let block = Block::new(sizes, task, first, mask);
                 block.softmax(scores, &mut logs[first..first + rows]);
                 // SAFETY: these rows and columns of the output are this task's.
                 #[allow(unsafe_code)]
@@ -160,6 +153,18 @@ struct Block {
 }
 
 impl Block {
+    /// Of a task's head, from query `first` on; `mask` is for the weights of all heads.
+    fn new(sizes: Sizes, task: usize, first: usize, mask: Option<Mask>) -> Self {
+        let seq = sizes.seq;
+        Self {
+            first,
+            rows: BLOCK.min(seq - first),
+            padded: seq.next_multiple_of(LANES),
+            mask: mask.map(|mask| mask.from(((task * seq + first) * seq) as u64)),
+            seq,
+        }
+    }
+
     /// What is computed of query `i` in whole vectors, of which the last has some that it does not see.
     #[inline(always)]
     fn shown<'r>(&self, scores: &'r mut [f32], i: usize) -> &'r mut [f32] {
@@ -364,13 +369,7 @@ pub fn backward(
                 score(probabilities, q, keys, first, rows, sizes);
                 let grads = View::strided(&grad[first * d_model..], rows, d_head, d_model);
                 against(dscores, grads, values, 1.0, first, sizes);
-                let block = Block {
-                    first,
-                    rows,
-                    padded,
-                    mask: mask.map(|mask| mask.from(((task * seq + first) * seq) as u64)),
-                    seq,
-                };
+                let block = Block::new(sizes, task, first, mask);
                 let at = first * d_model;
                 block.slopes(
                     [probabilities, dscores],

@@ -71,7 +71,8 @@ pub(super) fn rows_into<'y>(
     epsilon: f32,
     found: [&mut [f32]; 2],
 ) -> &'y mut [f32] {
-    let d = gamma_and_beta[0].len();
+    let [d, shifts] = gamma_and_beta.map(<[f32]>::len);
+    assert!(shifts == 0 || shifts == d);
     assert!(x.len().is_multiple_of(d) && y.len() == x.len());
     assert!(found.each_ref().map(|found| found.len()) == [x.len() / d; 2]);
     normalise(y, x, gamma_and_beta, epsilon, found);
@@ -109,6 +110,7 @@ pub(super) fn again(
     let d = gamma.len();
     assert!(x.len().is_multiple_of(d) && means.len() == x.len() / d);
     assert_eq!(means.len(), inverses.len());
+    assert!(beta.is_empty() || beta.len() == d);
     let mut y = Unwritten::new(x.len());
     let rows = y.slots().chunks_exact_mut(d).zip(x.chunks_exact(d));
     vectorize!({

@@ -310,6 +310,11 @@ impl App {
                 self.notify(NoticeLevel::Info, text, effects);
                 return Handled::Yes;
             }
+            if command == Command::Resume
+                && let Some(train) = &mut self.train
+            {
+                train.view.goes_on();
+            }
             effects.push(Effect::Send(command));
             if let Some(text) = text {
                 self.notify(NoticeLevel::Info, text, effects);

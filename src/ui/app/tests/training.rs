@@ -153,6 +153,9 @@ fn a_run_that_stands_goes_on_also_while_it_samples_or_evaluates() {
         journey.sees("resume");
         journey.keys("space");
         assert_eq!(journey.sent(), [Command::Resume]);
+        // Once more is a pause again.
+        journey.keys("space");
+        assert_eq!(journey.sent(), [Command::Pause]);
         // One that trains pauses.
         let mut journey = Journey::training();
         journey.event(EventKind::Phase(asked));

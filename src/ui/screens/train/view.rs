@@ -450,6 +450,11 @@ impl RunView {
         }
     }
 
+    /// The run was told to go on: what it does yet it does on the way.
+    pub fn goes_on(&mut self) {
+        self.stood = false;
+    }
+
     pub(super) fn say(&mut self, level: NoticeLevel, text: String) {
         if self.log.len() == LOG_LINES {
             self.log.pop_front();
