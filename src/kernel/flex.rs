@@ -11,7 +11,7 @@ use super::cpu::{
     activation, additive, dot_attention, embedding, head, layer_norm, linear, recurrent, sublayer,
     sums,
 };
-use super::ops::{Fused, FusedOps, Kernels, Observed};
+use super::ops::{Fused, FusedOps, Kernels};
 
 /// What the backward pass of an operation needs.
 #[derive(Debug, Clone)]
@@ -260,9 +260,12 @@ impl Kernels for Flex {
                 (mean(found.sum, targets.len()), saved)
             }
             Fused::Sublayer { of, observed } => {
-                let (y, kept) = of.forward(&sublayer_operands(&inputs));
+                let operands = sublayer_operands(&inputs);
+                let (y, kept) = of.forward(&operands);
                 if let Some(observed) = observed {
-                    observe(observed, &inputs[0], of, &kept);
+                    let units = of.units(&operands, &kept, operands.seq * observed.rows);
+                    // Written once: the operation is made for one forward pass.
+                    let _ = observed.units.set(units);
                 }
                 let y = tensor(y, dims(&inputs[0]));
                 let saved = Saved {
@@ -515,13 +518,6 @@ fn sublayer_operands(inputs: &[FlexTensor]) -> sublayer::Operands<'_> {
         first: affine(first),
         second: affine(second),
     }
-}
-
-/// Tells the units of the first rows of the batch.
-fn observe(observed: &Observed, x: &FlexTensor, of: &sublayer::Sublayer, kept: &sublayer::Kept) {
-    let tokens = dims(x)[1] * observed.rows;
-    // Written once: the operation is made for one forward pass.
-    let _ = observed.units.set(of.units(kept, tokens));
 }
 
 impl FusedOps for Flex {

@@ -5,7 +5,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use super::cross_entropy::fold;
-use super::tile::LANES;
+use super::tile::{LANES, WIDTH};
 use super::{Unwritten, buffer, rows_per_piece};
 use crate::kernel::simd::vectorize;
 
@@ -101,8 +101,8 @@ fn normalise(
     });
 }
 
-/// What [`rows_into`] gave, again, from what it found of the rows.
-pub(super) fn again(
+/// What [`rows_into`] gave, again, from what it found of the rows; in panels (see [`super::panels`]).
+pub(super) fn again_in_panels(
     x: &[f32],
     [gamma, beta]: [&[f32]; 2],
     [means, inverses]: [&[f32]; 2],
@@ -112,13 +112,22 @@ pub(super) fn again(
     assert_eq!(means.len(), inverses.len());
     assert!(beta.is_empty() || beta.len() == d);
     let mut y = Unwritten::new(x.len());
-    let rows = y.slots().chunks_exact_mut(d).zip(x.chunks_exact(d));
-    vectorize!({
-        for ((y, x), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
-            scaled_into(y, x, [gamma, beta], *mean, *inverse);
-        }
-    });
-    // SAFETY: every row was written.
+    let panels = y.slots().chunks_mut((means.len() * WIDTH).max(1));
+    for (y, first) in panels.zip((0..d).step_by(WIDTH)) {
+        let columns = first..(first + WIDTH).min(d);
+        let width = columns.len();
+        let scales = [gamma, beta].map(|scale| match scale.is_empty() {
+            true => scale,
+            false => &scale[columns.clone()],
+        });
+        vectorize!({
+            let rows = y.chunks_exact_mut(width).zip(x.chunks_exact(d));
+            for ((y, x), (mean, inverse)) in rows.zip(means.iter().zip(inverses)) {
+                scaled_into(y, &x[columns.clone()], scales, *mean, *inverse);
+            }
+        });
+    }
+    // SAFETY: every row of every panel was written.
     #[allow(unsafe_code)]
     unsafe {
         y.written()

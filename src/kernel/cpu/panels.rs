@@ -1,18 +1,19 @@
-//! Products with a matrix that several others are multiplied by, such as the weight of a layer: it is laid out once as the arithmetic
-//! reads it, in panels of as many columns as a tile has, where `gemm` would do so for each of them.
+//! Products with matrices in panels: as many columns as a tile has lie together, row after row, one panel behind the other, which is how the
+//! arithmetic reads them. A matrix that several others are multiplied by, such as the weight of a layer, is laid out once, where `gemm`
+//! would do so for each of them; and what one product gives and the next reads can stay in panels between them, as what is done element
+//! by element does not mind the order.
 
 use std::mem::MaybeUninit;
+use std::ops::Range;
 
 use pulp::Simd;
 use rayon::prelude::*;
 
 use super::Unwritten;
-use super::matmul::{Output, Threads, View};
-use super::tile::{LANES, Part, Target, Work, slots, transpose_into};
+use super::matmul::{Threads, View};
+use super::tile::{LANES, Part, Target, WIDTH, Work, slots, transpose_into};
 use crate::kernel::simd::vectorize;
 
-/// Columns of a panel: two of the widest vectors.
-const WIDTH: usize = 2 * LANES;
 /// Rows of a panel that are laid out at a time: what is written then stays in the cache that is nearest.
 const DEPTH: usize = 128;
 /// Values of the left factor that are worked on before the next: they stay in a cache while all panels go past.
@@ -23,88 +24,122 @@ const GATHERED: usize = 4 * ROWS;
 const SHARED: usize = 4;
 /// Rows of a tile on machines with 32 vector registers, of which its sums take 24; with 16 registers it is half of them.
 const ROWS: usize = 12;
+/// Whole tiles and whole panels of rows.
+const STEP: usize = 3 * WIDTH;
+const _: () = assert!(STEP.is_multiple_of(ROWS));
 
-/// A matrix `[depth, columns]` in panels `[depth, WIDTH]`, the last one filled up with zeros.
-pub struct Panels {
-    values: Vec<f32>,
-    depth: usize,
+/// A matrix in panels of [`WIDTH`] columns, of which the last may have fewer.
+#[derive(Clone, Copy)]
+pub struct Panels<'a> {
+    values: &'a [f32],
+    rows: usize,
     columns: usize,
 }
 
-impl Panels {
-    pub fn new(matrix: View) -> Self {
-        let [panels] = Self::of([matrix]);
-        panels
-    }
+/// A left factor.
+#[derive(Clone, Copy)]
+pub enum Left<'a> {
+    Rows(View<'a>),
+    Panels(Panels<'a>),
+    /// Transposed.
+    Across(Panels<'a>),
+}
 
-    /// Of several matrices at once.
-    pub fn of<const N: usize>(matrices: [View; N]) -> [Self; N] {
-        let size = |matrix: &View| matrix.columns.div_ceil(WIDTH) * matrix.rows * WIDTH;
-        let mut values = matrices
-            .each_ref()
-            .map(|matrix| Unwritten::new(size(matrix)));
-        let mut panels = Vec::new();
-        for (matrix, values) in matrices.iter().zip(&mut values) {
-            let chunks = values.slots().chunks_mut((matrix.rows * WIDTH).max(1));
-            for (at, to) in chunks.enumerate() {
-                let first = at * WIDTH;
-                let columns = first..(first + WIDTH).min(matrix.columns);
-                panels.push((to, matrix.part(0..matrix.rows, columns)));
-            }
+/// How a result lies.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    Rows,
+    Panels,
+}
+
+/// Copies of several matrices in panels.
+pub fn lay_out<const N: usize>(matrices: [View; N]) -> [Vec<f32>; N] {
+    let mut copies = matrices.map(|matrix| Unwritten::new(matrix.rows * matrix.columns));
+    let mut panels = Vec::new();
+    for (matrix, copy) in matrices.iter().zip(&mut copies) {
+        let chunks = copy.slots().chunks_mut((matrix.rows * WIDTH).max(1));
+        for (at, to) in chunks.enumerate() {
+            let first = at * WIDTH;
+            let columns = first..(first + WIDTH).min(matrix.columns);
+            panels.push((to, matrix.part(0..matrix.rows, columns)));
         }
-        panels
-            .into_par_iter()
-            .for_each(|(to, columns)| lay_out(to, columns));
-        let mut matrices = matrices.into_iter();
-        values.map(|values| {
-            let matrix = matrices.next().expect("as many matrices as buffers");
-            Self {
-                // SAFETY: every panel was laid out.
-                #[allow(unsafe_code)]
-                values: unsafe { values.written() },
-                depth: matrix.rows,
-                columns: matrix.columns,
-            }
-        })
+    }
+    panels
+        .into_par_iter()
+        .for_each(|(to, columns)| lay_out_panel(to, columns));
+    // SAFETY: every panel was written.
+    #[allow(unsafe_code)]
+    copies.map(|copy| unsafe { copy.written() })
+}
+
+impl<'a> Panels<'a> {
+    /// # Panics
+    ///
+    /// Where there are not as many values.
+    pub fn new(values: &'a [f32], rows: usize, columns: usize) -> Self {
+        assert_eq!(values.len(), rows * columns);
+        Self {
+            values,
+            rows,
+            columns,
+        }
     }
 
-    /// Rows of the matrix.
-    pub fn depth(&self) -> usize {
-        self.depth
+    pub fn rows(&self) -> usize {
+        self.rows
     }
 
-    fn panels(&self) -> impl Iterator<Item = (usize, View<'_>)> {
-        let panels = self.values.chunks_exact((self.depth * WIDTH).max(1));
-        panels.enumerate().map(|(at, values)| {
+    /// Each panel, and its first column.
+    fn each(self) -> impl Iterator<Item = (usize, View<'a>)> {
+        let panels = self.values.chunks((self.rows * WIDTH).max(1));
+        panels.enumerate().map(move |(at, values)| {
             let first = at * WIDTH;
             let width = WIDTH.min(self.columns - first);
-            (first, View::strided(values, self.depth, width, WIDTH))
+            (first, View::new(values, self.rows, width))
         })
     }
 
-    /// `a` times the matrix, `[a.rows, columns]`, into `out`, all of which is written.
+    /// The first rows, one behind the other.
+    pub fn first_rows(self, rows: usize) -> Vec<f32> {
+        let mut copy = vec![0.0; rows * self.columns];
+        for (first, panel) in self.each() {
+            let from = panel.data.chunks_exact(panel.columns);
+            for (to, from) in copy.chunks_exact_mut(self.columns).zip(from) {
+                to[first..][..panel.columns].copy_from_slice(from);
+            }
+        }
+        copy
+    }
+
+    /// `left` times the matrix, `[left's rows, columns]`, into `out`, all of which is written.
     ///
     /// # Panics
     ///
     /// Where the sizes do not fit.
     pub fn product_into<'o>(
-        &self,
+        self,
         out: &'o mut [MaybeUninit<f32>],
-        a: View,
+        layout: Layout,
+        left: Left,
         threads: Threads,
     ) -> &'o mut [f32] {
-        // SAFETY: `Replace` reads nothing of the output and writes all of it.
+        self.fits(out, left);
+        if self.rows == 0 {
+            out.fill(MaybeUninit::new(0.0));
+        }
+        let to = out.as_mut_ptr().cast();
+        // SAFETY: the output is borrowed, and all of it is written.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(out, a, Output::Replace, threads);
+            self.run(Out::new(to, None, layout, left), left, threads);
             out.assume_init_mut()
         }
     }
 
     /// As [`Panels::product_into`], as a new matrix.
-    pub fn product(&self, a: View, threads: Threads) -> Vec<f32> {
-        let mut out = Unwritten::new(a.rows * self.columns);
-        self.product_into(out.slots(), a, threads);
+    pub fn product(self, layout: Layout, left: Left, threads: Threads) -> Vec<f32> {
+        let mut out = Unwritten::new(left.rows() * self.columns);
+        self.product_into(out.slots(), layout, left, threads);
         // SAFETY: all of it was written.
         #[allow(unsafe_code)]
         unsafe {
@@ -112,119 +147,191 @@ impl Panels {
         }
     }
 
-    /// Adds `a` times the matrix.
+    /// `before` and the product, both in rows, as [`Panels::product_into`].
+    pub fn sum_into<'o>(
+        self,
+        out: &'o mut [MaybeUninit<f32>],
+        before: &[f32],
+        left: Left,
+        threads: Threads,
+    ) -> &'o mut [f32] {
+        self.fits(out, left);
+        assert_eq!(before.len(), out.len());
+        if self.rows == 0 {
+            return out.write_copy_of_slice(before);
+        }
+        let to = out.as_mut_ptr().cast();
+        let before = Some(before.as_ptr());
+        // SAFETY: as above, and there are as many values before.
+        #[allow(unsafe_code)]
+        unsafe {
+            self.run(Out::new(to, before, Layout::Rows, left), left, threads);
+            out.assume_init_mut()
+        }
+    }
+
+    /// Adds the product to rows.
     ///
     /// # Panics
     ///
     /// As [`Panels::product_into`].
-    pub fn add_product(&self, out: &mut [f32], a: View, threads: Threads) {
-        // SAFETY: initialised values may be written as any others, and `run` writes only values.
+    pub fn add_product(self, out: &mut [f32], left: Left, threads: Threads) {
+        // SAFETY: only values are written.
+        #[allow(unsafe_code)]
+        self.fits(unsafe { slots(out) }, left);
+        let to = out.as_mut_ptr();
+        let before = Some(to.cast_const());
+        // SAFETY: as above.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(slots(out), a, Output::Accumulate, threads);
+            self.run(Out::new(to, before, Layout::Rows, left), left, threads);
         }
+    }
+
+    fn fits(self, out: &[MaybeUninit<f32>], left: Left) {
+        assert_eq!(left.columns(), self.rows);
+        assert_eq!(out.len(), left.rows() * self.columns);
     }
 
     /// # Safety
     ///
-    /// With [`Output::Accumulate`] all of `out` must have been written.
+    /// `out` must be valid for all values of the product, to write and those before it to read, and nobody else may use it meanwhile; the sizes must fit.
     #[allow(unsafe_code)]
-    unsafe fn run(&self, out: &mut [MaybeUninit<f32>], a: View, mode: Output, threads: Threads) {
-        let stride = self.columns;
-        assert_eq!((a.columns, out.len()), (self.depth, a.rows * stride));
-        if self.depth == 0 && mode == Output::Replace {
-            out.fill(MaybeUninit::new(0.0));
-        }
-        let most = (BLOCK / self.depth.max(1)).max(1);
+    unsafe fn run(self, out: Out, left: Left, threads: Threads) {
+        let all = left.rows();
+        let most = (BLOCK / self.rows.max(1)).max(1);
         let rows = match threads {
             Threads::One => most,
-            Threads::All => most.min(a.rows.div_ceil(SHARED)),
+            Threads::All => most.min(all.div_ceil(SHARED)),
         };
-        let rows = rows.max(1).next_multiple_of(ROWS);
-        let block = |(at, out): (usize, &mut [MaybeUninit<f32>])| {
-            let first = at * rows;
-            let rows = first..(first + rows).min(a.rows);
-            let to = out.as_mut_ptr().cast();
-            // SAFETY: these rows of the output are borrowed here alone.
-            unsafe { self.block(Target { to, stride }, a.part(rows, 0..self.depth), mode) };
+        let rows = match left {
+            Left::Across(_) => rows.max(1).next_multiple_of(STEP),
+            Left::Rows(_) | Left::Panels(_) => rows.max(1).next_multiple_of(ROWS),
         };
-        let size = (rows * stride).max(1);
+        let block = |at: usize| {
+            let rows = at * rows..((at + 1) * rows).min(all);
+            // SAFETY: the caller's promise; no two blocks have a row in common.
+            unsafe { self.block(&out, left, rows) }
+        };
+        let blocks = 0..all.div_ceil(rows);
         match threads {
-            Threads::One => out.chunks_mut(size).enumerate().for_each(block),
-            Threads::All => out.par_chunks_mut(size).enumerate().for_each(block),
+            Threads::One => blocks.for_each(block),
+            Threads::All => blocks.into_par_iter().for_each(block),
         }
     }
 
+    /// Some rows of the product.
+    ///
     /// # Safety
     ///
-    /// `out` must be valid for as many rows as `a` has; else as [`Panels::run`].
+    /// As [`Panels::run`].
     #[allow(unsafe_code)]
-    unsafe fn block(&self, out: Target, a: View, mode: Output) {
-        if a.column_stride <= 1 || a.rows <= 1 {
-            // SAFETY: the caller's promise.
-            return unsafe { self.tiles(out, a, mode) };
+    unsafe fn block(self, out: &Out, left: Left, rows: Range<usize>) {
+        let first = rows.start;
+        let depth = 0..self.rows;
+        // SAFETY: the caller's promise, for parts of the rows; the sizes of the factors fit, and so do those of their parts.
+        unsafe {
+            match left {
+                Left::Rows(a) if a.column_stride <= 1 || a.rows <= 1 => {
+                    self.tiles(out, first, (a.part(rows, depth.clone()), 0), depth);
+                }
+                Left::Rows(a) => self.gathered(out, a, rows),
+                Left::Panels(a) => {
+                    let whole = a.columns / WIDTH * WIDTH;
+                    let jump = (a.rows.max(1) - 1) * WIDTH;
+                    let values = View {
+                        data: &a.values[(first * WIDTH).min(a.values.len())..],
+                        rows: rows.len(),
+                        columns: whole,
+                        row_stride: WIDTH,
+                        column_stride: 1,
+                    };
+                    if whole > 0 || depth.is_empty() {
+                        self.tiles(out, first, (values, jump), 0..whole);
+                    }
+                    if whole < a.columns {
+                        let rest =
+                            View::new(&a.values[whole * a.rows..], a.rows, a.columns - whole);
+                        let rest = rest.part(rows, 0..rest.columns);
+                        let sum = Out {
+                            before: if whole > 0 {
+                                Some(out.to.cast_const())
+                            } else {
+                                out.before
+                            },
+                            ..*out
+                        };
+                        self.tiles(&sum, first, (rest, 0), whole..a.columns);
+                    }
+                }
+                Left::Across(a) => {
+                    // Blocks begin with a panel.
+                    let panels = a
+                        .each()
+                        .skip(first / WIDTH)
+                        .take_while(|(at, _)| *at < rows.end);
+                    for (first, panel) in panels {
+                        self.tiles(out, first, (panel.transposed(), 0), depth.clone());
+                    }
+                }
+            }
         }
+    }
+
+    /// As [`Panels::block`], for rows that lie across those of the memory: read as they are, each of a tile's steps would be in another page.
+    #[allow(unsafe_code)]
+    unsafe fn gathered(self, out: &Out, a: View, rows: Range<usize>) {
         assert_eq!(a.row_stride, 1);
-        // The rows of `a` lie across those of its memory: read as they are, each of a tile's steps would be in another page.
-        let mut copied = Vec::with_capacity(GATHERED * self.depth);
-        for first in (0..a.rows).step_by(GATHERED) {
-            let rows = first..(first + GATHERED).min(a.rows);
-            let size = rows.len() * self.depth;
+        let mut copied = Vec::with_capacity(GATHERED * self.rows);
+        for first in rows.clone().step_by(GATHERED) {
+            let width = GATHERED.min(rows.end - first);
+            let size = width * self.rows;
             copied.clear();
             copied.reserve(size);
             let slots = &mut copied.spare_capacity_mut()[..size];
             let (from, stride) = (&a.data[first..], a.column_stride);
-            match rows.len() {
-                GATHERED => copy_rows::<GATHERED>(slots, from, stride, GATHERED),
-                WIDTH => copy_rows::<WIDTH>(slots, from, stride, WIDTH),
-                LANES => copy_rows::<LANES>(slots, from, stride, LANES),
-                width => {
-                    let rows = slots.chunks_exact_mut(width).zip(from.chunks(stride));
-                    for (to, from) in rows {
-                        to.write_copy_of_slice(&from[..width]);
-                    }
-                }
+            match width {
+                GATHERED => copy_rows::<GATHERED>(slots, from, stride),
+                WIDTH => copy_rows::<WIDTH>(slots, from, stride),
+                LANES => copy_rows::<LANES>(slots, from, stride),
+                width => copy_narrow_rows(slots, from, [width, stride]),
             }
-            // SAFETY: `depth` rows of as many values were written.
+            // SAFETY: `self.rows` rows of as many values were written.
             unsafe { copied.set_len(size) };
-            let across = View::new(&copied, self.depth, rows.len());
-            let out = Target {
-                to: out.to.wrapping_add(first * out.stride),
-                ..out
-            };
+            let across = View::new(&copied, self.rows, width).transposed();
             // SAFETY: these rows are among the caller's.
-            unsafe { self.tiles(out, across.transposed(), mode) };
+            unsafe { self.tiles(out, first, (across, 0), 0..self.rows) };
         }
     }
 
+    /// Rows of the product from `first` on, as many as `a` has: the terms of each sum for some of this matrix's rows, which are the columns of `a`; with
+    /// how much further on than the columns before them each [`WIDTH`] columns of `a` lie.
+    ///
     /// # Safety
     ///
-    /// As [`Panels::block`].
+    /// As [`Panels::run`].
     #[allow(unsafe_code)]
-    unsafe fn tiles(&self, out: Target, a: View, mode: Output) {
-        struct Block<'a>(&'a Panels, Target, View<'a>, Output);
+    unsafe fn tiles(self, out: &Out, first: usize, (a, jump): (View, usize), depth: Range<usize>) {
+        struct Block<'a>(Panels<'a>, &'a Out, usize, (View<'a>, usize), Range<usize>);
         impl pulp::WithSimd for Block<'_> {
             type Output = ();
 
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) {
-                let Self(panels, all, a, mode) = self;
-                for (first, b) in panels.panels() {
+                let Self(panels, all, row, (a, jump), depth) = self;
+                for (first, b) in panels.each() {
                     let part = Part {
                         columns: b.columns,
-                        depth: 0..panels.depth,
+                        depth: 0..depth.len(),
                     };
-                    let out = Target {
-                        to: all.to.wrapping_add(first),
-                        ..all
-                    };
-                    let alpha = 1.0;
+                    let (out, before) = all.panel(row, [first, b.columns], panels.columns);
                     let work = Work {
                         out,
+                        before,
                         a,
-                        b,
-                        alpha,
-                        mode,
+                        jump,
+                        b: b.part(depth.clone(), 0..b.columns),
+                        alpha: 1.0,
                     };
                     // SAFETY: the part is the whole of both views, and lies in the output.
                     unsafe {
@@ -236,24 +343,72 @@ impl Panels {
                 }
             }
         }
-        pulp::Arch::new().dispatch(Block(self, out, a, mode));
+        pulp::Arch::new().dispatch(Block(self, out, first, (a, jump), depth));
     }
 }
 
-/// Copies the first `columns` values of rows `stride` apart to rows of `W`; whole rows in registers.
-fn copy_rows<const W: usize>(
-    to: &mut [MaybeUninit<f32>],
-    from: &[f32],
-    stride: usize,
-    columns: usize,
-) {
-    let rows = to.chunks_exact_mut(W);
-    if columns < W {
-        for (to, from) in rows.zip(from.chunks(stride)) {
-            to[..columns].write_copy_of_slice(&from[..columns]);
+impl Left<'_> {
+    fn rows(&self) -> usize {
+        match self {
+            Left::Rows(a) => a.rows,
+            Left::Panels(a) => a.rows,
+            Left::Across(a) => a.columns,
         }
-        return;
     }
+
+    fn columns(&self) -> usize {
+        match self {
+            Left::Rows(a) => a.columns,
+            Left::Panels(a) => a.columns,
+            Left::Across(a) => a.rows,
+        }
+    }
+}
+
+/// Where a product goes, and what it is added to.
+#[derive(Clone, Copy)]
+struct Out {
+    to: *mut f32,
+    before: Option<*const f32>,
+    layout: Layout,
+    rows: usize,
+}
+
+// SAFETY: threads write disjoint rows (see `Panels::run`).
+#[allow(unsafe_code)]
+unsafe impl Sync for Out {}
+
+impl Out {
+    fn new(to: *mut f32, before: Option<*const f32>, layout: Layout, left: Left) -> Self {
+        Self {
+            to,
+            before,
+            layout,
+            rows: left.rows(),
+        }
+    }
+
+    /// Of the panel with `width` columns from the `first` on, `row` and those behind it.
+    #[inline(always)]
+    fn panel(
+        &self,
+        row: usize,
+        [first, width]: [usize; 2],
+        columns: usize,
+    ) -> (Target, Option<*const f32>) {
+        let (offset, stride) = match self.layout {
+            Layout::Rows => (row * columns + first, columns),
+            Layout::Panels => (self.rows * first + row * width, width),
+        };
+        let to = self.to.wrapping_add(offset);
+        let before = self.before.map(|before| before.wrapping_add(offset));
+        (Target { to, stride }, before)
+    }
+}
+
+/// Copies rows of `W` values, `stride` apart, behind one another, in registers.
+fn copy_rows<const W: usize>(to: &mut [MaybeUninit<f32>], from: &[f32], stride: usize) {
+    let rows = to.chunks_exact_mut(W);
     assert!(rows.len() == 0 || (rows.len() - 1) * stride + W <= from.len());
     vectorize!({
         for (at, to) in rows.enumerate() {
@@ -267,27 +422,29 @@ fn copy_rows<const W: usize>(
     });
 }
 
-/// Copies a matrix of at most [`WIDTH`] columns to rows of as many, filled up with zeros.
-fn lay_out(to: &mut [MaybeUninit<f32>], from: View) {
-    if from.columns < WIDTH {
-        to.fill(MaybeUninit::new(0.0));
+fn copy_narrow_rows(to: &mut [MaybeUninit<f32>], from: &[f32], [width, stride]: [usize; 2]) {
+    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
+        to.write_copy_of_slice(&from[..width]);
     }
+}
+
+/// Copies a matrix of at most [`WIDTH`] columns to rows of as many.
+fn lay_out_panel(to: &mut [MaybeUninit<f32>], from: View) {
+    let width = from.columns;
     for first in (0..from.rows).step_by(DEPTH) {
         let rows = first..(first + DEPTH).min(from.rows);
+        let to = &mut to[rows.start * width..rows.end * width];
         if from.column_stride == 1 {
-            let to = &mut to[rows.start * WIDTH..rows.end * WIDTH];
             let data = &from.data[rows.start * from.row_stride..];
-            copy_rows::<WIDTH>(to, data, from.row_stride, from.columns);
+            match width {
+                WIDTH => copy_rows::<WIDTH>(to, data, from.row_stride),
+                width => copy_narrow_rows(to, data, [width, from.row_stride]),
+            }
             continue;
         }
         assert_eq!(from.row_stride, 1);
-        let sizes = [from.columns, rows.len(), from.column_stride];
-        transpose_into(
-            &mut to[rows.start * WIDTH..],
-            WIDTH,
-            &from.data[rows.start..],
-            sizes,
-        );
+        let sizes = [width, rows.len(), from.column_stride];
+        transpose_into(to, width, &from.data[rows.start..], sizes);
     }
 }
 
@@ -304,6 +461,7 @@ mod tests {
             (29, 131, 65),
             (12, 40, 31),
             (600, 300, 47),
+            (200, 64, 70),
             (3, 0, 4),
         ] {
             let (a, b) = (values(rows * (depth + 3), 1), values(depth * columns, 2));
@@ -314,10 +472,12 @@ mod tests {
                     false => View::new(&b, depth, columns),
                     true => View::new(&b, columns, depth).transposed(),
                 };
-                let panels = Panels::new(matrix);
-                let product = panels.product(left, Threads::One);
+                let [copy] = lay_out([matrix]);
+                let panels = Panels::new(&copy, depth, columns);
+                let one = |left| panels.product(Layout::Rows, left, Threads::One);
+                let product = one(Left::Rows(left));
                 let mut added = before.clone();
-                panels.add_product(&mut added, left, Threads::One);
+                panels.add_product(&mut added, Left::Rows(left), Threads::One);
                 for (at, (product, added)) in product.iter().zip(&added).enumerate() {
                     let (row, column) = (at / columns, at % columns);
                     let term = |p: usize| {
@@ -335,7 +495,15 @@ mod tests {
                     let sum = sum + f64::from(before[at]);
                     assert!((f64::from(*added) - sum).abs() < tolerance);
                 }
-                assert_eq!(product, panels.product(left, Threads::All));
+                let all = panels.product(Layout::Rows, Left::Rows(left), Threads::All);
+                assert_eq!(product, all);
+                let mut sum = vec![9.0; product.len()];
+                // SAFETY: only values are written.
+                #[allow(unsafe_code)]
+                let slots = unsafe { slots(&mut sum) };
+                panels.sum_into(slots, &before, Left::Rows(left), Threads::One);
+                assert_eq!(sum, added);
+                // The left factor across the memory, and in panels of its own, and the result in panels.
                 let turned: Vec<f32> = (0..depth * (rows + 2))
                     .map(|at| (at / (rows + 2), at % (rows + 2)))
                     .map(|(p, row)| {
@@ -346,8 +514,32 @@ mod tests {
                         }
                     })
                     .collect();
-                let across = View::strided(&turned, depth, rows, rows + 2).transposed();
-                assert_eq!(product, panels.product(across, Threads::One));
+                let across = View::strided(&turned, depth, rows, rows + 2);
+                assert_eq!(product, one(Left::Rows(across.transposed())));
+                let [own, turned] = lay_out([left, across]);
+                let across = Panels::new(&turned, depth, rows);
+                let own = Panels::new(&own, rows, depth);
+                for threads in [Threads::One, Threads::All] {
+                    for (left, exact) in [
+                        (Left::Across(across), true),
+                        (Left::Panels(own), depth.is_multiple_of(WIDTH)),
+                    ] {
+                        let found = panels.product(Layout::Panels, left, threads);
+                        let found = Panels::new(&found, rows, columns).first_rows(rows);
+                        if exact {
+                            assert_eq!(product, found);
+                        }
+                        // Where the last panel is narrower its terms are a sum of their own.
+                        for (found, product) in found.iter().zip(&product) {
+                            assert!((found - product).abs() < 1e-5 * (1.0 + product.abs()));
+                        }
+                        let mut found = before.clone();
+                        panels.add_product(&mut found, left, threads);
+                        for (found, added) in found.iter().zip(&added) {
+                            assert!((found - added).abs() < 1e-5 * (1.0 + added.abs()));
+                        }
+                    }
+                }
             }
         }
     }

@@ -17,6 +17,8 @@ pub const STRIP: usize = 8;
 pub const LANES: usize = 16;
 /// Vectors beside each other in a tile.
 const ACROSS: usize = 2;
+/// Columns of the widest tile, and of the panels that the factors of large products lie in.
+pub const WIDTH: usize = ACROSS * LANES;
 
 /// What is computed of a strip of rows: columns from the first on, and the terms of each sum.
 pub struct Part {
@@ -71,26 +73,34 @@ pub unsafe fn product(
             }
         }
     }
+    let before = match mode {
+        Output::Replace => None,
+        Output::Accumulate => Some(out.to.cast_const()),
+    };
     let work = Work {
         out,
+        before,
         a,
+        jump: 0,
         b,
         alpha,
-        mode,
     };
     pulp::Arch::new().dispatch(Strips(work, part));
 }
 
-/// One product.
+/// One product, or what it is added to and that: `out = before + alpha·a·b`.
 pub(super) struct Work<'a> {
     pub out: Target,
+    /// As far apart as the rows of `out`, of which it may be the values.
+    pub before: Option<*const f32>,
     pub a: View<'a>,
+    /// How much further on than the columns before them each [`WIDTH`] columns of `a` lie, where it is in panels.
+    pub jump: usize,
     pub b: View<'a>,
     pub alpha: f32,
-    pub mode: Output,
 }
 
-// SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write.
+// SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write, `before` to read.
 #[allow(unsafe_code)]
 impl Work<'_> {
     /// Rows, `R` at a time as long as there are as many. `AHEAD` is for results that lie far from the processor: they are fetched before they are
@@ -165,49 +175,50 @@ impl Work<'_> {
             let start = depth.start * self.b.row_stride + column;
             let mut right = self.b.data.as_ptr().wrapping_add(start);
             let mut along = 0;
-            macro_rules! steps {
-                ($count:expr) => {
-                    for _ in 0..$count {
-                        let mut vectors = [simd.splat_f32s(0.0); V];
-                        for (at, vector) in vectors.iter_mut().enumerate() {
-                            *vector = right
-                                .add(at * S::F32_LANES)
-                                .cast::<S::f32s>()
-                                .read_unaligned();
-                        }
-                        for (sums, left) in sums.iter_mut().zip(lefts) {
-                            let value = simd.splat_f32s(*left.add(along));
-                            for (sum, vector) in sums.iter_mut().zip(vectors) {
-                                *sum = simd.mul_add_f32s(value, vector, *sum);
-                            }
-                        }
-                        along += self.a.column_stride;
-                        right = right.wrapping_add(self.b.row_stride);
-                    }
-                };
-            }
-            // What is written comes to the cache meanwhile; asked for in turn, as only so many lines can be on their way.
-            let each = depth.len() / R;
-            let mut done = 0;
-            if AHEAD {
-                for r in 0..R {
+            let runs = depth.len().div_ceil(WIDTH);
+            let mut asked = 0;
+            for run in 0..runs {
+                // What is written comes to the cache meanwhile; asked for in turn, as only so many lines can be on their way.
+                while AHEAD && asked < R * (run + 1) / runs {
                     for at in 0..V {
-                        prefetch(self.to(row + r, column + at * S::F32_LANES));
+                        let offset = self.offset(row + asked, column + at * S::F32_LANES);
+                        prefetch(self.out.to.wrapping_add(offset));
+                        if let Some(before) = self.before {
+                            prefetch(before.wrapping_add(offset));
+                        }
                     }
-                    steps!(each);
+                    asked += 1;
                 }
-                done = R * each;
+                for _ in 0..WIDTH.min(depth.len() - run * WIDTH) {
+                    let mut vectors = [simd.splat_f32s(0.0); V];
+                    for (at, vector) in vectors.iter_mut().enumerate() {
+                        *vector = right
+                            .add(at * S::F32_LANES)
+                            .cast::<S::f32s>()
+                            .read_unaligned();
+                    }
+                    for (sums, left) in sums.iter_mut().zip(lefts) {
+                        let value = simd.splat_f32s(*left.add(along));
+                        for (sum, vector) in sums.iter_mut().zip(vectors) {
+                            *sum = simd.mul_add_f32s(value, vector, *sum);
+                        }
+                    }
+                    along += self.a.column_stride;
+                    right = right.wrapping_add(self.b.row_stride);
+                }
+                along += self.jump;
             }
-            steps!(depth.len() - done);
             let alpha = simd.splat_f32s(self.alpha);
             for (r, sums) in sums.iter().enumerate() {
                 for (at, sum) in sums.iter().enumerate() {
-                    let to = self
-                        .to(row + r, column + at * S::F32_LANES)
-                        .cast::<S::f32s>();
-                    to.write_unaligned(match self.mode {
-                        Output::Replace => simd.mul_f32s(*sum, alpha),
-                        Output::Accumulate => simd.mul_add_f32s(*sum, alpha, to.read_unaligned()),
+                    let offset = self.offset(row + r, column + at * S::F32_LANES);
+                    let to = self.out.to.add(offset).cast::<S::f32s>();
+                    to.write_unaligned(match self.before {
+                        None => simd.mul_f32s(*sum, alpha),
+                        Some(before) => {
+                            let before = before.add(offset).cast::<S::f32s>();
+                            simd.mul_add_f32s(*sum, alpha, before.read_unaligned())
+                        }
                     });
                 }
             }
@@ -227,7 +238,10 @@ impl Work<'_> {
         // SAFETY: every address lies within the views, or is the caller's to write.
         unsafe {
             let mut left = self.left(row, depth.start);
-            for p in depth.clone() {
+            for (done, p) in depth.clone().enumerate() {
+                if done > 0 && done % WIDTH == 0 {
+                    left = left.wrapping_add(self.jump);
+                }
                 let from = self
                     .b
                     .data
@@ -243,11 +257,12 @@ impl Work<'_> {
             }
             let alpha = simd.splat_f32s(self.alpha);
             for (r, sum) in sums.iter().enumerate() {
-                let to = self.to(row + r, columns.start);
-                let value = match self.mode {
-                    Output::Replace => simd.mul_f32s(*sum, alpha),
-                    Output::Accumulate => {
-                        let before = std::slice::from_raw_parts(to, columns.len());
+                let offset = self.offset(row + r, columns.start);
+                let to = self.out.to.add(offset);
+                let value = match self.before {
+                    None => simd.mul_f32s(*sum, alpha),
+                    Some(before) => {
+                        let before = std::slice::from_raw_parts(before.add(offset), columns.len());
                         simd.mul_add_f32s(*sum, alpha, simd.partial_load_f32s(before))
                     }
                 };
@@ -265,10 +280,10 @@ impl Work<'_> {
         self.a.data.as_ptr().wrapping_add(at)
     }
 
+    /// Where a value lies in `out` and in what it is added to.
     #[inline(always)]
-    unsafe fn to(&self, row: usize, column: usize) -> *mut f32 {
-        // SAFETY: the value is one that the caller may write.
-        unsafe { self.out.to.add(row * self.out.stride + column) }
+    fn offset(&self, row: usize, column: usize) -> usize {
+        row * self.out.stride + column
     }
 }
 

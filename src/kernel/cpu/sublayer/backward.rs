@@ -3,9 +3,9 @@
 use rayon::prelude::*;
 
 use super::super::matmul::{Threads, View};
-use super::super::panels::Panels;
+use super::super::panels::{Layout, Left, Panels, lay_out};
 use super::super::{Unwritten, activation, attention, buffer, layer_norm};
-use super::{Affine, Gradients, Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut};
+use super::{Affine, Gradients, Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut, left};
 
 /// Tokens whose gradients of the weights are one sum, at least, and how many sums there are at most.
 const TOKENS_OF_SET: usize = 1024;
@@ -67,7 +67,7 @@ impl Sublayer {
             });
             let sets: Vec<Set> = sets.collect();
             let maps = [operands.first, operands.second];
-            let weights = Panels::of(maps.map(|map| map.view().transposed()));
+            let weights = lay_out(maps.map(|map| map.view().transposed()));
             let pass = Pass {
                 of: self,
                 operands,
@@ -105,17 +105,17 @@ struct Pass<'a> {
     operands: &'a Operands<'a>,
     kept: &'a Kept,
     dy: &'a [f32],
-    /// Both transposed.
-    weights: [Panels; 2],
+    /// Both transposed, in panels.
+    weights: [Vec<f32>; 2],
 }
 
 /// What the backward pass of a piece gives besides the gradient of its input.
 struct Found {
-    /// With respect to what the first map gave.
+    /// With respect to what the first map gave; of a feed-forward layer in panels.
     dinner: Vec<f32>,
     /// With respect to what the second map gave; none where that is the gradient of the output itself.
     dadded: Option<Vec<f32>>,
-    /// What the maps read, where it was not kept.
+    /// What the maps read, where it was not kept; in panels.
     normed: Option<Vec<f32>>,
     units: Option<Vec<f32>>,
     gamma: Vec<f32>,
@@ -175,10 +175,12 @@ impl Pass<'_> {
             Norm::Pre => {
                 let dadded = mask.map(|mask| masked(dy, mask));
                 let (dinner, units) = self.middle(tokens, dadded.as_deref().unwrap_or(dy));
-                let dnormed = self.product(0, &dinner);
+                let left = left(&dinner, operands.first.n_out, of.layout());
+                let dnormed = self.weights(0).product(Layout::Rows, left, Threads::All);
                 let dx = norm(dx, x, &dnormed);
                 activation::add(dx, dy);
-                let normed = layer_norm::again(x, operands.gamma_and_beta(), moments);
+                let scales = operands.gamma_and_beta();
+                let normed = layer_norm::again_in_panels(x, scales, moments);
                 (dinner, dadded, Some(normed), units)
             }
             Norm::Post => {
@@ -188,8 +190,8 @@ impl Pass<'_> {
                     None => dsum.to_vec(),
                 };
                 let (dinner, units) = self.middle(tokens, &dadded);
-                let rows = View::new(&dinner, tokens.count, operands.first.n_out);
-                self.weights[0].add_product(dsum, rows, Threads::All);
+                let left = left(&dinner, operands.first.n_out, of.layout());
+                self.weights(0).add_product(dsum, left, Threads::All);
                 (dinner, Some(dadded), None, units)
             }
         };
@@ -203,11 +205,10 @@ impl Pass<'_> {
         }
     }
 
-    /// dx of one of the maps.
-    fn product(&self, map: usize, dy: &[f32]) -> Vec<f32> {
-        let panels = &self.weights[map];
-        let rows = dy.len() / panels.depth().max(1);
-        panels.product(View::new(dy, rows, panels.depth()), Threads::All)
+    /// Of a map, transposed.
+    fn weights(&self, map: usize) -> Panels<'_> {
+        let Affine { n_in, n_out, .. } = [self.operands.first, self.operands.second][map];
+        Panels::new(&self.weights[map], n_out, n_in)
     }
 
     /// From the gradient of what the second map gave to that of what the first did; and what the second read, where it was not kept.
@@ -218,7 +219,8 @@ impl Pass<'_> {
         let widths = of.widths(operands);
         let units = tokens.of(&kept.units, widths.units);
         let inner = tokens.of(&kept.inner, widths.inner);
-        let mut dunits = self.product(1, dadded);
+        let left = left(dadded, operands.second.n_out, Layout::Rows);
+        let mut dunits = self.weights(1).product(of.layout(), left, Threads::All);
         match of.middle {
             Middle::Attention { n_heads, mask } => {
                 let logs = tokens.of(&kept.log_denominators, widths.log_denominators);
@@ -243,30 +245,52 @@ impl Pass<'_> {
             x, first, second, ..
         } = *self.operands;
         let d = self.operands.d();
-        let read = found.normed.as_deref().unwrap_or(tokens.of(x, d));
+        let across = |values, width, layout| match layout {
+            Layout::Rows => Left::Rows(View::new(values, tokens.count, width).transposed()),
+            Layout::Panels => Left::Across(Panels::new(values, tokens.count, width)),
+        };
+        let read = match &found.normed {
+            Some(normed) => across(normed, d, Layout::Panels),
+            None => across(tokens.of(x, d), d, Layout::Rows),
+        };
+        let layout = self.of.layout();
         let units = match &found.units {
             Some(units) => units,
             None => tokens.of(&self.kept.units, second.n_in),
         };
+        let units = across(units, second.n_in, layout);
         let dy = tokens.of(self.dy, d);
         let dadded = found.dadded.as_deref().unwrap_or(dy);
         activation::add(&mut sums.gamma, &found.gamma);
         activation::add(&mut sums.beta, &found.beta);
-        for (map, x, dy, [weight, bias]) in [
-            (first, read, &found.dinner[..], &mut sums.first),
-            (second, units, dadded, &mut sums.second),
+        for (n_out, x, (dy, layout), [weight, bias]) in [
+            (
+                first.n_out,
+                read,
+                (&found.dinner[..], layout),
+                &mut sums.first,
+            ),
+            (
+                second.n_out,
+                units,
+                (dadded, Layout::Rows),
+                &mut sums.second,
+            ),
         ] {
-            let x = View::new(x, tokens.count, map.n_in).transposed();
-            let panels = Panels::new(View::new(dy, tokens.count, map.n_out));
+            let copy;
+            let panels = match layout {
+                Layout::Panels => dy,
+                Layout::Rows => {
+                    [copy] = lay_out([View::new(dy, tokens.count, n_out)]);
+                    &copy
+                }
+            };
+            let panels = Panels::new(panels, tokens.count, n_out);
             match weight.is_empty() {
-                true => *weight = panels.product(x, Threads::All),
+                true => *weight = panels.product(Layout::Rows, x, Threads::All),
                 false => panels.add_product(weight, x, Threads::All),
             }
-            if !bias.is_empty() {
-                for row in dy.chunks_exact(map.n_out) {
-                    activation::add(bias, row);
-                }
-            }
+            Affine::add_to_bias(bias, dy, layout);
         }
     }
 }

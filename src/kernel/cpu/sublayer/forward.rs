@@ -2,10 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::super::matmul::{Threads, View};
-use super::super::panels::Panels;
+use super::super::matmul::Threads;
+use super::super::panels::{Layout, Panels, lay_out};
 use super::super::{Unwritten, activation, attention, buffer, layer_norm};
-use super::{Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut};
+use super::{Affine, Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut, left};
 
 /// A piece of the forward pass: where its results go.
 struct Forward<'a> {
@@ -51,7 +51,7 @@ impl Sublayer {
                 units: cut(&mut units, tokens.count * widths.units),
             });
             let parts: Vec<Forward> = parts.collect();
-            let weights = Panels::of([operands.first, operands.second].map(|map| map.view()));
+            let weights = lay_out([operands.first, operands.second].map(|map| map.view()));
             parts
                 .into_par_iter()
                 .with_max_len(1)
@@ -80,7 +80,7 @@ impl Sublayer {
         let mut y = Unwritten::new(operands.x.len());
         let pieces = operands.pieces();
         let threads = operands.threads(&pieces);
-        let weights = Panels::of([operands.first, operands.second].map(|map| map.view()));
+        let weights = lay_out([operands.first, operands.second].map(|map| map.view()));
         let mut rest = y.slots();
         let parts = pieces.into_iter().map(|tokens| {
             let y = cut(&mut rest, tokens.count * d);
@@ -113,17 +113,19 @@ impl Sublayer {
     fn forward_piece(
         &self,
         operands: &Operands,
-        [first, second]: &[Panels; 2],
+        weights: &[Vec<f32>; 2],
         piece: Forward,
         threads: Threads,
     ) {
+        let panels = |map: Affine, weight| Panels::new(weight, map.n_in, map.n_out);
+        let first = panels(operands.first, &weights[0]);
+        let second = panels(operands.second, &weights[1]);
         let (d, tokens) = (operands.d(), piece.tokens);
         let x = tokens.of(operands.x, d);
         let scales = operands.gamma_and_beta();
         let norm = |to, from: &[f32], moments| {
             layer_norm::rows_into(to, from, scales, self.epsilon, moments)
         };
-        let matrix = |values, width| View::new(values, tokens.count, width);
         // For what is not kept.
         let [mut normed, mut inner, mut units] = [const { Unwritten::none() }; 3];
         let size = |width: usize| tokens.count * width;
@@ -132,49 +134,54 @@ impl Sublayer {
             Norm::Pre => (&*norm(normed, x, piece.moments), None),
             Norm::Post => (x, Some((normed, piece.moments))),
         };
-        let before = matrix(before, d);
+        let before = left(before, d, Layout::Rows);
+        let layout = self.layout();
         let [inner_size, units_size] = [operands.first.n_out, operands.second.n_in].map(size);
         let units = match self.middle {
             Middle::Attention { n_heads, mask } => {
                 let qkv = kept_or(piece.inner, &mut inner, inner_size);
-                let qkv = first.product_into(qkv, before, threads);
-                operands.first.add_bias(qkv);
+                let qkv = first.product_into(qkv, layout, before, threads);
+                operands.first.add_bias(qkv, layout);
                 let (sizes, mask) = operands.attention(tokens, n_heads, mask);
                 let units = kept_or(piece.units, &mut units, units_size);
                 attention::forward_into(units, piece.log_denominators, qkv, sizes, mask)
             }
             Middle::FeedForward(kind) if piece.inner.is_empty() => {
                 let units = kept_or(piece.units, &mut units, units_size);
-                let units = first.product_into(units, before, threads);
-                operands.first.add_bias(units);
+                let units = first.product_into(units, layout, before, threads);
+                operands.first.add_bias(units, layout);
                 activation::apply(kind, units);
                 units
             }
             Middle::FeedForward(kind) => {
-                let inner = first.product_into(piece.inner, before, threads);
-                operands.first.add_bias(inner);
+                let inner = first.product_into(piece.inner, layout, before, threads);
+                operands.first.add_bias(inner, layout);
                 activation::apply_into(kind, kept_or(&mut [], &mut units, units_size), inner)
             }
         };
-        let units = matrix(units, operands.second.n_in);
-        let add = |to: &mut [f32]| match self.mask_of(tokens, d) {
+        let n_in = operands.second.n_in;
+        let units = left(units, n_in, layout);
+        let add = |to| match self.mask_of(tokens, d) {
             None => {
-                operands.second.add_bias(to);
-                second.add_product(to, units, threads);
+                let sum = second.sum_into(to, x, units, threads);
+                operands.second.add_bias(sum, Layout::Rows);
+                sum
             }
             Some(mask) => {
-                let mut added = second.product(units, threads);
-                operands.second.add_bias(&mut added);
+                let mut added = second.product(Layout::Rows, units, threads);
+                operands.second.add_bias(&mut added, Layout::Rows);
                 activation::drop_some(&mut added, mask);
-                activation::add(to, &added);
+                let sum = to.write_copy_of_slice(x);
+                activation::add(sum, &added);
+                sum
             }
         };
         match after {
-            None => add(piece.y.write_copy_of_slice(x)),
+            None => {
+                add(piece.y);
+            }
             Some((sum, moments)) => {
-                let sum = sum.write_copy_of_slice(x);
-                add(sum);
-                norm(piece.y, sum, moments);
+                norm(piece.y, add(sum), moments);
             }
         }
     }

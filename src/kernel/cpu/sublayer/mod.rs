@@ -3,7 +3,7 @@
 //!
 //! The batch is cut into pieces of a few hundred tokens, and a thread takes a piece through the whole sublayer: what one map gives the
 //! next still lies in its caches, and threads wait for each other once, not after each of six steps. Both weights are laid out once for
-//! all pieces (see [`super::panels`]). The gradients of the weights are sums over all pieces: a thread adds what a piece gives while it lies at
+//! all pieces (see [`super::panels`]), and what lies between the maps of a feed-forward layer stays in panels, a piece behind the other. The gradients of the weights are sums over all pieces: a thread adds what a piece gives while it lies at
 //! hand, for each of a few sets of pieces, and the sums of the sets are added at the end. Pieces and sets follow from the sizes alone and
 //! sums take them in order, so that results do not depend on the number of threads.
 
@@ -17,6 +17,8 @@ use std::mem::MaybeUninit;
 use super::activation::{self, Activation, Mask};
 use super::attention;
 use super::matmul::{Threads, View};
+use super::panels::{Layout, Left, Panels};
+use super::tile::WIDTH;
 
 /// Tokens that a piece has at least, where the batch has as many: enough for the products to be efficient.
 const TOKENS: usize = 96;
@@ -81,11 +83,11 @@ pub struct Kept {
     normed: Vec<f32>,
     means: Vec<f32>,
     inverse_deviations: Vec<f32>,
-    /// What the first map gave, for attention and GELU; otherwise empty.
+    /// What the first map gave, for attention, and for GELU, each piece in panels; otherwise empty.
     inner: Vec<f32>,
     /// Of attention, `[batch, n_heads, seq]`.
     log_denominators: Vec<f32>,
-    /// What the second map read; empty for GELU.
+    /// What the second map read, for attention, and for other activations, each piece in panels; empty for GELU.
     units: Vec<f32>,
 }
 
@@ -143,13 +145,57 @@ impl<'a> Affine<'a> {
         View::new(self.weight, self.n_in, self.n_out)
     }
 
-    /// Adds the bias to rows.
-    fn add_bias(&self, y: &mut [f32]) {
-        if let Some(bias) = self.bias {
-            for row in y.chunks_exact_mut(self.n_out) {
-                activation::add(row, bias);
+    /// Adds the bias to rows, or to panels of so many rows.
+    fn add_bias(&self, y: &mut [f32], layout: Layout) {
+        let Some(bias) = self.bias else { return };
+        match layout {
+            Layout::Rows => add_to_rows(y, bias),
+            Layout::Panels => {
+                let rows = y.len() / self.n_out;
+                let panels = y.chunks_mut((rows * WIDTH).max(1));
+                for (panel, bias) in panels.zip(bias.chunks(WIDTH)) {
+                    add_to_rows(panel, bias);
+                }
             }
         }
+    }
+
+    /// Adds the rows of `dy` to the gradient of the bias, if there is one.
+    fn add_to_bias(sum: &mut [f32], dy: &[f32], layout: Layout) {
+        if sum.is_empty() {
+            return;
+        }
+        match layout {
+            Layout::Rows => add_rows(sum, dy),
+            Layout::Panels => {
+                let rows = dy.len() / sum.len();
+                let panels = dy.chunks((rows * WIDTH).max(1));
+                for (sum, panel) in sum.chunks_mut(WIDTH).zip(panels) {
+                    add_rows(sum, panel);
+                }
+            }
+        }
+    }
+}
+
+/// Values of so many columns as a left factor.
+fn left(values: &[f32], columns: usize, layout: Layout) -> Left<'_> {
+    let rows = values.len() / columns.max(1);
+    match layout {
+        Layout::Rows => Left::Rows(View::new(values, rows, columns)),
+        Layout::Panels => Left::Panels(Panels::new(values, rows, columns)),
+    }
+}
+
+fn add_to_rows(rows: &mut [f32], added: &[f32]) {
+    for row in rows.chunks_exact_mut(added.len()) {
+        activation::add(row, added);
+    }
+}
+
+fn add_rows(sum: &mut [f32], rows: &[f32]) {
+    for row in rows.chunks_exact(sum.len()) {
+        activation::add(sum, row);
     }
 }
 
@@ -227,20 +273,34 @@ impl Sublayer {
         }
     }
 
-    /// What the second map read of the first tokens, `[tokens, n_in]`.
-    pub fn units(&self, kept: &Kept, tokens: usize) -> Vec<f32> {
-        let first = |values: &[f32]| {
-            let width = values.len() / kept.means.len().max(1);
-            values[..tokens * width].to_vec()
-        };
+    /// How what lies between the maps does.
+    fn layout(&self) -> Layout {
         match self.middle {
-            Middle::FeedForward(kind) if kept.units.is_empty() => {
-                let mut units = first(&kept.inner);
-                activation::apply(kind, &mut units);
-                units
-            }
-            _ => first(&kept.units),
+            Middle::Attention { .. } => Layout::Rows,
+            Middle::FeedForward(_) => Layout::Panels,
         }
+    }
+
+    /// What the second map read of the first tokens, `[tokens, n_in]`.
+    pub fn units(&self, operands: &Operands, kept: &Kept, tokens: usize) -> Vec<f32> {
+        let width = operands.second.n_in;
+        let Middle::FeedForward(kind) = self.middle else {
+            return kept.units[..tokens * width].to_vec();
+        };
+        let (values, found) = match kept.units.is_empty() {
+            true => (&kept.inner, false),
+            false => (&kept.units, true),
+        };
+        let mut rows = Vec::with_capacity(tokens * width);
+        for piece in operands.pieces() {
+            let wanted = piece.count.min(tokens.saturating_sub(piece.first));
+            let panels = Panels::new(piece.of(values, width), piece.count, width);
+            rows.extend(panels.first_rows(wanted));
+        }
+        if !found {
+            activation::apply(kind, &mut rows);
+        }
+        rows
     }
 
     /// Dropout on what a piece adds.
