@@ -134,6 +134,28 @@ pub(super) fn add(y: &mut [f32], bias: &[f32]) {
     });
 }
 
+/// Adds the same to each row, on this thread.
+pub(super) fn add_to_rows(rows: &mut [f32], added: &[f32]) {
+    vectorize!({
+        for row in rows.chunks_exact_mut(added.len()) {
+            for (y, b) in row.iter_mut().zip(added) {
+                *y += b;
+            }
+        }
+    });
+}
+
+/// Adds all rows to one, on this thread.
+pub(super) fn add_rows(sum: &mut [f32], rows: &[f32]) {
+    vectorize!({
+        for row in rows.chunks_exact(sum.len()) {
+            for (sum, y) in sum.iter_mut().zip(row) {
+                *sum += y;
+            }
+        }
+    });
+}
+
 /// Element-wise, in place, on this thread.
 pub fn apply(kind: Activation, x: &mut [f32]) {
     for_kind!(kind as KIND, {

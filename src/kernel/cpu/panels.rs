@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::Unwritten;
 use super::matmul::{Threads, View};
-use super::tile::{LANES, Part, Target, WIDTH, Work, slots, transpose_into};
+use super::tile::{LANES, Part, Target, WIDTH, Wanted, Work, slots, transpose_into};
 use crate::kernel::simd::vectorize;
 
 /// Rows of a panel that are laid out at a time: what is written then stays in the cache that is nearest.
@@ -34,6 +34,8 @@ pub struct Panels<'a> {
     values: &'a [f32],
     rows: usize,
     columns: usize,
+    /// Read after the product.
+    wanted: [&'a [f32]; 2],
 }
 
 /// A left factor.
@@ -43,6 +45,16 @@ pub enum Left<'a> {
     Panels(Panels<'a>),
     /// Transposed.
     Across(Panels<'a>),
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub enum Base<'a> {
+    Zero,
+    /// To each row the same; of as many values as the result has columns.
+    Row(&'a [f32]),
+    /// To a result in rows, as many.
+    Rows(&'a [f32]),
 }
 
 /// How a result lies.
@@ -82,7 +94,13 @@ impl<'a> Panels<'a> {
             values,
             rows,
             columns,
+            wanted: [&[]; 2],
         }
+    }
+
+    /// The same, in whose products those values come to the cache.
+    pub fn fetching(self, wanted: [&'a [f32]; 2]) -> Self {
+        Self { wanted, ..self }
     }
 
     pub fn rows(&self) -> usize {
@@ -111,27 +129,39 @@ impl<'a> Panels<'a> {
         copy
     }
 
-    /// `left` times the matrix, `[left's rows, columns]`, into `out`, all of which is written.
+    /// `left` times the matrix, `[left's rows, columns]`, and `base` into `out`, all of which is written.
     ///
     /// # Panics
     ///
-    /// Where the sizes do not fit.
+    /// Where the sizes do not fit, or rows are to be added to panels.
     pub fn product_into<'o>(
         self,
         out: &'o mut [MaybeUninit<f32>],
-        layout: Layout,
+        (layout, base): (Layout, Base),
         left: Left,
         threads: Threads,
     ) -> &'o mut [f32] {
         self.fits(out, left);
         if self.rows == 0 {
-            out.fill(MaybeUninit::new(0.0));
+            return without_terms(out, layout, base);
         }
+        let base = match base {
+            Base::Zero => None,
+            Base::Row(row) => {
+                assert_eq!(row.len(), self.columns);
+                Some(Start::Row(row.as_ptr()))
+            }
+            Base::Rows(rows) => {
+                assert_eq!(rows.len(), out.len());
+                assert!(layout == Layout::Rows);
+                Some(Start::Rows(rows.as_ptr()))
+            }
+        };
         let to = out.as_mut_ptr().cast();
-        // SAFETY: the output is borrowed, and all of it is written.
+        // SAFETY: the output is borrowed, and all of it is written; there is as much to add to as asserted.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(Out::new(to, None, layout, left), left, threads);
+            self.run(Out::new(to, base, layout, left), left, threads);
             out.assume_init_mut()
         }
     }
@@ -139,34 +169,11 @@ impl<'a> Panels<'a> {
     /// As [`Panels::product_into`], as a new matrix.
     pub fn product(self, layout: Layout, left: Left, threads: Threads) -> Vec<f32> {
         let mut out = Unwritten::new(left.rows() * self.columns);
-        self.product_into(out.slots(), layout, left, threads);
+        self.product_into(out.slots(), (layout, Base::Zero), left, threads);
         // SAFETY: all of it was written.
         #[allow(unsafe_code)]
         unsafe {
             out.written()
-        }
-    }
-
-    /// `before` and the product, both in rows, as [`Panels::product_into`].
-    pub fn sum_into<'o>(
-        self,
-        out: &'o mut [MaybeUninit<f32>],
-        before: &[f32],
-        left: Left,
-        threads: Threads,
-    ) -> &'o mut [f32] {
-        self.fits(out, left);
-        assert_eq!(before.len(), out.len());
-        if self.rows == 0 {
-            return out.write_copy_of_slice(before);
-        }
-        let to = out.as_mut_ptr().cast();
-        let before = Some(before.as_ptr());
-        // SAFETY: as above, and there are as many values before.
-        #[allow(unsafe_code)]
-        unsafe {
-            self.run(Out::new(to, before, Layout::Rows, left), left, threads);
-            out.assume_init_mut()
         }
     }
 
@@ -180,11 +187,11 @@ impl<'a> Panels<'a> {
         #[allow(unsafe_code)]
         self.fits(unsafe { slots(out) }, left);
         let to = out.as_mut_ptr();
-        let before = Some(to.cast_const());
+        let base = Some(Start::Rows(to.cast_const()));
         // SAFETY: as above.
         #[allow(unsafe_code)]
         unsafe {
-            self.run(Out::new(to, before, Layout::Rows, left), left, threads);
+            self.run(Out::new(to, base, Layout::Rows, left), left, threads);
         }
     }
 
@@ -195,7 +202,7 @@ impl<'a> Panels<'a> {
 
     /// # Safety
     ///
-    /// `out` must be valid for all values of the product, to write and those before it to read, and nobody else may use it meanwhile; the sizes must fit.
+    /// `out` must be valid for all values of the product, to write and those of its base to read, and nobody else may use it meanwhile; the sizes must fit.
     #[allow(unsafe_code)]
     unsafe fn run(self, out: Out, left: Left, threads: Threads) {
         let all = left.rows();
@@ -254,10 +261,9 @@ impl<'a> Panels<'a> {
                             View::new(&a.values[whole * a.rows..], a.rows, a.columns - whole);
                         let rest = rest.part(rows, 0..rest.columns);
                         let sum = Out {
-                            before: if whole > 0 {
-                                Some(out.to.cast_const())
-                            } else {
-                                out.before
+                            base: match whole {
+                                0 => out.base,
+                                _ => Some(Start::Rows(out.to.cast_const())),
                             },
                             ..*out
                         };
@@ -312,26 +318,40 @@ impl<'a> Panels<'a> {
     /// As [`Panels::run`].
     #[allow(unsafe_code)]
     unsafe fn tiles(self, out: &Out, first: usize, (a, jump): (View, usize), depth: Range<usize>) {
-        struct Block<'a>(Panels<'a>, &'a Out, usize, (View<'a>, usize), Range<usize>);
+        let wanted = self.wanted.map(|wanted| {
+            let of = |rows| wanted.len() * rows / out.rows.max(1);
+            &wanted[of(first)..of(first + a.rows)]
+        });
+        let runs = a.rows.div_ceil(ROWS) * self.columns.div_ceil(WIDTH) * self.rows.div_ceil(WIDTH);
+        let wanted = Wanted::of(wanted, runs);
+        struct Block<'a>(
+            Panels<'a>,
+            &'a Out,
+            usize,
+            (View<'a>, usize),
+            Range<usize>,
+            Wanted,
+        );
         impl pulp::WithSimd for Block<'_> {
             type Output = ();
 
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) {
-                let Self(panels, all, row, (a, jump), depth) = self;
+                let Self(panels, all, row, (a, jump), depth, wanted) = self;
                 for (first, b) in panels.each() {
                     let part = Part {
                         columns: b.columns,
                         depth: 0..depth.len(),
                     };
-                    let (out, before) = all.panel(row, [first, b.columns], panels.columns);
+                    let (out, base) = all.panel(row, [first, b.columns], panels.columns);
                     let work = Work {
                         out,
-                        before,
+                        base,
                         a,
                         jump,
                         b: b.part(depth.clone(), 0..b.columns),
                         alpha: 1.0,
+                        wanted: &wanted,
                     };
                     // SAFETY: the part is the whole of both views, and lies in the output.
                     unsafe {
@@ -343,7 +363,7 @@ impl<'a> Panels<'a> {
                 }
             }
         }
-        pulp::Arch::new().dispatch(Block(self, out, first, (a, jump), depth));
+        pulp::Arch::new().dispatch(Block(self, out, first, (a, jump), depth, wanted));
     }
 }
 
@@ -365,11 +385,18 @@ impl Left<'_> {
     }
 }
 
+/// Where what a product is added to begins: a row for all of them, or rows that lie as those of the product.
+#[derive(Clone, Copy)]
+enum Start {
+    Row(*const f32),
+    Rows(*const f32),
+}
+
 /// Where a product goes, and what it is added to.
 #[derive(Clone, Copy)]
 struct Out {
     to: *mut f32,
-    before: Option<*const f32>,
+    base: Option<Start>,
     layout: Layout,
     rows: usize,
 }
@@ -379,10 +406,10 @@ struct Out {
 unsafe impl Sync for Out {}
 
 impl Out {
-    fn new(to: *mut f32, before: Option<*const f32>, layout: Layout, left: Left) -> Self {
+    fn new(to: *mut f32, base: Option<Start>, layout: Layout, left: Left) -> Self {
         Self {
             to,
-            before,
+            base,
             layout,
             rows: left.rows(),
         }
@@ -395,15 +422,38 @@ impl Out {
         row: usize,
         [first, width]: [usize; 2],
         columns: usize,
-    ) -> (Target, Option<*const f32>) {
+    ) -> (Target, Option<(*const f32, usize)>) {
         let (offset, stride) = match self.layout {
             Layout::Rows => (row * columns + first, columns),
             Layout::Panels => (self.rows * first + row * width, width),
         };
         let to = self.to.wrapping_add(offset);
-        let before = self.before.map(|before| before.wrapping_add(offset));
-        (Target { to, stride }, before)
+        let base = self.base.map(|base| match base {
+            Start::Row(base) => (base.wrapping_add(first), 0),
+            Start::Rows(base) => (base.wrapping_add(offset), stride),
+        });
+        (Target { to, stride }, base)
     }
+}
+
+/// What a product without terms comes to.
+fn without_terms<'o>(out: &'o mut [MaybeUninit<f32>], layout: Layout, base: Base) -> &'o mut [f32] {
+    let all = match base {
+        Base::Rows(rows) => return out.write_copy_of_slice(rows),
+        Base::Zero => vec![0.0; out.len()],
+        Base::Row(row) => {
+            let rows = out.len() / row.len().max(1);
+            let all = row.repeat(rows);
+            match layout {
+                Layout::Rows => all,
+                Layout::Panels => {
+                    let [panels] = lay_out([View::new(&all, rows, row.len())]);
+                    panels
+                }
+            }
+        }
+    };
+    out.write_copy_of_slice(&all)
 }
 
 /// Copies rows of `W` values, `stride` apart, behind one another, in registers.
@@ -501,8 +551,24 @@ mod tests {
                 // SAFETY: only values are written.
                 #[allow(unsafe_code)]
                 let slots = unsafe { slots(&mut sum) };
-                panels.sum_into(slots, &before, Left::Rows(left), Threads::One);
+                let to = (Layout::Rows, Base::Rows(&before));
+                panels.product_into(slots, to, Left::Rows(left), Threads::One);
                 assert_eq!(sum, added);
+                let bias = values(columns, 4);
+                for layout in [Layout::Rows, Layout::Panels] {
+                    // SAFETY: as above.
+                    #[allow(unsafe_code)]
+                    let slots = unsafe { super::slots(&mut sum) };
+                    let to = (layout, Base::Row(&bias));
+                    let found = panels.product_into(slots, to, Left::Rows(left), Threads::One);
+                    let found = match layout {
+                        Layout::Rows => found.to_vec(),
+                        Layout::Panels => Panels::new(found, rows, columns).first_rows(rows),
+                    };
+                    for (at, (found, product)) in found.iter().zip(&product).enumerate() {
+                        assert_eq!(*found, product + bias[at % columns]);
+                    }
+                }
                 // The left factor across the memory, and in panels of its own, and the result in panels.
                 let turned: Vec<f32> = (0..depth * (rows + 2))
                     .map(|at| (at / (rows + 2), at % (rows + 2)))

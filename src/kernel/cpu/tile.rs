@@ -4,6 +4,7 @@
 //! Each value of a result is one sum, taken in order with fused multiply-adds where the machine has them: it depends neither on the
 //! size of the tiles nor on the number of threads.
 
+use std::cell::Cell;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -19,6 +20,9 @@ pub const LANES: usize = 16;
 const ACROSS: usize = 2;
 /// Columns of the widest tile, and of the panels that the factors of large products lie in.
 pub const WIDTH: usize = ACROSS * LANES;
+
+/// Values in a line of the cache.
+const LINE: usize = 16;
 
 /// What is computed of a strip of rows: columns from the first on, and the terms of each sum.
 pub struct Part {
@@ -73,34 +77,68 @@ pub unsafe fn product(
             }
         }
     }
-    let before = match mode {
+    let base = match mode {
         Output::Replace => None,
-        Output::Accumulate => Some(out.to.cast_const()),
+        Output::Accumulate => Some((out.to.cast_const(), out.stride)),
     };
     let work = Work {
         out,
-        before,
+        base,
         a,
         jump: 0,
         b,
         alpha,
+        wanted: &Wanted::nothing(),
     };
     pulp::Arch::new().dispatch(Strips(work, part));
 }
 
-/// One product, or what it is added to and that: `out = before + alpha·a·b`.
+/// One product, or what it is added to and that: `out = base + alpha·a·b`.
 pub(super) struct Work<'a> {
     pub out: Target,
-    /// As far apart as the rows of `out`, of which it may be the values.
-    pub before: Option<*const f32>,
+    /// With how far apart its rows are; it may be the values of `out`.
+    pub base: Option<(*const f32, usize)>,
     pub a: View<'a>,
     /// How much further on than the columns before them each [`WIDTH`] columns of `a` lie, where it is in panels.
     pub jump: usize,
     pub b: View<'a>,
     pub alpha: f32,
+    pub wanted: &'a Wanted,
 }
 
-// SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write, `before` to read.
+/// Values that are read after a product: they come to the cache while it is computed, some at each run of [`WIDTH`] terms.
+pub(super) struct Wanted {
+    next: [Cell<*const f32>; 2],
+    lines_a_run: [usize; 2],
+}
+
+impl Wanted {
+    pub fn nothing() -> Self {
+        Self::of([&[]; 2], 1)
+    }
+
+    /// In so many runs.
+    pub fn of(values: [&[f32]; 2], runs: usize) -> Self {
+        Self {
+            next: values.map(|values| Cell::new(values.as_ptr())),
+            lines_a_run: values.map(|values| values.len().div_ceil(LINE * runs.max(1))),
+        }
+    }
+
+    #[inline(always)]
+    fn fetch_some(&self) {
+        for (at, lines) in self.next.iter().zip(self.lines_a_run) {
+            let mut next = at.get();
+            for _ in 0..lines {
+                prefetch::<false>(next);
+                next = next.wrapping_add(LINE);
+            }
+            at.set(next);
+        }
+    }
+}
+
+// SAFETY of all of them: `rows` lie within `a`, columns and depth within `b`, and `out` is the caller's to write, `base` to read.
 #[allow(unsafe_code)]
 impl Work<'_> {
     /// Rows, `R` at a time as long as there are as many. `AHEAD` is for results that lie far from the processor: they are fetched before they are
@@ -181,10 +219,10 @@ impl Work<'_> {
                 // What is written comes to the cache meanwhile; asked for in turn, as only so many lines can be on their way.
                 while AHEAD && asked < R * (run + 1) / runs {
                     for at in 0..V {
-                        let offset = self.offset(row + asked, column + at * S::F32_LANES);
-                        prefetch(self.out.to.wrapping_add(offset));
-                        if let Some(before) = self.before {
-                            prefetch(before.wrapping_add(offset));
+                        let (row, column) = (row + asked, column + at * S::F32_LANES);
+                        prefetch::<true>(self.out.to.wrapping_add(row * self.out.stride + column));
+                        if let Some((base, stride)) = self.base {
+                            prefetch::<true>(base.wrapping_add(row * stride + column));
                         }
                     }
                     asked += 1;
@@ -207,17 +245,21 @@ impl Work<'_> {
                     right = right.wrapping_add(self.b.row_stride);
                 }
                 along += self.jump;
+                if AHEAD {
+                    self.wanted.fetch_some();
+                }
             }
             let alpha = simd.splat_f32s(self.alpha);
             for (r, sums) in sums.iter().enumerate() {
                 for (at, sum) in sums.iter().enumerate() {
-                    let offset = self.offset(row + r, column + at * S::F32_LANES);
-                    let to = self.out.to.add(offset).cast::<S::f32s>();
-                    to.write_unaligned(match self.before {
+                    let (row, column) = (row + r, column + at * S::F32_LANES);
+                    let to = self.out.to.add(row * self.out.stride + column);
+                    let to = to.cast::<S::f32s>();
+                    to.write_unaligned(match self.base {
                         None => simd.mul_f32s(*sum, alpha),
-                        Some(before) => {
-                            let before = before.add(offset).cast::<S::f32s>();
-                            simd.mul_add_f32s(*sum, alpha, before.read_unaligned())
+                        Some((base, stride)) => {
+                            let base = base.add(row * stride + column).cast::<S::f32s>();
+                            simd.mul_add_f32s(*sum, alpha, base.read_unaligned())
                         }
                     });
                 }
@@ -257,13 +299,14 @@ impl Work<'_> {
             }
             let alpha = simd.splat_f32s(self.alpha);
             for (r, sum) in sums.iter().enumerate() {
-                let offset = self.offset(row + r, columns.start);
-                let to = self.out.to.add(offset);
-                let value = match self.before {
+                let (row, column) = (row + r, columns.start);
+                let to = self.out.to.add(row * self.out.stride + column);
+                let value = match self.base {
                     None => simd.mul_f32s(*sum, alpha),
-                    Some(before) => {
-                        let before = std::slice::from_raw_parts(before.add(offset), columns.len());
-                        simd.mul_add_f32s(*sum, alpha, simd.partial_load_f32s(before))
+                    Some((base, stride)) => {
+                        let base = base.add(row * stride + column);
+                        let base = std::slice::from_raw_parts(base, columns.len());
+                        simd.mul_add_f32s(*sum, alpha, simd.partial_load_f32s(base))
                     }
                 };
                 let mut values = [0.0f32; LANES];
@@ -279,23 +322,20 @@ impl Work<'_> {
         let at = row * self.a.row_stride + column * self.a.column_stride;
         self.a.data.as_ptr().wrapping_add(at)
     }
-
-    /// Where a value lies in `out` and in what it is added to.
-    #[inline(always)]
-    fn offset(&self, row: usize, column: usize) -> usize {
-        row * self.out.stride + column
-    }
 }
 
-/// Asks for the line of the cache that a value lies in.
+/// Asks for the line of the cache that a value lies in, in the nearest one or the next.
 #[inline(always)]
-fn prefetch(at: *const f32) {
+fn prefetch<const NEAREST: bool>(at: *const f32) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a hint, which may name any address.
     #[allow(unsafe_code)]
     unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(at.cast());
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        match NEAREST {
+            true => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+            false => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+        }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = at;

@@ -136,7 +136,8 @@ impl Pass<'_> {
         if rayon::current_num_threads() <= 2 {
             for (tokens, dx) in pieces {
                 let found = self.piece(tokens, dx);
-                self.add(tokens, &found, &mut sums);
+                let next = tokens.next().of(self.dy, d);
+                self.add(tokens, &found, &mut sums, next);
             }
             return sums;
         }
@@ -147,7 +148,7 @@ impl Pass<'_> {
             .map(|(tokens, dx)| (tokens, self.piece(tokens, dx)))
             .collect();
         for (tokens, found) in &found {
-            self.add(*tokens, found, &mut sums);
+            self.add(*tokens, found, &mut sums, &[]);
         }
         sums
     }
@@ -176,7 +177,8 @@ impl Pass<'_> {
                 let dadded = mask.map(|mask| masked(dy, mask));
                 let (dinner, units) = self.middle(tokens, dadded.as_deref().unwrap_or(dy));
                 let left = left(&dinner, operands.first.n_out, of.layout());
-                let dnormed = self.weights(0).product(Layout::Rows, left, Threads::All);
+                let weights = self.weights(0).fetching([x, &[]]);
+                let dnormed = weights.product(Layout::Rows, left, Threads::All);
                 let dx = norm(dx, x, &dnormed);
                 activation::add(dx, dy);
                 let scales = operands.gamma_and_beta();
@@ -220,7 +222,8 @@ impl Pass<'_> {
         let units = tokens.of(&kept.units, widths.units);
         let inner = tokens.of(&kept.inner, widths.inner);
         let left = left(dadded, operands.second.n_out, Layout::Rows);
-        let mut dunits = self.weights(1).product(of.layout(), left, Threads::All);
+        let weights = self.weights(1).fetching([inner, units]);
+        let mut dunits = weights.product(of.layout(), left, Threads::All);
         match of.middle {
             Middle::Attention { n_heads, mask } => {
                 let logs = tokens.of(&kept.log_denominators, widths.log_denominators);
@@ -239,8 +242,8 @@ impl Pass<'_> {
         }
     }
 
-    /// Adds what a piece gives to the gradients of the parameters.
-    fn add(&self, tokens: Tokens, found: &Found, sums: &mut Sums) {
+    /// Adds what a piece gives to the gradients of the parameters. What is read next comes to the cache meanwhile.
+    fn add(&self, tokens: Tokens, found: &Found, sums: &mut Sums, next: &[f32]) {
         let Operands {
             x, first, second, ..
         } = *self.operands;
@@ -263,19 +266,11 @@ impl Pass<'_> {
         let dadded = found.dadded.as_deref().unwrap_or(dy);
         activation::add(&mut sums.gamma, &found.gamma);
         activation::add(&mut sums.beta, &found.beta);
-        for (n_out, x, (dy, layout), [weight, bias]) in [
-            (
-                first.n_out,
-                read,
-                (&found.dinner[..], layout),
-                &mut sums.first,
-            ),
-            (
-                second.n_out,
-                units,
-                (dadded, Layout::Rows),
-                &mut sums.second,
-            ),
+        let dinner = (&found.dinner[..], layout);
+        let dadded = (dadded, Layout::Rows);
+        for (n_out, x, (dy, layout), [weight, bias], next) in [
+            (first.n_out, read, dinner, &mut sums.first, &[][..]),
+            (second.n_out, units, dadded, &mut sums.second, next),
         ] {
             let copy;
             let panels = match layout {
@@ -285,7 +280,7 @@ impl Pass<'_> {
                     &copy
                 }
             };
-            let panels = Panels::new(panels, tokens.count, n_out);
+            let panels = Panels::new(panels, tokens.count, n_out).fetching([next, &[]]);
             match weight.is_empty() {
                 true => *weight = panels.product(Layout::Rows, x, Threads::All),
                 false => panels.add_product(weight, x, Threads::All),

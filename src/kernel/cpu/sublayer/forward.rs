@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::matmul::Threads;
-use super::super::panels::{Layout, Panels, lay_out};
+use super::super::panels::{Base, Layout, Panels, lay_out};
 use super::super::{Unwritten, activation, attention, buffer, layer_norm};
 use super::{Affine, Kept, Middle, Norm, Operands, Slots, Sublayer, Tokens, cut, left};
 
@@ -117,10 +117,10 @@ impl Sublayer {
         piece: Forward,
         threads: Threads,
     ) {
-        let panels = |map: Affine, weight| Panels::new(weight, map.n_in, map.n_out);
-        let first = panels(operands.first, &weights[0]);
-        let second = panels(operands.second, &weights[1]);
         let (d, tokens) = (operands.d(), piece.tokens);
+        let panels = |map: Affine, at: usize| Panels::new(&weights[at], map.n_in, map.n_out);
+        let first = panels(operands.first, 0);
+        let second = panels(operands.second, 1);
         let x = tokens.of(operands.x, d);
         let scales = operands.gamma_and_beta();
         let norm = |to, from: &[f32], moments| {
@@ -136,26 +136,24 @@ impl Sublayer {
         };
         let before = left(before, d, Layout::Rows);
         let layout = self.layout();
+        let to = (layout, operands.first.base());
         let [inner_size, units_size] = [operands.first.n_out, operands.second.n_in].map(size);
         let units = match self.middle {
             Middle::Attention { n_heads, mask } => {
                 let qkv = kept_or(piece.inner, &mut inner, inner_size);
-                let qkv = first.product_into(qkv, layout, before, threads);
-                operands.first.add_bias(qkv, layout);
+                let qkv = first.product_into(qkv, to, before, threads);
                 let (sizes, mask) = operands.attention(tokens, n_heads, mask);
                 let units = kept_or(piece.units, &mut units, units_size);
                 attention::forward_into(units, piece.log_denominators, qkv, sizes, mask)
             }
             Middle::FeedForward(kind) if piece.inner.is_empty() => {
                 let units = kept_or(piece.units, &mut units, units_size);
-                let units = first.product_into(units, layout, before, threads);
-                operands.first.add_bias(units, layout);
+                let units = first.product_into(units, to, before, threads);
                 activation::apply(kind, units);
                 units
             }
             Middle::FeedForward(kind) => {
-                let inner = first.product_into(piece.inner, layout, before, threads);
-                operands.first.add_bias(inner, layout);
+                let inner = first.product_into(piece.inner, to, before, threads);
                 activation::apply_into(kind, kept_or(&mut [], &mut units, units_size), inner)
             }
         };
@@ -163,16 +161,17 @@ impl Sublayer {
         let units = left(units, n_in, layout);
         let add = |to| match self.mask_of(tokens, d) {
             None => {
-                let sum = second.sum_into(to, x, units, threads);
-                operands.second.add_bias(sum, Layout::Rows);
+                let sum = second.product_into(to, (Layout::Rows, Base::Rows(x)), units, threads);
+                operands.second.add_bias(sum);
                 sum
             }
             Some(mask) => {
-                let mut added = second.product(Layout::Rows, units, threads);
-                operands.second.add_bias(&mut added, Layout::Rows);
-                activation::drop_some(&mut added, mask);
+                let mut added = Unwritten::new(size(d));
+                let rows = (Layout::Rows, operands.second.base());
+                let added = second.product_into(added.slots(), rows, units, threads);
+                activation::drop_some(added, mask);
                 let sum = to.write_copy_of_slice(x);
-                activation::add(sum, &added);
+                activation::add(sum, added);
                 sum
             }
         };

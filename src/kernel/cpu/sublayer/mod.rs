@@ -17,7 +17,7 @@ use std::mem::MaybeUninit;
 use super::activation::{self, Activation, Mask};
 use super::attention;
 use super::matmul::{Threads, View};
-use super::panels::{Layout, Left, Panels};
+use super::panels::{Base, Layout, Left, Panels};
 use super::tile::WIDTH;
 
 /// Tokens that a piece has at least, where the batch has as many: enough for the products to be efficient.
@@ -121,7 +121,16 @@ struct Tokens {
 impl Tokens {
     /// Their part of rows of `width` values.
     fn of(self, values: &[f32], width: usize) -> &[f32] {
-        &values[self.first * width..][..self.count * width]
+        let until = |token: usize| (token * width).min(values.len());
+        &values[until(self.first)..until(self.first + self.count)]
+    }
+
+    /// As many behind them, of which some may not be there.
+    fn next(self) -> Self {
+        Self {
+            first: self.first + self.count,
+            ..self
+        }
     }
 }
 
@@ -145,18 +154,15 @@ impl<'a> Affine<'a> {
         View::new(self.weight, self.n_in, self.n_out)
     }
 
-    /// Adds the bias to rows, or to panels of so many rows.
-    fn add_bias(&self, y: &mut [f32], layout: Layout) {
-        let Some(bias) = self.bias else { return };
-        match layout {
-            Layout::Rows => add_to_rows(y, bias),
-            Layout::Panels => {
-                let rows = y.len() / self.n_out;
-                let panels = y.chunks_mut((rows * WIDTH).max(1));
-                for (panel, bias) in panels.zip(bias.chunks(WIDTH)) {
-                    add_to_rows(panel, bias);
-                }
-            }
+    /// What products are added to.
+    fn base(&self) -> Base<'a> {
+        self.bias.map_or(Base::Zero, Base::Row)
+    }
+
+    /// Adds the bias to rows.
+    fn add_bias(&self, y: &mut [f32]) {
+        if let Some(bias) = self.bias {
+            activation::add_to_rows(y, bias);
         }
     }
 
@@ -166,12 +172,12 @@ impl<'a> Affine<'a> {
             return;
         }
         match layout {
-            Layout::Rows => add_rows(sum, dy),
+            Layout::Rows => activation::add_rows(sum, dy),
             Layout::Panels => {
                 let rows = dy.len() / sum.len();
                 let panels = dy.chunks((rows * WIDTH).max(1));
                 for (sum, panel) in sum.chunks_mut(WIDTH).zip(panels) {
-                    add_rows(sum, panel);
+                    activation::add_rows(sum, panel);
                 }
             }
         }
@@ -184,18 +190,6 @@ fn left(values: &[f32], columns: usize, layout: Layout) -> Left<'_> {
     match layout {
         Layout::Rows => Left::Rows(View::new(values, rows, columns)),
         Layout::Panels => Left::Panels(Panels::new(values, rows, columns)),
-    }
-}
-
-fn add_to_rows(rows: &mut [f32], added: &[f32]) {
-    for row in rows.chunks_exact_mut(added.len()) {
-        activation::add(row, added);
-    }
-}
-
-fn add_rows(sum: &mut [f32], rows: &[f32]) {
-    for row in rows.chunks_exact(sum.len()) {
-        activation::add(sum, row);
     }
 }
 
