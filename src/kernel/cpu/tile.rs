@@ -153,7 +153,8 @@ impl Work<'_> {
         let mut row = rows.start;
         // SAFETY: as above, for parts of the rows.
         unsafe {
-            while row + R <= rows.end {
+            // Eight rows are two tiles of four rather than one of six and two rows alone.
+            while row + R <= rows.end && (R != 6 || rows.end - row != 8) {
                 self.rows::<S, R, AHEAD>(simd, row, part);
                 row += R;
             }
@@ -165,9 +166,12 @@ impl Work<'_> {
                 self.rows::<S, 4, AHEAD>(simd, row, part);
                 row += 4;
             }
-            while row < rows.end {
+            if row + 2 <= rows.end {
+                self.rows::<S, 2, AHEAD>(simd, row, part);
+                row += 2;
+            }
+            if row < rows.end {
                 self.rows::<S, 1, AHEAD>(simd, row, part);
-                row += 1;
             }
         }
     }
