@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use super::Unwritten;
 use super::matmul::{Threads, View};
-use super::tile::{LANES, Part, Target, WIDTH, Wanted, Work, slots, transpose_into};
+use super::tile::{ACROSS, LANES, Part, Target, WIDTH, Wanted, Work, slots, transpose_into};
 use crate::kernel::simd::vectorize;
 
 /// Rows of a panel that are laid out at a time: what is written then stays in the cache that is nearest.
@@ -24,9 +24,6 @@ const GATHERED: usize = 4 * ROWS;
 const SHARED: usize = 4;
 /// Rows of a tile on machines with 32 vector registers, of which its sums take 24; with 16 registers it is half of them.
 const ROWS: usize = 12;
-/// Whole tiles and whole panels of rows.
-const STEP: usize = 3 * WIDTH;
-const _: () = assert!(STEP.is_multiple_of(ROWS));
 
 /// A matrix in panels of [`WIDTH`] columns, of which the last may have fewer.
 #[derive(Clone, Copy)]
@@ -212,7 +209,7 @@ impl<'a> Panels<'a> {
             Threads::All => most.min(all.div_ceil(SHARED)),
         };
         let rows = match left {
-            Left::Across(_) => rows.max(1).next_multiple_of(STEP),
+            Left::Across(_) => rows.max(1).next_multiple_of(WIDTH),
             Left::Rows(_) | Left::Panels(_) => rows.max(1).next_multiple_of(ROWS),
         };
         let block = |at: usize| {
@@ -253,7 +250,7 @@ impl<'a> Panels<'a> {
                         row_stride: WIDTH,
                         column_stride: 1,
                     };
-                    if whole > 0 || depth.is_empty() {
+                    if whole > 0 {
                         self.tiles(out, first, (values, jump), 0..whole);
                     }
                     if whole < a.columns {
@@ -322,15 +319,13 @@ impl<'a> Panels<'a> {
             let of = |rows| wanted.len() * rows / out.rows.max(1);
             &wanted[of(first)..of(first + a.rows)]
         });
-        let runs = a.rows.div_ceil(ROWS) * self.columns.div_ceil(WIDTH) * self.rows.div_ceil(WIDTH);
-        let wanted = Wanted::of(wanted, runs);
         struct Block<'a>(
             Panels<'a>,
             &'a Out,
             usize,
             (View<'a>, usize),
             Range<usize>,
-            Wanted,
+            [&'a [f32]; 2],
         );
         impl pulp::WithSimd for Block<'_> {
             type Output = ();
@@ -338,6 +333,12 @@ impl<'a> Panels<'a> {
             #[inline(always)]
             fn with_simd<S: Simd>(self, simd: S) {
                 let Self(panels, all, row, (a, jump), depth, wanted) = self;
+                let rows = match S::REGISTER_COUNT >= 32 {
+                    true => ROWS,
+                    false => ROWS / 2,
+                };
+                let tiles = a.rows.div_ceil(rows) * panels.columns.div_ceil(ACROSS * S::F32_LANES);
+                let wanted = Wanted::of(wanted, tiles * depth.len().div_ceil(WIDTH));
                 for (first, b) in panels.each() {
                     let part = Part {
                         columns: b.columns,
@@ -355,9 +356,9 @@ impl<'a> Panels<'a> {
                     };
                     // SAFETY: the part is the whole of both views, and lies in the output.
                     unsafe {
-                        match S::REGISTER_COUNT >= 32 {
-                            true => work.strip::<S, ROWS, true>(simd, 0..a.rows, &part),
-                            false => work.strip::<S, { ROWS / 2 }, true>(simd, 0..a.rows, &part),
+                        match rows {
+                            ROWS => work.strip::<S, ROWS, true>(simd, 0..a.rows, &part),
+                            _ => work.strip::<S, { ROWS / 2 }, true>(simd, 0..a.rows, &part),
                         }
                     }
                 }

@@ -17,7 +17,7 @@ pub const STRIP: usize = 8;
 /// Float32 values in the widest vectors there are.
 pub const LANES: usize = 16;
 /// Vectors beside each other in a tile.
-const ACROSS: usize = 2;
+pub(super) const ACROSS: usize = 2;
 /// Columns of the widest tile, and of the panels that the factors of large products lie in.
 pub const WIDTH: usize = ACROSS * LANES;
 
@@ -103,37 +103,37 @@ pub(super) struct Work<'a> {
     pub jump: usize,
     pub b: View<'a>,
     pub alpha: f32,
-    pub wanted: &'a Wanted,
+    pub wanted: &'a Wanted<'a>,
 }
 
 /// Values that are read after a product: they come to the cache while it is computed, some at each run of [`WIDTH`] terms.
-pub(super) struct Wanted {
-    next: [Cell<*const f32>; 2],
-    lines_a_run: [usize; 2],
+pub(super) struct Wanted<'a> {
+    rest: [Cell<&'a [f32]>; 2],
+    each_time: [usize; 2],
 }
 
-impl Wanted {
+impl<'a> Wanted<'a> {
     pub fn nothing() -> Self {
         Self::of([&[]; 2], 1)
     }
 
     /// In so many runs.
-    pub fn of(values: [&[f32]; 2], runs: usize) -> Self {
+    pub fn of(values: [&'a [f32]; 2], runs: usize) -> Self {
         Self {
-            next: values.map(|values| Cell::new(values.as_ptr())),
-            lines_a_run: values.map(|values| values.len().div_ceil(LINE * runs.max(1))),
+            rest: values.map(Cell::new),
+            each_time: values.map(|values| values.len().div_ceil(LINE * runs.max(1)) * LINE),
         }
     }
 
     #[inline(always)]
     fn fetch_some(&self) {
-        for (at, lines) in self.next.iter().zip(self.lines_a_run) {
-            let mut next = at.get();
-            for _ in 0..lines {
-                prefetch::<false>(next);
-                next = next.wrapping_add(LINE);
+        for (rest, count) in self.rest.iter().zip(self.each_time) {
+            let values = rest.get();
+            let (now, later) = values.split_at(count.min(values.len()));
+            for line in now.chunks(LINE) {
+                prefetch::<false>(line.as_ptr());
             }
-            at.set(next);
+            rest.set(later);
         }
     }
 }
