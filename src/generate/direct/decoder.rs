@@ -16,8 +16,8 @@ use crate::model::layers::transformer_block::TransformerBlock;
 
 /// Positions whose scores are summed at a time.
 const BLOCK: usize = 64;
-/// Rows from which on attention is shared among threads.
-const SHARED_ROWS: usize = 8;
+/// Multiplications from which on attention is shared among threads: see [`super::matrix`].
+const SHARED: usize = 1 << 20;
 
 #[derive(Debug)]
 pub struct Decoder {
@@ -252,7 +252,8 @@ impl Decoder {
         let one = |mixed: &mut [f32], row: &Row, qkv: &[f32]| {
             self.attend(mixed, &qkv[..d], caches[row.sequence], row.position + 1);
         };
-        if rows.len() >= SHARED_ROWS {
+        let seen: usize = rows.iter().map(|row| row.position + 1).sum();
+        if rows.len() > 1 && 2 * seen * d >= SHARED {
             mixed
                 .par_chunks_mut(d)
                 .zip(rows)

@@ -1,67 +1,53 @@
 //! Products of few vectors with one matrix.
 //!
-//! A matrix is held in tiles of 64 columns, each tile row by row: a product walks through memory once, in order, with the sums
-//! of a tile in registers. The sums run over the inputs in order, so that a row's result depends on nothing but the row.
+//! A matrix is held in panels of columns (see [`panels`](crate::kernel::cpu::panels)), each row by row: the product with one vector walks
+//! through memory once, in order, with the sums of two panels in registers; with more vectors it is a product of matrices. Either way the
+//! sums run over the inputs in order, so that a row's result depends on nothing but the row.
 
 use burn::module::Param;
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::values;
-use crate::kernel::simd::vectorize;
+use crate::kernel::cpu::matmul::{Threads, View};
+use crate::kernel::cpu::panels::{Layout, Left, Panels, lay_out};
+use crate::kernel::cpu::tile::WIDTH;
+use crate::kernel::simd::{MulAdd, has_fused, vectorize};
 use crate::model::layers::linear::Linear;
 
-/// Columns of a tile: four vectors of 512 bits, enough sums to hide the latency of an addition.
-const TILE: usize = 64;
-/// Multiplications from which on a product is shared among threads: a hand-over costs some microseconds.
+/// Multiplications from which on a product is shared among threads: with one row each reads its weight from memory, with more most are at
+/// hand; and a thread that sleeps takes tens of microseconds to wake.
 const SHARED: usize = 1 << 19;
+const SHARED_ROWS: usize = 1 << 22;
 
 /// `[inputs, outputs]`, with a bias where there is one.
 #[derive(Debug)]
 pub struct Matrix {
     inputs: usize,
     outputs: usize,
-    /// `[ceil(outputs / 64), inputs, 64]`, filled up with zeros.
-    tiles: Vec<f32>,
+    panels: Vec<f32>,
     bias: Option<Vec<f32>>,
 }
 
 impl Matrix {
     /// From `[inputs, outputs]`, row-major.
     pub fn new(weight: &[f32], [inputs, outputs]: [usize; 2], bias: Option<Vec<f32>>) -> Self {
-        let mut tiles = vec![0.0; outputs.div_ceil(TILE) * inputs * TILE];
-        for (tile, at) in tiles.chunks_exact_mut(inputs * TILE).zip(0..) {
-            let first = at * TILE;
-            let width = TILE.min(outputs - first);
-            for (row, from) in tile
-                .chunks_exact_mut(TILE)
-                .zip(weight.chunks_exact(outputs))
-            {
-                row[..width].copy_from_slice(&from[first..first + width]);
-            }
-        }
-        Matrix {
-            inputs,
-            outputs,
-            tiles,
-            bias,
-        }
+        Self::from(View::new(weight, inputs, outputs), [inputs, outputs], bias)
     }
 
     /// From `[outputs, inputs]`, row-major: an embedding used as the output layer.
     pub fn transposed(weight: &[f32], [outputs, inputs]: [usize; 2]) -> Self {
-        let mut tiles = vec![0.0; outputs.div_ceil(TILE) * inputs * TILE];
-        for (output, from) in weight.chunks_exact(inputs).enumerate() {
-            let tile = &mut tiles[output / TILE * inputs * TILE..][..inputs * TILE];
-            for (row, value) in tile.chunks_exact_mut(TILE).zip(from) {
-                row[output % TILE] = *value;
-            }
-        }
+        let view = View::new(weight, outputs, inputs).transposed();
+        Self::from(view, [inputs, outputs], None)
+    }
+
+    fn from(view: View, [inputs, outputs]: [usize; 2], bias: Option<Vec<f32>>) -> Self {
+        let [panels] = lay_out([view]);
         Matrix {
             inputs,
             outputs,
-            tiles,
-            bias: None,
+            panels,
+            bias,
         }
     }
 
@@ -81,27 +67,37 @@ impl Matrix {
     /// `x·W + b`: from `[rows, inputs]` to `[rows, outputs]`.
     pub fn apply(&self, x: &[f32]) -> Vec<f32> {
         let rows = x.len() / self.inputs;
-        let mut y = vec![0.0; rows * self.outputs];
-        let shared = rows * self.tiles.len() >= SHARED && rayon::current_num_threads() > 1;
-        match (shared, rows) {
-            (false, _) => self.rows(x, &mut y),
-            // One row: each thread takes some of its tiles.
-            (true, 1) => {
-                let tiles = self
-                    .outputs
-                    .div_ceil(TILE)
-                    .div_ceil(2 * rayon::current_num_threads());
-                y.par_chunks_mut(tiles * TILE)
-                    .zip(self.tiles.par_chunks(tiles * self.inputs * TILE))
-                    .for_each(|(y, tiles)| self.one_row(x, tiles, y));
+        let enough = match rows {
+            0 | 1 => SHARED,
+            _ => SHARED_ROWS,
+        };
+        let shared = rows * self.panels.len() >= enough && rayon::current_num_threads() > 1;
+        let mut y = if rows > 1 && has_fused() {
+            let threads = match shared {
+                true => Threads::All,
+                false => Threads::One,
+            };
+            let panels = Panels::new(&self.panels, self.inputs, self.outputs);
+            let rows = Left::Rows(View::new(x, rows, self.inputs));
+            panels.product(Layout::Rows, rows, threads)
+        } else {
+            let mut y = vec![0.0; rows * self.outputs];
+            let rows = x.chunks_exact(self.inputs);
+            for (x, y) in rows.zip(y.chunks_exact_mut(self.outputs)) {
+                match shared {
+                    false => one_row(x, &self.panels, y),
+                    // Each thread takes some of the panels.
+                    true => {
+                        let panels = self.outputs.div_ceil(WIDTH);
+                        let some = panels.div_ceil(2 * rayon::current_num_threads());
+                        y.par_chunks_mut(some * WIDTH)
+                            .zip(self.panels.par_chunks(some * WIDTH * self.inputs))
+                            .for_each(|(y, panels)| one_row(x, panels, y));
+                    }
+                }
             }
-            (true, _) => {
-                let rows = rows.div_ceil(2 * rayon::current_num_threads());
-                y.par_chunks_mut(rows * self.outputs)
-                    .zip(x.par_chunks(rows * self.inputs))
-                    .for_each(|(y, x)| self.rows(x, y));
-            }
-        }
+            y
+        };
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(self.outputs) {
                 for (y, b) in row.iter_mut().zip(bias) {
@@ -111,43 +107,54 @@ impl Matrix {
         }
         y
     }
+}
 
-    /// Every row against a tile while that is in the nearest cache, then the next tile.
-    fn rows(&self, x: &[f32], y: &mut [f32]) {
-        vectorize!({
-            let tiles = self.tiles.chunks_exact(self.inputs * TILE);
-            for (tile, first) in tiles.zip((0..).step_by(TILE)) {
-                let end = self.outputs.min(first + TILE);
-                let (lines, _) = tile.as_chunks::<TILE>();
-                let rows = x.chunks_exact(self.inputs);
-                for (x, y) in rows.zip(y.chunks_exact_mut(self.outputs)) {
-                    let mut sums = [0.0f32; TILE];
-                    for (x, line) in x.iter().zip(lines) {
-                        for (sum, w) in sums.iter_mut().zip(line) {
-                            *sum += x * w;
-                        }
-                    }
-                    y[first..end].copy_from_slice(&sums[..end - first]);
+/// As many of one row's results as there are panels.
+fn one_row(x: &[f32], panels: &[f32], y: &mut [f32]) {
+    let size = x.len() * WIDTH;
+    vectorize!(|m| {
+        // Two panels at a time: enough sums to hide the latency of an addition.
+        let pairs = panels.chunks_exact(2 * size);
+        let (mut last, mut done) = (pairs.remainder(), 0);
+        for (pair, y) in pairs.zip(y.chunks_exact_mut(2 * WIDTH)) {
+            let (left, right) = pair.split_at(size);
+            let lines = left.as_chunks::<WIDTH>().0.iter();
+            let mut sums = [[0.0f32; WIDTH]; 2];
+            for (x, lines) in x.iter().zip(lines.zip(right.as_chunks::<WIDTH>().0)) {
+                add_to(m, &mut sums[0], *x, lines.0);
+                add_to(m, &mut sums[1], *x, lines.1);
+            }
+            y.copy_from_slice(sums.as_flattened());
+            done += 2 * WIDTH;
+        }
+        let mut y = &mut y[done..];
+        if last.len() >= size && !last.is_empty() {
+            let mut sums = [0.0f32; WIDTH];
+            for (x, line) in x.iter().zip(last.as_chunks::<WIDTH>().0) {
+                add_to(m, &mut sums, *x, line);
+            }
+            let (whole, rest) = y.split_at_mut(WIDTH);
+            whole.copy_from_slice(&sums);
+            (last, y) = (&last[size..], rest);
+        }
+        // A narrower panel.
+        let width = y.len();
+        if width > 0 {
+            y.fill(0.0);
+            for (x, line) in x.iter().zip(last.chunks_exact(width)) {
+                for (y, w) in y.iter_mut().zip(line) {
+                    *y = m.of(*x, *w, *y);
                 }
             }
-        });
-    }
+        }
+    });
+}
 
-    /// Some of the tiles of one row.
-    fn one_row(&self, x: &[f32], tiles: &[f32], y: &mut [f32]) {
-        vectorize!({
-            let tiles = tiles.chunks_exact(self.inputs * TILE);
-            for (tile, y) in tiles.zip(y.chunks_mut(TILE)) {
-                let mut sums = [0.0f32; TILE];
-                let (lines, _) = tile.as_chunks::<TILE>();
-                for (x, line) in x.iter().zip(lines) {
-                    for (sum, w) in sums.iter_mut().zip(line) {
-                        *sum += x * w;
-                    }
-                }
-                y.copy_from_slice(&sums[..y.len()]);
-            }
-        });
+/// sums + x·line
+#[inline(always)]
+fn add_to(m: impl MulAdd, sums: &mut [f32; WIDTH], x: f32, line: &[f32; WIDTH]) {
+    for (sum, w) in sums.iter_mut().zip(line) {
+        *sum = m.of(x, *w, *sum);
     }
 }
 

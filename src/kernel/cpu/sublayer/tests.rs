@@ -202,6 +202,36 @@ fn it_is_what_its_operations_are_one_by_one() {
 }
 
 #[test]
+fn units_are_told_in_rows_whatever_pieces_they_were_computed_in() {
+    for of in sublayers() {
+        let Middle::FeedForward(kind) = of.middle else {
+            continue;
+        };
+        let case = Case::new(5, 70, 34, of.middle, true);
+        let operands = case.operands();
+        let (_, kept) = of.forward(&operands);
+        let read = match of.norm {
+            Norm::Pre => layer_norm::forward(&case.x, &case.gamma, operands.beta, of.epsilon).0,
+            Norm::Post => case.x.clone(),
+        };
+        let Affine {
+            weight,
+            bias,
+            n_in,
+            n_out,
+        } = operands.first;
+        let mut units = linear::forward(&read, weight, bias, n_in, n_out);
+        activation::apply(kind, &mut units);
+        assert!(operands.pieces().len() > 2);
+        for tokens in [0, 1, 70, 210, 350] {
+            let found = of.units(&operands, &kept, tokens);
+            assert_eq!(found.len(), tokens * n_out);
+            assert_close(&found, &wide(&units[..tokens * n_out]), 2e-5, "units");
+        }
+    }
+}
+
+#[test]
 fn threads_do_not_change_a_bit() {
     for of in sublayers() {
         let case = Case::new(9, 50, 20, of.middle, true);
