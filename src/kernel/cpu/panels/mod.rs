@@ -3,6 +3,10 @@
 //! would do so for each of them; and what one product gives and the next reads can stay in panels between them, as what is done element
 //! by element does not mind the order.
 
+mod copies;
+#[cfg(test)]
+mod tests;
+
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
@@ -11,11 +15,10 @@ use rayon::prelude::*;
 
 use super::Unwritten;
 use super::matmul::{Threads, View};
-use super::tile::{ACROSS, LANES, Part, Target, WIDTH, Wanted, Work, slots, transpose_into};
-use crate::kernel::simd::vectorize;
+use super::tile::{ACROSS, LANES, Part, Target, WIDTH, Wanted, Work, slots};
+pub use copies::lay_out;
+use copies::{copy_narrow_rows, copy_rows};
 
-/// Rows of a panel that are laid out at a time: what is written then stays in the cache that is nearest.
-const DEPTH: usize = 128;
 /// Values of the left factor that are worked on before the next: they stay in a cache while all panels go past.
 const BLOCK: usize = 96 * 1024;
 /// Rows that are copied together where they lie across the memory: with a panel of the usual depth they stay in the cache that is nearest.
@@ -61,26 +64,6 @@ pub enum Layout {
     Panels,
 }
 
-/// Copies of several matrices in panels.
-pub fn lay_out<const N: usize>(matrices: [View; N]) -> [Vec<f32>; N] {
-    let mut copies = matrices.map(|matrix| Unwritten::new(matrix.rows * matrix.columns));
-    let mut panels = Vec::new();
-    for (matrix, copy) in matrices.iter().zip(&mut copies) {
-        let chunks = copy.slots().chunks_mut((matrix.rows * WIDTH).max(1));
-        for (at, to) in chunks.enumerate() {
-            let first = at * WIDTH;
-            let columns = first..(first + WIDTH).min(matrix.columns);
-            panels.push((to, matrix.part(0..matrix.rows, columns)));
-        }
-    }
-    panels
-        .into_par_iter()
-        .for_each(|(to, columns)| lay_out_panel(to, columns));
-    // SAFETY: every panel was written.
-    #[allow(unsafe_code)]
-    copies.map(|copy| unsafe { copy.written() })
-}
-
 impl<'a> Panels<'a> {
     /// # Panics
     ///
@@ -98,10 +81,6 @@ impl<'a> Panels<'a> {
     /// The same, in whose products those values come to the cache.
     pub fn fetching(self, wanted: [&'a [f32]; 2]) -> Self {
         Self { wanted, ..self }
-    }
-
-    pub fn rows(&self) -> usize {
-        self.rows
     }
 
     /// Each panel, and its first column.
@@ -455,159 +434,4 @@ fn without_terms<'o>(out: &'o mut [MaybeUninit<f32>], layout: Layout, base: Base
         }
     };
     out.write_copy_of_slice(&all)
-}
-
-/// Copies rows of `W` values, `stride` apart, behind one another, in registers.
-fn copy_rows<const W: usize>(to: &mut [MaybeUninit<f32>], from: &[f32], stride: usize) {
-    let rows = to.chunks_exact_mut(W);
-    assert!(rows.len() == 0 || (rows.len() - 1) * stride + W <= from.len());
-    vectorize!({
-        for (at, to) in rows.enumerate() {
-            // SAFETY: as many values as asserted, and as `to` has.
-            #[allow(unsafe_code)]
-            unsafe {
-                let row = from.as_ptr().add(at * stride).cast::<[f32; W]>().read();
-                to.as_mut_ptr().cast::<[f32; W]>().write(row);
-            }
-        }
-    });
-}
-
-fn copy_narrow_rows(to: &mut [MaybeUninit<f32>], from: &[f32], [width, stride]: [usize; 2]) {
-    for (to, from) in to.chunks_exact_mut(width).zip(from.chunks(stride)) {
-        to.write_copy_of_slice(&from[..width]);
-    }
-}
-
-/// Copies a matrix of at most [`WIDTH`] columns to rows of as many.
-fn lay_out_panel(to: &mut [MaybeUninit<f32>], from: View) {
-    let width = from.columns;
-    for first in (0..from.rows).step_by(DEPTH) {
-        let rows = first..(first + DEPTH).min(from.rows);
-        let to = &mut to[rows.start * width..rows.end * width];
-        if from.column_stride == 1 {
-            let data = &from.data[rows.start * from.row_stride..];
-            match width {
-                WIDTH => copy_rows::<WIDTH>(to, data, from.row_stride),
-                width => copy_narrow_rows(to, data, [width, from.row_stride]),
-            }
-            continue;
-        }
-        assert_eq!(from.row_stride, 1);
-        let sizes = [width, rows.len(), from.column_stride];
-        transpose_into(to, width, &from.data[rows.start..], sizes);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::tests::values;
-    use super::*;
-
-    #[test]
-    fn products_are_those_of_their_definition() {
-        for (rows, depth, columns) in [
-            (1, 1, 1),
-            (13, 5, 33),
-            (29, 131, 65),
-            (12, 40, 31),
-            (600, 300, 47),
-            (200, 64, 70),
-            (3, 0, 4),
-        ] {
-            let (a, b) = (values(rows * (depth + 3), 1), values(depth * columns, 2));
-            let left = View::strided(&a, rows, depth, depth + 3);
-            let before = values(rows * columns, 3);
-            for transposed in [false, true] {
-                let matrix = match transposed {
-                    false => View::new(&b, depth, columns),
-                    true => View::new(&b, columns, depth).transposed(),
-                };
-                let [copy] = lay_out([matrix]);
-                let panels = Panels::new(&copy, depth, columns);
-                let one = |left| panels.product(Layout::Rows, left, Threads::One);
-                let product = one(Left::Rows(left));
-                let mut added = before.clone();
-                panels.add_product(&mut added, Left::Rows(left), Threads::One);
-                for (at, (product, added)) in product.iter().zip(&added).enumerate() {
-                    let (row, column) = (at / columns, at % columns);
-                    let term = |p: usize| {
-                        let b = match transposed {
-                            false => b[p * columns + column],
-                            true => b[column * depth + p],
-                        };
-                        f64::from(a[row * (depth + 3) + p]) * f64::from(b)
-                    };
-                    let sum: f64 = (0..depth).map(term).sum();
-                    let size: f64 = (0..depth).map(|p| term(p).abs()).sum();
-                    // A rounding of float32 is 6e-8 of what is summed so far.
-                    let tolerance = 1e-6 * (1.0 + size);
-                    assert!((f64::from(*product) - sum).abs() < tolerance);
-                    let sum = sum + f64::from(before[at]);
-                    assert!((f64::from(*added) - sum).abs() < tolerance);
-                }
-                let all = panels.product(Layout::Rows, Left::Rows(left), Threads::All);
-                assert_eq!(product, all);
-                let mut sum = vec![9.0; product.len()];
-                // SAFETY: only values are written.
-                #[allow(unsafe_code)]
-                let slots = unsafe { slots(&mut sum) };
-                let to = (Layout::Rows, Base::Rows(&before));
-                panels.product_into(slots, to, Left::Rows(left), Threads::One);
-                assert_eq!(sum, added);
-                let bias = values(columns, 4);
-                for layout in [Layout::Rows, Layout::Panels] {
-                    // SAFETY: as above.
-                    #[allow(unsafe_code)]
-                    let slots = unsafe { super::slots(&mut sum) };
-                    let to = (layout, Base::Row(&bias));
-                    let found = panels.product_into(slots, to, Left::Rows(left), Threads::One);
-                    let found = match layout {
-                        Layout::Rows => found.to_vec(),
-                        Layout::Panels => Panels::new(found, rows, columns).first_rows(rows),
-                    };
-                    for (at, (found, product)) in found.iter().zip(&product).enumerate() {
-                        assert_eq!(*found, product + bias[at % columns]);
-                    }
-                }
-                // The left factor across the memory, and in panels of its own, and the result in panels.
-                let turned: Vec<f32> = (0..depth * (rows + 2))
-                    .map(|at| (at / (rows + 2), at % (rows + 2)))
-                    .map(|(p, row)| {
-                        if row < rows {
-                            a[row * (depth + 3) + p]
-                        } else {
-                            9.0
-                        }
-                    })
-                    .collect();
-                let across = View::strided(&turned, depth, rows, rows + 2);
-                assert_eq!(product, one(Left::Rows(across.transposed())));
-                let [own, turned] = lay_out([left, across]);
-                let across = Panels::new(&turned, depth, rows);
-                let own = Panels::new(&own, rows, depth);
-                for threads in [Threads::One, Threads::All] {
-                    for (left, exact) in [
-                        (Left::Across(across), true),
-                        (Left::Panels(own), depth.is_multiple_of(WIDTH)),
-                    ] {
-                        let found = panels.product(Layout::Panels, left, threads);
-                        let found = Panels::new(&found, rows, columns).first_rows(rows);
-                        if exact {
-                            assert_eq!(product, found);
-                        }
-                        // Where the last panel is narrower its terms are a sum of their own.
-                        for (found, product) in found.iter().zip(&product) {
-                            assert!((found - product).abs() < 1e-5 * (1.0 + product.abs()));
-                        }
-                        let mut found = before.clone();
-                        panels.add_product(&mut found, left, threads);
-                        for (found, added) in found.iter().zip(&added) {
-                            assert!((found - added).abs() < 1e-5 * (1.0 + added.abs()));
-                        }
-                    }
-                }
-            }
-        }
-    }
 }
