@@ -1,12 +1,11 @@
 //! What a model has read so far, and the logits of what comes next.
 
-use std::sync::Arc;
-
 use burn::module::Module;
 use burn::tensor::{Device, Int, Tensor, TensorData};
 
 use super::direct::{State, Weights};
 use crate::device::{DeviceFailure, guarded};
+use crate::kernel::cpu::team::Team;
 use crate::model::{LanguageModel, Memory};
 
 /// A prompt that is longer is read in pieces by a model that has no limit.
@@ -35,8 +34,8 @@ pub enum GenerateError {
 /// there (a prompt longer than the context starts with its newest `context_length` tokens). Between two such slides, logits are
 /// those of a whole forward pass over the tokens in the cache.
 ///
-/// On the CPU the weights are laid out once and read without the framework; the numbers of a sequence then do not depend on the
-/// sequences beside it. Elsewhere, or with kernels switched off, sequences of equal length advance as one batch of tensors.
+/// On the CPU the weights are laid out once and read without the framework, by threads of the session's own; the numbers of a sequence
+/// then depend neither on the sequences beside it nor on how many threads there are. Elsewhere, or with kernels switched off, sequences of equal length advance as one batch of tensors.
 #[derive(Debug)]
 pub struct Session {
     reader: Reader,
@@ -45,13 +44,14 @@ pub struct Session {
 
 #[derive(Debug)]
 enum Reader {
-    Direct(Direct),
+    Direct(Box<Direct>),
     Tensors(Box<Tensors>),
 }
 
 #[derive(Debug)]
 struct Direct {
-    weights: Arc<Weights>,
+    weights: Weights,
+    team: Team,
     states: Vec<State>,
     /// What is in the states; not kept for models that never slide.
     windows: Vec<Vec<u32>>,
@@ -84,11 +84,12 @@ impl Session {
         let mut logits = vec![Vec::new(); prompts.len()];
         let reader = match Weights::of(model) {
             Some(weights) => {
-                let mut direct = Direct {
-                    weights: Arc::new(weights),
+                let mut direct = Box::new(Direct {
+                    weights,
+                    team: Team::new(threads()),
                     states: Vec::new(),
                     windows: Vec::new(),
-                };
+                });
                 for (prompt, logits) in prompts.iter().zip(&mut logits) {
                     *logits = direct.open(prompt);
                 }
@@ -153,6 +154,12 @@ impl Session {
     }
 }
 
+/// Those of computation, as far as there are processors for them: one whose turn has not come makes the others wait.
+fn threads() -> usize {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    rayon::current_num_threads().min(processors)
+}
+
 fn check(model: &LanguageModel, prompts: &[Vec<u32>]) -> Result<(), GenerateError> {
     let vocab = model.vocab_size();
     for (prompt, tokens) in prompts.iter().enumerate() {
@@ -188,7 +195,10 @@ impl Direct {
         };
         let mut logits = Vec::new();
         for piece in prompt.chunks(room.unwrap_or(PIECE)) {
-            logits = self.weights.read(&mut states, &[piece.to_vec()]).concat();
+            logits = self
+                .weights
+                .read(&mut states, &[piece.to_vec()], &mut self.team)
+                .concat();
         }
         self.states.extend(states);
         self.windows.push(match room {
@@ -215,7 +225,7 @@ impl Direct {
                 None => read.push(vec![token]),
             }
         }
-        self.weights.read(&mut self.states, &read)
+        self.weights.read(&mut self.states, &read, &mut self.team)
     }
 }
 

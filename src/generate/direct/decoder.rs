@@ -1,14 +1,13 @@
 //! Rungs 4 and 5 over plain weights, with keys and values of the positions read so far.
 
-use rayon::prelude::*;
-
 use super::math::{add, softmax};
 use super::matrix::Matrix;
 use super::{tensor_values, values};
 use crate::config::NormKind;
 use crate::kernel::cpu::activation::{self, Activation};
 use crate::kernel::cpu::layer_norm;
-use crate::kernel::simd::vectorize;
+use crate::kernel::cpu::team::Team;
+use crate::kernel::simd::{MulAdd, vectorize};
 use crate::model::decoder::Decoder as Model;
 use crate::model::layers::activation::kernel_kind;
 use crate::model::layers::layer_norm::{EPSILON, LayerNorm};
@@ -16,8 +15,10 @@ use crate::model::layers::transformer_block::TransformerBlock;
 
 /// Positions whose scores are summed at a time.
 const BLOCK: usize = 64;
-/// Multiplications from which on attention is shared among threads: see [`super::matrix`].
-const SHARED: usize = 1 << 20;
+/// Dimensions of a head whose sums are kept in registers.
+const WIDE: usize = 32;
+/// Multiplications of attention that are worth handing to another member of a team.
+const SHARED: usize = 1 << 13;
 
 #[derive(Debug)]
 pub struct Decoder {
@@ -112,10 +113,10 @@ impl Block {
         }
     }
 
-    fn feed_forward(&self, x: &[f32]) -> Vec<f32> {
-        let mut hidden = self.up.apply(x);
+    fn feed_forward(&self, x: &[f32], team: &mut Team) -> Vec<f32> {
+        let mut hidden = self.up.apply(x, team);
         activation::apply(self.activation, &mut hidden);
-        self.down.apply(&hidden)
+        self.down.apply(&hidden, team)
     }
 }
 
@@ -169,7 +170,12 @@ impl Decoder {
     }
 
     /// See [`super::Weights::read`].
-    pub fn read(&self, caches: &mut [&mut Cache], tokens: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    pub fn read(
+        &self,
+        caches: &mut [&mut Cache],
+        tokens: &[Vec<u32>],
+        team: &mut Team,
+    ) -> Vec<Vec<f32>> {
         let mut rows = Vec::new();
         let mut x = Vec::new();
         for (sequence, tokens) in tokens.iter().enumerate() {
@@ -183,7 +189,7 @@ impl Decoder {
             }
         }
         for (index, block) in self.blocks.iter().enumerate() {
-            self.block(index, block, &mut x, &rows, caches);
+            self.block(index, block, &mut x, &rows, caches, team);
         }
         for (cache, tokens) in caches.iter_mut().zip(tokens) {
             cache.length += tokens.len();
@@ -200,7 +206,7 @@ impl Decoder {
             Some(norm) => norm.apply(&last),
             None => last,
         };
-        let logits = self.head.apply(&last);
+        let logits = self.head.apply(&last, team);
         logits
             .chunks_exact(self.head.outputs())
             .map(<[f32]>::to_vec)
@@ -214,19 +220,23 @@ impl Decoder {
         x: &mut Vec<f32>,
         rows: &[Row],
         caches: &mut [&mut Cache],
+        team: &mut Team,
     ) {
         match block.norm {
             NormKind::Pre => {
                 let normed = block.attention_norm.apply(x);
-                add(x, &self.attention(index, block, &normed, rows, caches));
+                add(
+                    x,
+                    &self.attention(index, block, &normed, rows, caches, team),
+                );
                 let normed = block.feed_forward_norm.apply(x);
-                add(x, &block.feed_forward(&normed));
+                add(x, &block.feed_forward(&normed, team));
             }
             NormKind::Post => {
-                let added = self.attention(index, block, x, rows, caches);
+                let added = self.attention(index, block, x, rows, caches, team);
                 add(x, &added);
                 *x = block.attention_norm.apply(x);
-                let added = block.feed_forward(x);
+                let added = block.feed_forward(x, team);
                 add(x, &added);
                 *x = block.feed_forward_norm.apply(x);
             }
@@ -240,35 +250,39 @@ impl Decoder {
         x: &[f32],
         rows: &[Row],
         caches: &mut [&mut Cache],
+        team: &mut Team,
     ) -> Vec<f32> {
         let d = self.d_model;
-        let qkv = block.qkv.apply(x); // [rows, 3·d_model]
+        let qkv = block.qkv.apply(x, team); // [rows, 3·d_model]
         for (row, qkv) in rows.iter().zip(qkv.chunks_exact(3 * d)) {
             let layer = &mut caches[row.sequence].layers[index];
             self.remember(layer, row.position, &qkv[d..]);
         }
         let mut mixed = vec![0.0; rows.len() * d];
         let caches: Vec<&Layer> = caches.iter().map(|cache| &cache.layers[index]).collect();
-        let one = |mixed: &mut [f32], row: &Row, qkv: &[f32]| {
-            self.attend(mixed, &qkv[..d], caches[row.sequence], row.position + 1);
-        };
+        let d_head = d / self.n_heads;
         let seen: usize = rows.iter().map(|row| row.position + 1).sum();
-        if rows.len() > 1 && 2 * seen * d >= SHARED {
-            mixed
-                .par_chunks_mut(d)
-                .zip(rows)
-                .zip(qkv.par_chunks(3 * d))
-                .for_each(|((mixed, row), qkv)| one(mixed, row, qkv));
-        } else {
-            for ((mixed, row), qkv) in mixed
-                .chunks_exact_mut(d)
-                .zip(rows)
-                .zip(qkv.chunks_exact(3 * d))
-            {
-                one(mixed, row, qkv);
-            }
+        let parts = team.members().min(2 * seen * d / SHARED).max(1);
+        // Heads of all rows, dealt out in turn: later rows see more.
+        let mut dealt: Vec<Vec<(usize, &mut [f32])>> = (0..parts).map(|_| Vec::new()).collect();
+        for (at, mixed) in mixed.chunks_exact_mut(d_head).enumerate() {
+            dealt[at % parts].push((at, mixed));
         }
-        block.output.apply(&mixed)
+        team.share(dealt, |heads| {
+            let mut scores = vec![0.0f32; self.capacity()];
+            for (at, mixed) in heads {
+                let (row, head) = (at / self.n_heads, at % self.n_heads);
+                let query = &qkv[row * 3 * d + head * d_head..][..d_head];
+                let Row { sequence, position } = rows[row];
+                self.attend(
+                    mixed,
+                    query,
+                    (caches[sequence], head),
+                    &mut scores[..=position],
+                );
+            }
+        });
+        block.output.apply(&mixed, team)
     }
 
     /// Puts key and value `[2·d_model]` of a position into the cache.
@@ -284,34 +298,62 @@ impl Decoder {
         }
     }
 
-    /// What a query `[d_model]` takes from the first `seen` positions, head by head.
-    fn attend(&self, mixed: &mut [f32], query: &[f32], layer: &Layer, seen: usize) {
-        let (capacity, d_head) = (self.capacity(), self.d_model / self.n_heads);
+    /// What a query `[d_head]` takes from the first positions of a head, one for each of `weights`, which become what they weigh.
+    fn attend(
+        &self,
+        mixed: &mut [f32],
+        query: &[f32],
+        (layer, head): (&Layer, usize),
+        weights: &mut [f32],
+    ) {
+        let (capacity, d_head) = (self.capacity(), query.len());
+        let keys = &layer.keys[head * d_head * capacity..][..d_head * capacity];
+        let values = &layer.values[head * d_head * capacity..][..d_head * capacity];
         let scale = 1.0 / (d_head as f32).sqrt();
-        let mut scores = vec![0.0f32; seen.next_multiple_of(BLOCK)];
         vectorize!(|m| {
-            let heads = mixed.chunks_exact_mut(d_head);
-            for (head, (mixed, query)) in heads.zip(query.chunks_exact(d_head)).enumerate() {
-                let keys = &layer.keys[head * d_head * capacity..][..d_head * capacity];
-                let values = &layer.values[head * d_head * capacity..][..d_head * capacity];
-                for (block, scores) in scores.chunks_exact_mut(BLOCK).enumerate() {
-                    let mut sums = [0.0f32; BLOCK];
-                    for (q, line) in query.iter().zip(keys.chunks_exact(capacity)) {
-                        let q = q * scale;
-                        let line = &line[block * BLOCK..][..BLOCK];
-                        for (sum, key) in sums.iter_mut().zip(line) {
-                            *sum += q * key;
+            for (block, weights) in weights.chunks_mut(BLOCK).enumerate() {
+                let mut sums = [0.0f32; BLOCK];
+                for (q, line) in query.iter().zip(keys.chunks_exact(capacity)) {
+                    let q = q * scale;
+                    let line = &line[block * BLOCK..][..BLOCK];
+                    for (sum, key) in sums.iter_mut().zip(line) {
+                        *sum = m.of(q, *key, *sum);
+                    }
+                }
+                weights.copy_from_slice(&sums[..weights.len()]);
+            }
+            softmax(m, weights);
+            // Sums of some dimensions stay in registers while all positions go past, those of even and odd ones apart.
+            let mut first = 0;
+            let (wide, narrow) = mixed.as_chunks_mut::<WIDE>();
+            for mixed in wide {
+                let mut sums = [[0.0f32; WIDE]; 2];
+                let pairs = values.chunks_exact(2 * d_head);
+                let (twos, last) = weights.as_chunks::<2>();
+                for (weights, values) in twos.iter().zip(pairs) {
+                    for (at, sums) in sums.iter_mut().enumerate() {
+                        let values = &values[at * d_head + first..][..WIDE];
+                        for (sum, value) in sums.iter_mut().zip(values) {
+                            *sum = m.of(weights[at], *value, *sum);
                         }
                     }
-                    scores.copy_from_slice(&sums);
                 }
-                let weights = &mut scores[..seen];
-                softmax(m, weights);
-                mixed.fill(0.0);
-                for (weight, value) in weights.iter().zip(values.chunks_exact(d_head)) {
-                    for (mixed, value) in mixed.iter_mut().zip(value) {
-                        *mixed += weight * value;
+                if let [weight] = last {
+                    let values = &values[(weights.len() - 1) * d_head + first..][..WIDE];
+                    for (sum, value) in sums[0].iter_mut().zip(values) {
+                        *sum = m.of(*weight, *value, *sum);
                     }
+                }
+                let [even, odd] = &sums;
+                for ((mixed, even), odd) in mixed.iter_mut().zip(even).zip(odd) {
+                    *mixed = even + odd;
+                }
+                first += WIDE;
+            }
+            narrow.fill(0.0);
+            for (weight, values) in weights.iter().zip(values.chunks_exact(d_head)) {
+                for (mixed, value) in narrow.iter_mut().zip(&values[first..]) {
+                    *mixed = m.of(*weight, *value, *mixed);
                 }
             }
         });

@@ -5,34 +5,37 @@ use crate::kernel::simd::{MulAdd, exp, sigmoid, tanh, vectorize};
 /// Scores to weights that sum to 1, in place.
 #[inline(always)]
 pub fn softmax(m: impl MulAdd, scores: &mut [f32]) {
-    let mut highest = [f32::NEG_INFINITY; 16];
-    let (chunks, rest) = scores.as_chunks::<16>();
-    for chunk in chunks {
-        for (high, value) in highest.iter_mut().zip(chunk) {
-            *high = if *value > *high { *value } else { *high };
-        }
-    }
-    let mut largest = f32::NEG_INFINITY;
-    for value in highest.iter().chain(rest) {
-        largest = if *value > largest { *value } else { largest };
-    }
+    let higher = |a: f32, b: f32| if b > a { b } else { a };
+    let largest = fold(scores, f32::NEG_INFINITY, higher);
     for score in scores.iter_mut() {
         *score = exp(m, *score - largest);
     }
-    let mut lanes = [0.0f32; 16];
-    let (chunks, rest) = scores.as_chunks::<16>();
+    let share = 1.0 / fold(scores, 0.0, |a, b| a + b);
+    for score in scores {
+        *score *= share;
+    }
+}
+
+/// All values taken together by an operation whose order does not matter, in lanes.
+#[inline(always)]
+fn fold(values: &[f32], nothing: f32, with: impl Fn(f32, f32) -> f32) -> f32 {
+    let mut lanes = [nothing; 16];
+    let (chunks, rest) = values.as_chunks::<16>();
     for chunk in chunks {
         for (lane, value) in lanes.iter_mut().zip(chunk) {
-            *lane += value;
+            *lane = with(*lane, *value);
         }
     }
-    let mut sum = 0.0;
-    for value in lanes.iter().chain(rest) {
-        sum += value;
+    for (lane, value) in lanes.iter_mut().zip(rest) {
+        *lane = with(*lane, *value);
     }
-    for score in scores {
-        *score /= sum;
+    // By halves: a chain of sixteen would wait for each.
+    for half in [8, 4, 2, 1] {
+        for at in 0..half {
+            lanes[at] = with(lanes[at], lanes[at + half]);
+        }
     }
+    lanes[0]
 }
 
 /// `a += b`

@@ -2,23 +2,22 @@
 //!
 //! A matrix is held in panels of columns (see [`panels`](crate::kernel::cpu::panels)), each row by row: the product with one vector walks
 //! through memory once, in order, with the sums of two panels in registers; with more vectors it is a product of matrices. Either way the
-//! sums run over the inputs in order, so that a row's result depends on nothing but the row.
+//! sums run over the inputs in order, so that a row's result depends on nothing but the row. Each thread of a team takes some of the
+//! panels, the same for every token: they stay in its cache.
 
 use burn::module::Param;
 use burn::tensor::Tensor;
-use rayon::prelude::*;
 
 use super::values;
 use crate::kernel::cpu::matmul::{Threads, View};
 use crate::kernel::cpu::panels::{Layout, Left, Panels, lay_out};
+use crate::kernel::cpu::team::Team;
 use crate::kernel::cpu::tile::WIDTH;
 use crate::kernel::simd::{MulAdd, has_fused, vectorize};
 use crate::model::layers::linear::Linear;
 
-/// Multiplications from which on a product is shared among threads: with one row each reads its weight from memory, with more most are at
-/// hand; and a thread that sleeps takes tens of microseconds to wake.
-const SHARED: usize = 1 << 19;
-const SHARED_ROWS: usize = 1 << 22;
+/// Multiplications that are worth handing to another member of a team.
+const SHARED: usize = 1 << 13;
 
 /// `[inputs, outputs]`, with a bias where there is one.
 #[derive(Debug)]
@@ -65,39 +64,37 @@ impl Matrix {
     }
 
     /// `x·W + b`: from `[rows, inputs]` to `[rows, outputs]`.
-    pub fn apply(&self, x: &[f32]) -> Vec<f32> {
+    pub fn apply(&self, x: &[f32], team: &mut Team) -> Vec<f32> {
         let rows = x.len() / self.inputs;
-        let enough = match rows {
-            0 | 1 => SHARED,
-            _ => SHARED_ROWS,
-        };
-        let shared = rows * self.panels.len() >= enough && rayon::current_num_threads() > 1;
-        let mut y = if rows > 1 && has_fused() {
-            let threads = match shared {
-                true => Threads::All,
-                false => Threads::One,
-            };
-            let panels = Panels::new(&self.panels, self.inputs, self.outputs);
-            let rows = Left::Rows(View::new(x, rows, self.inputs));
-            panels.product(Layout::Rows, rows, threads)
-        } else {
-            let mut y = vec![0.0; rows * self.outputs];
-            let rows = x.chunks_exact(self.inputs);
-            for (x, y) in rows.zip(y.chunks_exact_mut(self.outputs)) {
-                match shared {
-                    false => one_row(x, &self.panels, y),
-                    // Each thread takes some of the panels.
-                    true => {
-                        let panels = self.outputs.div_ceil(WIDTH);
-                        let some = panels.div_ceil(2 * rayon::current_num_threads());
-                        y.par_chunks_mut(some * WIDTH)
-                            .zip(self.panels.par_chunks(some * WIDTH * self.inputs))
-                            .for_each(|(y, panels)| one_row(x, panels, y));
-                    }
+        // Each member takes some pairs of panels, the same for every token.
+        let pairs = self.outputs.div_ceil(2 * WIDTH);
+        let parts = team.members().min(rows * self.panels.len() / SHARED).max(1);
+        let width = 2 * WIDTH * pairs.div_ceil(parts);
+        let panels = self.panels.chunks(width * self.inputs);
+        let mut y = vec![0.0; rows * self.outputs];
+        if rows > 1 && has_fused() {
+            let x = Left::Rows(View::new(x, rows, self.inputs));
+            let mut products: Vec<(&[f32], Vec<f32>)> =
+                panels.map(|panels| (panels, Vec::new())).collect();
+            team.share(&mut products, |(panels, product)| {
+                let panels = Panels::new(panels, self.inputs, panels.len() / self.inputs);
+                *product = panels.product(Layout::Rows, x, Threads::One);
+            });
+            for ((_, product), first) in products.iter().zip((0..).step_by(width)) {
+                let width = product.len() / rows;
+                let y = y.chunks_exact_mut(self.outputs);
+                for (y, product) in y.zip(product.chunks_exact(width)) {
+                    y[first..][..width].copy_from_slice(product);
                 }
             }
-            y
-        };
+        } else {
+            let rows = x.chunks_exact(self.inputs);
+            for (x, y) in rows.zip(y.chunks_exact_mut(self.outputs)) {
+                team.share(y.chunks_mut(width).zip(panels.clone()), |(y, panels)| {
+                    one_row(x, panels, y);
+                });
+            }
+        }
         if let Some(bias) = &self.bias {
             for row in y.chunks_exact_mut(self.outputs) {
                 for (y, b) in row.iter_mut().zip(bias) {
@@ -178,8 +175,10 @@ mod tests {
             }
             let transposed = Matrix::transposed(&columns, [outputs, inputs]);
             let x = numbers(11 * inputs, 3.0);
-            let y = matrix.apply(&x);
-            let z = transposed.apply(&x);
+            let [mut alone, mut team] = [1, 3].map(Team::new);
+            let y = matrix.apply(&x, &mut alone);
+            let z = transposed.apply(&x, &mut alone);
+            assert_eq!(matrix.apply(&x, &mut team), y);
             for row in 0..11 {
                 let x = &x[row * inputs..][..inputs];
                 for column in 0..outputs {
@@ -193,8 +192,10 @@ mod tests {
                     );
                     assert_eq!(y[at], z[at] + bias[column]);
                 }
-                // A row's numbers do not depend on the rows beside it.
-                assert_eq!(matrix.apply(x), y[row * outputs..][..outputs]);
+                // A row's numbers depend neither on the rows beside it nor on the number of threads.
+                for team in [&mut alone, &mut team] {
+                    assert_eq!(matrix.apply(x, team), y[row * outputs..][..outputs]);
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ use burn::module::Param;
 use burn::tensor::Tensor;
 
 use crate::kernel;
+use crate::kernel::cpu::team::Team;
 use crate::model::LanguageModel;
 
 /// The weights of a model, ready to read tokens with.
@@ -69,8 +70,13 @@ impl Weights {
     }
 
     /// Reads `tokens[i]` into `states[i]` and returns the logits of what follows: `[sequences][vocab]`. Each sequence reads at
-    /// least one token and no more than its state has room for.
-    pub fn read(&self, states: &mut [State], tokens: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    /// least one token and no more than its state has room for. The logits do not depend on how many are in the team.
+    pub fn read(
+        &self,
+        states: &mut [State],
+        tokens: &[Vec<u32>],
+        team: &mut Team,
+    ) -> Vec<Vec<f32>> {
         match self {
             Weights::Decoder(weights) => {
                 let mut caches: Vec<&mut decoder::Cache> = states
@@ -80,7 +86,7 @@ impl Weights {
                         State::Carried(_) => None,
                     })
                     .collect();
-                weights.read(&mut caches, tokens)
+                weights.read(&mut caches, tokens, team)
             }
             Weights::Recurrent(weights) => {
                 let mut carried: Vec<&mut recurrent::Carried> = states
@@ -90,7 +96,7 @@ impl Weights {
                         State::Cache(_) => None,
                     })
                     .collect();
-                weights.read(&mut carried, tokens)
+                weights.read(&mut carried, tokens, team)
             }
         }
     }

@@ -4,6 +4,7 @@ use super::math;
 use super::matrix::Matrix;
 use super::values;
 use crate::config::{CellKind, ScoreKind};
+use crate::kernel::cpu::team::Team;
 use crate::kernel::simd::{tanh, vectorize};
 use crate::model::layers::embedding::Embedding;
 use crate::model::layers::past_attention::PastAttention;
@@ -138,11 +139,11 @@ impl Attention {
     }
 
     /// Remembers a state and returns what attention makes of it: `[hidden]` in and out.
-    fn step(&self, carried: &mut Carried, state: &[f32]) -> Vec<f32> {
+    fn step(&self, carried: &mut Carried, state: &[f32], team: &mut Team) -> Vec<f32> {
         let n = self.hidden;
         carried.states.extend_from_slice(state);
         if let Some(additive) = &self.additive {
-            carried.keys.extend(additive.key.apply(state));
+            carried.keys.extend(additive.key.apply(state, team));
         }
         // What has slid out of sight is dropped now and then rather than every time.
         let count = carried.states.len() / n;
@@ -158,7 +159,7 @@ impl Attention {
         let mut weights = match &self.additive {
             Some(additive) => {
                 let width = additive.score.len();
-                let query = additive.query.apply(state);
+                let query = additive.query.apply(state, team);
                 additive.scores(&query, &carried.keys[(count - seen) * width..])
             }
             None => {
@@ -182,7 +183,7 @@ impl Attention {
                 }
             }
         });
-        let mut output = self.combine.apply(&pair);
+        let mut output = self.combine.apply(&pair, team);
         vectorize!(|m| {
             for value in &mut output {
                 *value = tanh(m, *value);
@@ -290,7 +291,12 @@ impl Recurrent {
     }
 
     /// See [`super::Weights::read`].
-    pub fn read(&self, carried: &mut [&mut Carried], tokens: &[Vec<u32>]) -> Vec<Vec<f32>> {
+    pub fn read(
+        &self,
+        carried: &mut [&mut Carried],
+        tokens: &[Vec<u32>],
+        team: &mut Team,
+    ) -> Vec<Vec<f32>> {
         // Rows are the tokens of the first sequence, then those of the second, and so on.
         let starts: Vec<usize> = tokens
             .iter()
@@ -307,10 +313,10 @@ impl Recurrent {
         };
         for (index, layer) in self.layers.iter().enumerate() {
             let projected = match &layer.input {
-                Input::Vectors(matrix) => matrix.apply(&x),
+                Input::Vectors(matrix) => matrix.apply(&x, team),
                 Input::OneHot(table) => flat.iter().flat_map(|&t| table.row(t)).copied().collect(),
             }; // [rows, gates·hidden]
-            x = layer.run(index, &projected, carried, tokens, &starts);
+            x = layer.run(index, &projected, carried, tokens, &starts, team);
         }
         let width = x.len() / flat.len();
         let mut last = Vec::with_capacity(tokens.len() * width);
@@ -321,14 +327,14 @@ impl Recurrent {
                 Some(attention) => {
                     let mut output = Vec::new();
                     for row in rows {
-                        output = attention.step(carried, row);
+                        output = attention.step(carried, row, team);
                     }
                     last.extend(output);
                 }
                 None => last.extend(rows.last().into_iter().flatten()),
             }
         }
-        let logits = self.head.apply(&last);
+        let logits = self.head.apply(&last, team);
         logits
             .chunks_exact(self.head.outputs())
             .map(<[f32]>::to_vec)
@@ -345,6 +351,7 @@ impl Weights {
         carried: &mut [&mut Carried],
         tokens: &[Vec<u32>],
         starts: &[usize],
+        team: &mut Team,
     ) -> Vec<f32> {
         let (n, width) = (self.hidden, self.recurrent.outputs());
         let rows = projected.len() / width;
@@ -359,7 +366,7 @@ impl Weights {
                 .flat_map(|&sequence| &carried[sequence].hidden[index])
                 .copied()
                 .collect();
-            let gates = self.recurrent.apply(&hidden);
+            let gates = self.recurrent.apply(&hidden, team);
             for (&sequence, gates) in active.iter().zip(gates.chunks_exact(width)) {
                 let row = starts[sequence] + step;
                 let x = &projected[row * width..][..width];

@@ -57,18 +57,25 @@ fn default_presets_equal_their_forward_pass_at_every_position() {
         let text: Vec<u32> = (0..context as u32).map(|i| (i * i + 5 * i) % 131).collect();
         let expected = whole(&model, &text);
         let weights = Weights::of(&model).unwrap();
-        // Token by token, and all at once.
+        // Token by token, and all at once; on any number of threads the same.
+        let [mut alone, mut team] = [1, 3].map(Team::new);
         let mut states = [weights.state()];
+        let mut others = [weights.state()];
         let mut largest = 0.0f32;
         for (position, expected) in expected.chunks(VOCAB).enumerate() {
-            let logits = weights.read(&mut states, &[vec![text[position]]]);
+            let token = [vec![text[position]]];
+            let logits = weights.read(&mut states, &token, &mut team);
+            assert_eq!(logits, weights.read(&mut others, &token, &mut alone));
             for (a, b) in logits[0].iter().zip(expected) {
                 largest = largest.max((a - b).abs() / (1.0 + b.abs()));
             }
         }
         assert!(largest < 1e-5, "{name}: {largest}");
         let mut states = [weights.state()];
-        let once = weights.read(&mut states, std::slice::from_ref(&text));
+        let once = weights.read(&mut states, std::slice::from_ref(&text), &mut team);
+        let mut others = [weights.state()];
+        let text = [text];
+        assert_eq!(once, weights.read(&mut others, &text, &mut alone));
         for (a, b) in once[0].iter().zip(&expected[(context - 1) * VOCAB..]) {
             assert!((a - b).abs() < 1e-5 * (1.0 + b.abs()), "{name}: {a} {b}");
         }

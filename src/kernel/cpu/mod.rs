@@ -22,6 +22,7 @@ mod sequence_tests;
 pub mod shared;
 pub mod sublayer;
 pub mod sums;
+pub mod team;
 #[cfg(test)]
 mod tests;
 pub mod tile;
