@@ -12,6 +12,7 @@ const MILLISECONDS: c_long = 10_000;
 #[allow(unsafe_code)]
 unsafe extern "C" {
     fn mi_option_set(option: c_int, value: c_long);
+    fn mi_collect(force: bool);
 }
 
 /// Lets the process keep free memory for ten seconds, where mimalloc's default is one, before the system has it back. A step takes
@@ -22,5 +23,14 @@ pub fn keep() {
     #[allow(unsafe_code)]
     unsafe {
         mi_option_set(PURGE_DELAY, MILLISECONDS);
+    }
+}
+
+/// Gives back what is free now, without the delay.
+pub fn give_back() {
+    // SAFETY: the function has this signature, and may be called at any time from any thread.
+    #[allow(unsafe_code)]
+    unsafe {
+        mi_collect(true);
     }
 }

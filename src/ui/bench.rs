@@ -13,6 +13,7 @@ use super::screens::train::TrainScreen;
 use super::series::{Metric, RunSeries, XAxis};
 use super::theme::Theme;
 use crate::config::RunConfig;
+use crate::kernel::memory;
 use crate::protocol::{
     CheckpointInfo, CheckpointReason, EvalReport, EventKind, LayerHealth, Phase, SamplePiece,
     SampleRecord, SchedulePoint, StepReport,
@@ -191,6 +192,8 @@ pub fn measure(steps: u64) -> Vec<Measurement> {
     let screen = dashboard(steps);
     let frame = timed(51, || draw(&screen, 200, 60));
     let small = timed(51, || draw(&screen, 80, 24));
+    // In a run of hours what is freed goes back to the system by and by; here everything happens within a second.
+    memory::give_back();
     let whole = before
         .zip(resident_bytes())
         .map(|(before, after)| after.saturating_sub(before) as f64 / MIB);
