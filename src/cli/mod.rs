@@ -136,6 +136,7 @@ pub(crate) fn complain(line: &str) {
 }
 
 fn dispatch(cli: Cli) -> Result<Exit, CliError> {
+    crate::kernel::simd::chosen().map_err(CliError::usage)?;
     match cli.command {
         None if cli.print_default_config => config::print_defaults(),
         Some(_) if cli.print_default_config => Err(CliError::usage(

@@ -4,6 +4,8 @@
 //! the compiler turns loops over it into AVX-512, AVX2 or baseline instructions, whichever the machine has.
 //! Errors are stated for float32 against correctly rounded values and are tested.
 
+use std::sync::OnceLock;
+
 /// `vectorize!({ .. })` runs a block compiled for the widest vector instructions that this machine has. In `vectorize!(|m| { .. })` the block
 /// has an `m` for the functions that take a [`MulAdd`].
 ///
@@ -42,7 +44,74 @@ pub fn dispatch<R>(body: impl FnOnce() -> R) -> R {
         }
     }
     // The closure must be inlined into the function that carries the target features.
-    pulp::Arch::new().dispatch(Body(body))
+    arch().dispatch(Body(body))
+}
+
+/// The environment variable that keeps computation from wider instructions than it names: [`ALLOWED`].
+pub const VARIABLE: &str = "FIRESIDE_SIMD";
+/// What [`VARIABLE`] may be: the widest that the machine has, AVX2 with fused multiply-adds, or what every machine of the architecture has.
+pub const ALLOWED: [&str; 3] = ["widest", "avx2", "baseline"];
+
+/// The vector instructions in use.
+#[inline(always)]
+pub fn arch() -> pulp::Arch {
+    static ARCH: OnceLock<pulp::Arch> = OnceLock::new();
+    // Where the variable is wrong, the program has said so and ended: see `cli`.
+    *ARCH.get_or_init(|| chosen().unwrap_or_else(|_| pulp::Arch::new()))
+}
+
+/// What the environment asks for.
+///
+/// # Errors
+///
+/// A sentence, where the variable has another value or the machine lacks those instructions.
+pub fn chosen() -> Result<pulp::Arch, String> {
+    match std::env::var_os(VARIABLE) {
+        None => Ok(pulp::Arch::new()),
+        Some(value) => named(&value.to_string_lossy()),
+    }
+}
+
+fn named(name: &str) -> Result<pulp::Arch, String> {
+    match name {
+        "" | "widest" => Ok(pulp::Arch::new()),
+        "avx2" => avx2().ok_or_else(|| format!("{VARIABLE}: this machine has no AVX2")),
+        "baseline" => Ok(pulp::Arch::Scalar),
+        other => Err(format!(
+            "{VARIABLE} is `{other}`, allowed are {}",
+            ALLOWED.join(", ")
+        )),
+    }
+}
+
+#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
+fn avx2() -> Option<pulp::Arch> {
+    pulp::x86::V3::try_new().map(pulp::Arch::V3)
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
+fn avx2() -> Option<pulp::Arch> {
+    None
+}
+
+/// Runs an operation that is written for vectors of any width. Where the machine has none that are known it is written for those of four
+/// values that nearly every machine has: the compiler finds them.
+#[inline(always)]
+pub fn run<Op: pulp::WithSimd>(operation: Op) -> Op::Output {
+    match arch() {
+        pulp::Arch::Scalar => operation.with_simd(pulp::Scalar128b),
+        arch => arch.dispatch(operation),
+    }
+}
+
+/// a·b + c, rounded once where the machine has an instruction for it (see [`has_fused`]). Elsewhere that would be a function of the C
+/// library for each value.
+#[inline(always)]
+pub fn mul_add<S: pulp::Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    match S::F32_LANES > 4 || cfg!(target_arch = "aarch64") {
+        true => simd.mul_add_f32s(a, b, c),
+        false => simd.add_f32s(simd.mul_f32s(a, b), c),
+    }
 }
 
 /// How a product is added to: in one instruction, rounded once, or in two.
@@ -76,7 +145,7 @@ impl MulAdd for Separate {
 /// Whether the instructions that [`dispatch`] chooses include fused multiply-adds.
 #[inline(always)]
 pub fn has_fused() -> bool {
-    cfg!(target_arch = "aarch64") || !matches!(pulp::Arch::new(), pulp::Arch::Scalar)
+    cfg!(target_arch = "aarch64") || !matches!(arch(), pulp::Arch::Scalar)
 }
 
 /// A polynomial, its coefficients from the highest power down (Horner's rule).
@@ -204,6 +273,34 @@ pub fn mix(seed: u64, index: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn instructions_are_those_asked_for_or_it_is_said_what_is_allowed() {
+        assert!(matches!(named("baseline"), Ok(pulp::Arch::Scalar)));
+        assert_eq!(named("").is_ok(), named("widest").is_ok());
+        let error = named("avx1024").unwrap_err();
+        assert!(error.contains("avx1024") && error.contains("widest, avx2, baseline"));
+        assert_eq!(named("avx2").is_ok(), avx2().is_some());
+    }
+
+    /// The machine that tests has wide instructions; those of users may not.
+    #[test]
+    fn kernels_pass_their_tests_with_narrower_instructions_too() {
+        if std::env::var_os(VARIABLE).is_some() {
+            return;
+        }
+        for level in ALLOWED.into_iter().filter(|level| named(level).is_ok()) {
+            let tests = std::env::current_exe().unwrap();
+            let output = std::process::Command::new(tests)
+                .args(["kernel::", "generate::"])
+                .env(VARIABLE, level)
+                .output()
+                .unwrap();
+            let told = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{level}: {told}");
+            assert!(told.contains("kernel::cpu::tile"), "{level}: {told}");
+        }
+    }
 
     fn sweep(low: f32, high: f32) -> Vec<f32> {
         let n = 200_001;

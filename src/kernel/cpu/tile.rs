@@ -11,6 +11,7 @@ use std::ops::Range;
 use pulp::Simd;
 
 use super::matmul::{Output, View};
+use crate::kernel::simd::{mul_add, run};
 
 /// Rows of the result that are worked on together.
 pub const STRIP: usize = 8;
@@ -23,6 +24,11 @@ pub const WIDTH: usize = ACROSS * LANES;
 
 /// Values in a line of the cache.
 const LINE: usize = 16;
+
+/// Factors that lie anyhow.
+pub(super) const ANY: usize = 0;
+/// Terms that are written out one after the other where it is known how far apart they lie: what counts them takes the places of arithmetic.
+const TOGETHER: usize = 4;
 
 /// What is computed of a strip of rows: columns from the first on, and the terms of each sum.
 pub struct Part {
@@ -70,8 +76,8 @@ pub unsafe fn product(
                 unsafe {
                     // Eight rows of two vectors take half of 32 registers; with 16 it is four.
                     match S::REGISTER_COUNT >= 32 {
-                        true => work.strip::<S, 8, false>(simd, rows, &part),
-                        false => work.strip::<S, 4, false>(simd, rows, &part),
+                        true => work.strip::<S, 8, false, ANY>(simd, rows, &part),
+                        false => work.strip::<S, 4, false, ANY>(simd, rows, &part),
                     }
                 };
             }
@@ -90,7 +96,7 @@ pub unsafe fn product(
         alpha,
         wanted: &Wanted::nothing(),
     };
-    pulp::Arch::new().dispatch(Strips(work, part));
+    run(Strips(work, part));
 }
 
 /// One product, or what it is added to and that: `out = base + alpha·a·b`.
@@ -144,7 +150,7 @@ impl Work<'_> {
     /// Rows, `R` at a time as long as there are as many. `AHEAD` is for results that lie far from the processor: they are fetched before they are
     /// written.
     #[inline(always)]
-    pub(super) unsafe fn strip<S: Simd, const R: usize, const AHEAD: bool>(
+    pub(super) unsafe fn strip<S: Simd, const R: usize, const AHEAD: bool, const STEP: usize>(
         &self,
         simd: S,
         rows: Range<usize>,
@@ -155,29 +161,29 @@ impl Work<'_> {
         unsafe {
             // Eight rows are two tiles of four rather than one of six and two rows alone.
             while row + R <= rows.end && (R != 6 || rows.end - row != 8) {
-                self.rows::<S, R, AHEAD>(simd, row, part);
+                self.rows::<S, R, AHEAD, STEP>(simd, row, part);
                 row += R;
             }
             if R > 8 && row + 8 <= rows.end {
-                self.rows::<S, 8, AHEAD>(simd, row, part);
+                self.rows::<S, 8, AHEAD, STEP>(simd, row, part);
                 row += 8;
             }
             while row + 4 <= rows.end {
-                self.rows::<S, 4, AHEAD>(simd, row, part);
+                self.rows::<S, 4, AHEAD, STEP>(simd, row, part);
                 row += 4;
             }
             if row + 2 <= rows.end {
-                self.rows::<S, 2, AHEAD>(simd, row, part);
+                self.rows::<S, 2, AHEAD, STEP>(simd, row, part);
                 row += 2;
             }
             if row < rows.end {
-                self.rows::<S, 1, AHEAD>(simd, row, part);
+                self.rows::<S, 1, AHEAD, STEP>(simd, row, part);
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn rows<S: Simd, const R: usize, const AHEAD: bool>(
+    unsafe fn rows<S: Simd, const R: usize, const AHEAD: bool, const STEP: usize>(
         &self,
         simd: S,
         row: usize,
@@ -187,11 +193,11 @@ impl Work<'_> {
         // SAFETY: as above, for parts of the columns.
         unsafe {
             while column + ACROSS * lanes <= part.columns {
-                self.tile::<S, R, ACROSS, AHEAD>(simd, row, column, &part.depth);
+                self.tile::<S, R, ACROSS, AHEAD, STEP>(simd, row, column, &part.depth);
                 column += ACROSS * lanes;
             }
             while column + lanes <= part.columns {
-                self.tile::<S, R, 1, AHEAD>(simd, row, column, &part.depth);
+                self.tile::<S, R, 1, AHEAD, STEP>(simd, row, column, &part.depth);
                 column += lanes;
             }
             if column < part.columns {
@@ -202,7 +208,13 @@ impl Work<'_> {
 
     /// `R` rows of `V` whole vectors.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize, const V: usize, const AHEAD: bool>(
+    unsafe fn tile<
+        S: Simd,
+        const R: usize,
+        const V: usize,
+        const AHEAD: bool,
+        const STEP: usize,
+    >(
         &self,
         simd: S,
         row: usize,
@@ -231,7 +243,16 @@ impl Work<'_> {
                     }
                     asked += 1;
                 }
-                for _ in 0..WIDTH.min(depth.len() - run * WIDTH) {
+                let terms = WIDTH.min(depth.len() - run * WIDTH);
+                let together = match STEP != ANY && S::REGISTER_COUNT < 32 {
+                    false => 1,
+                    true => TOGETHER,
+                };
+                let (step, row_stride) = match STEP {
+                    ANY => (self.a.column_stride, self.b.row_stride),
+                    _ => (STEP, WIDTH),
+                };
+                let mut term = |along: usize, right: *const f32| {
                     let mut vectors = [simd.splat_f32s(0.0); V];
                     for (at, vector) in vectors.iter_mut().enumerate() {
                         *vector = right
@@ -242,11 +263,21 @@ impl Work<'_> {
                     for (sums, left) in sums.iter_mut().zip(lefts) {
                         let value = simd.splat_f32s(*left.add(along));
                         for (sum, vector) in sums.iter_mut().zip(vectors) {
-                            *sum = simd.mul_add_f32s(value, vector, *sum);
+                            *sum = mul_add(simd, value, vector, *sum);
                         }
                     }
-                    along += self.a.column_stride;
-                    right = right.wrapping_add(self.b.row_stride);
+                };
+                for _ in 0..terms / together {
+                    for at in 0..together {
+                        term(along + at * step, right.wrapping_add(at * row_stride));
+                    }
+                    along += together * step;
+                    right = right.wrapping_add(together * row_stride);
+                }
+                for _ in 0..terms % together {
+                    term(along, right);
+                    along += step;
+                    right = right.wrapping_add(row_stride);
                 }
                 along += self.jump;
                 if AHEAD {
@@ -263,7 +294,7 @@ impl Work<'_> {
                         None => simd.mul_f32s(*sum, alpha),
                         Some((base, stride)) => {
                             let base = base.add(row * stride + column).cast::<S::f32s>();
-                            simd.mul_add_f32s(*sum, alpha, base.read_unaligned())
+                            mul_add(simd, *sum, alpha, base.read_unaligned())
                         }
                     });
                 }
@@ -297,7 +328,7 @@ impl Work<'_> {
                 let vector = simd.partial_load_f32s(vector);
                 for (r, sum) in sums.iter_mut().enumerate() {
                     let value = simd.splat_f32s(*left.add(r * self.a.row_stride));
-                    *sum = simd.mul_add_f32s(value, vector, *sum);
+                    *sum = mul_add(simd, value, vector, *sum);
                 }
                 left = left.wrapping_add(self.a.column_stride);
             }
@@ -310,7 +341,7 @@ impl Work<'_> {
                     Some((base, stride)) => {
                         let base = base.add(row * stride + column);
                         let base = std::slice::from_raw_parts(base, columns.len());
-                        simd.mul_add_f32s(*sum, alpha, simd.partial_load_f32s(base))
+                        mul_add(simd, *sum, alpha, simd.partial_load_f32s(base))
                     }
                 };
                 let mut values = [0.0f32; LANES];

@@ -15,7 +15,8 @@ use rayon::prelude::*;
 
 use super::Unwritten;
 use super::matmul::{Threads, View};
-use super::tile::{ACROSS, LANES, Part, Target, WIDTH, Wanted, Work, slots};
+use super::tile::{ACROSS, ANY, LANES, Part, Target, WIDTH, Wanted, Work, slots};
+use crate::kernel::simd::run;
 pub use copies::lay_out;
 use copies::{copy_narrow_rows, copy_rows};
 
@@ -335,15 +336,26 @@ impl<'a> Panels<'a> {
                     };
                     // SAFETY: the part is the whole of both views, and lies in the output.
                     unsafe {
-                        match rows {
-                            ROWS => work.strip::<S, ROWS, true>(simd, 0..a.rows, &part),
-                            _ => work.strip::<S, { ROWS / 2 }, true>(simd, 0..a.rows, &part),
+                        let all = 0..a.rows;
+                        let step = match b.columns {
+                            WIDTH => a.column_stride,
+                            _ => ANY,
+                        };
+                        match (rows, step) {
+                            (ROWS, 1) => work.strip::<S, ROWS, true, 1>(simd, all, &part),
+                            (ROWS, WIDTH) => work.strip::<S, ROWS, true, WIDTH>(simd, all, &part),
+                            (ROWS, _) => work.strip::<S, ROWS, true, ANY>(simd, all, &part),
+                            (_, 1) => work.strip::<S, { ROWS / 2 }, true, 1>(simd, all, &part),
+                            (_, WIDTH) => {
+                                work.strip::<S, { ROWS / 2 }, true, WIDTH>(simd, all, &part)
+                            }
+                            _ => work.strip::<S, { ROWS / 2 }, true, ANY>(simd, all, &part),
                         }
                     }
                 }
             }
         }
-        pulp::Arch::new().dispatch(Block(self, out, first, (a, jump), depth, wanted));
+        run(Block(self, out, first, (a, jump), depth, wanted));
     }
 }
 
