@@ -3,7 +3,7 @@
 fn main() {
     println!("a run of 1 000 000 steps");
     let mut failed = false;
-    for measured in fireside::ui::bench::measure(1_000_000) {
+    for measured in fireside::ui::bench::measure(1_000_000, fireside::kernel::memory::give_back) {
         let verdict = if measured.passes() { "ok" } else { "TOO MUCH" };
         failed |= !measured.passes();
         println!(

@@ -49,7 +49,7 @@ pub fn run(args: Args) -> Result<Exit, CliError> {
 }
 
 fn screens(json: bool) -> Result<Exit, CliError> {
-    let measured = ui::bench::measure(1_000_000);
+    let measured = ui::bench::measure(1_000_000, crate::kernel::memory::give_back);
     if json {
         let rows: Vec<_> = measured
             .iter()

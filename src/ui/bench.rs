@@ -13,7 +13,6 @@ use super::screens::train::TrainScreen;
 use super::series::{Metric, RunSeries, XAxis};
 use super::theme::Theme;
 use crate::config::RunConfig;
-use crate::kernel::memory;
 use crate::protocol::{
     CheckpointInfo, CheckpointReason, EvalReport, EventKind, LayerHealth, Phase, SamplePiece,
     SampleRecord, SchedulePoint, StepReport,
@@ -177,8 +176,8 @@ fn resident_bytes() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
-/// Everything, with a run of `steps` steps. Takes some seconds for a million.
-pub fn measure(steps: u64) -> Vec<Measurement> {
+/// Everything, with a run of `steps` steps. Takes some seconds for a million. `give_back` has the allocator return what is free.
+pub fn measure(steps: u64, give_back: impl Fn()) -> Vec<Measurement> {
     const MIB: f64 = (1u64 << 20) as f64;
     let one = |name, value, unit, limit| Measurement {
         name,
@@ -193,7 +192,7 @@ pub fn measure(steps: u64) -> Vec<Measurement> {
     let frame = timed(51, || draw(&screen, 200, 60));
     let small = timed(51, || draw(&screen, 80, 24));
     // In a run of hours what is freed goes back to the system by and by; here everything happens within a second.
-    memory::give_back();
+    give_back();
     let whole = before
         .zip(resident_bytes())
         .map(|(before, after)| after.saturating_sub(before) as f64 / MIB);
