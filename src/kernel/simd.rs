@@ -75,7 +75,11 @@ pub fn chosen() -> Result<pulp::Arch, String> {
 fn named(name: &str) -> Result<pulp::Arch, String> {
     match name {
         "" | "widest" => Ok(pulp::Arch::new()),
-        "avx2" => avx2().ok_or_else(|| format!("{VARIABLE}: this machine has no AVX2")),
+        "avx2" => avx2().ok_or_else(|| {
+            format!(
+                "{VARIABLE} is `avx2`, which this machine has not; widest and baseline are allowed"
+            )
+        }),
         "baseline" => Ok(pulp::Arch::Scalar),
         other => Err(format!(
             "{VARIABLE} is `{other}`, allowed are {}",

@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use serde::Serialize;
 
 use super::super::{CliError, Exit};
+use super::checkpoint::median;
 use crate::config::{self, RunConfig, SampleConfig, Source, TokenizerKind};
 use crate::device;
 use crate::generate::{Batch, Generator, Session};
@@ -126,9 +127,13 @@ fn measure(name: &str, config: &RunConfig, length: Option<usize>) -> Result<Row,
     // What is measured first pays for waking the threads.
     let session = |prompt: &[u32]| Session::new(&model, &[prompt.to_vec()]);
     session(&full).map_err(CliError::failed)?;
-    let began = Instant::now();
-    session(&full).map_err(CliError::failed)?;
-    let prompt_ms = began.elapsed().as_secs_f64() * 1e3;
+    let mut prompt_ms = [0.0; 5];
+    for ms in &mut prompt_ms {
+        let began = Instant::now();
+        session(&full).map_err(CliError::failed)?;
+        *ms = began.elapsed().as_secs_f64() * 1e3;
+    }
+    let prompt_ms = median(&mut prompt_ms);
 
     let mut generator =
         Generator::new(&model, &full[..1], &config.sample).map_err(CliError::failed)?;

@@ -17,8 +17,6 @@ use crate::model::layers::transformer_block::TransformerBlock;
 const BLOCK: usize = 64;
 /// Dimensions of a head whose sums are kept in registers.
 const WIDE: usize = 32;
-/// Multiplications of attention that are worth handing to another member of a team.
-const SHARED: usize = 1 << 13;
 
 #[derive(Debug)]
 pub struct Decoder {
@@ -262,7 +260,7 @@ impl Decoder {
         let caches: Vec<&Layer> = caches.iter().map(|cache| &cache.layers[index]).collect();
         let d_head = d / self.n_heads;
         let seen: usize = rows.iter().map(|row| row.position + 1).sum();
-        let parts = team.members().min(2 * seen * d / SHARED).max(1);
+        let parts = team.worth(2 * seen * d);
         // Heads of all rows, dealt out in turn: later rows see more.
         let mut dealt: Vec<Vec<(usize, &mut [f32])>> = (0..parts).map(|_| Vec::new()).collect();
         for (at, mixed) in mixed.chunks_exact_mut(d_head).enumerate() {

@@ -16,9 +16,6 @@ use crate::kernel::cpu::tile::WIDTH;
 use crate::kernel::simd::{MulAdd, has_fused, vectorize};
 use crate::model::layers::linear::Linear;
 
-/// Multiplications that are worth handing to another member of a team.
-const SHARED: usize = 1 << 13;
-
 /// `[inputs, outputs]`, with a bias where there is one.
 #[derive(Debug)]
 pub struct Matrix {
@@ -68,7 +65,7 @@ impl Matrix {
         let rows = x.len() / self.inputs;
         // Each member takes some pairs of panels, the same for every token.
         let pairs = self.outputs.div_ceil(2 * WIDTH);
-        let parts = team.members().min(rows * self.panels.len() / SHARED).max(1);
+        let parts = team.worth(rows * self.panels.len());
         let width = 2 * WIDTH * pairs.div_ceil(parts);
         let panels = self.panels.chunks(width * self.inputs);
         let mut y = vec![0.0; rows * self.outputs];

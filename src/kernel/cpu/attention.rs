@@ -16,6 +16,7 @@ use super::cross_entropy::{exponentiate_below, maximum};
 use super::matmul::{Output, View};
 use super::sums::dot;
 use super::tile::{self, LANES, Part, STRIP, Target};
+use super::transpose::{gather, transpose};
 use super::{Unwritten, buffer};
 use crate::kernel::simd::{exp, vectorize};
 
@@ -109,8 +110,8 @@ pub(super) fn forward_into<'o>(
         .for_each_init(scratch, |[scores, keys, values], (task, logs)| {
             let [q, k, v] = sizes.head(qkv, task);
             let stride = 3 * d_model;
-            tile::transpose(keys, padded, k, [seq, d_head, stride]);
-            tile::gather(values, v, d_head, stride);
+            transpose(keys, padded, k, [seq, d_head, stride]);
+            gather(values, v, d_head, stride);
             let (row, head) = (task / n_heads, task % n_heads);
             for first in (0..seq).step_by(BLOCK) {
                 let rows = BLOCK.min(seq - first);
@@ -357,9 +358,9 @@ pub fn backward(
             let [q, k, v] = sizes.head(qkv, task);
             let start = row * seq * d_model + head * d_head;
             let (grad, out) = (&grad[start..], &out[start..]);
-            tile::transpose(keys, padded, k, [seq, d_head, stride]);
-            tile::transpose(values, padded, v, [seq, d_head, stride]);
-            tile::gather(key_rows, k, d_head, stride);
+            transpose(keys, padded, k, [seq, d_head, stride]);
+            transpose(values, padded, v, [seq, d_head, stride]);
+            gather(key_rows, k, d_head, stride);
             let key_rows = View::new(key_rows, seq, d_head);
             // From the last block, which sees all keys and so writes their gradients, to the first: the others add.
             let mut mode = Output::Replace;

@@ -26,6 +26,7 @@ pub mod team;
 #[cfg(test)]
 mod tests;
 pub mod tile;
+pub mod transpose;
 
 /// Rows per piece of work: enough elements to be worth a hand-over between threads.
 pub(crate) fn rows_per_piece(columns: usize) -> usize {

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
+/// Multiplications that take a member as long as it takes to hand them over, and some more.
+const WORTH: usize = 1 << 13;
 /// Looks in vain before a helper goes to sleep, each with a pause of some ten nanoseconds.
 const PATIENCE: u32 = 5_000;
 /// Looks in vain before a caller lets other threads of the machine through.
@@ -64,9 +66,9 @@ impl Team {
         }
     }
 
-    /// The caller is one of them.
-    pub fn members(&self) -> usize {
-        self.members
+    /// How many members it pays to hand parts of so many multiplications to; at least the caller.
+    pub fn worth(&self, multiplications: usize) -> usize {
+        self.members.min(multiplications / WORTH).max(1)
     }
 
     /// Does `work` with each of the parts, of which there should be no more than members, each by a thread of its own where it comes in time.
@@ -261,7 +263,8 @@ mod tests {
     fn every_part_is_done_once_whoever_does_it() {
         for members in [1, 2, 3, 9] {
             let mut team = Team::new(members);
-            assert_eq!(team.members(), members);
+            assert_eq!(team.worth(usize::MAX), members);
+            assert_eq!(team.worth(0), 1);
             for round in 0..2_000 {
                 let mut values = vec![0usize; 40];
                 // Now and then so late that helpers have gone to sleep.

@@ -6,7 +6,8 @@ use rayon::prelude::*;
 
 use super::super::Unwritten;
 use super::super::matmul::View;
-use super::super::tile::{WIDTH, transpose_into};
+use super::super::tile::WIDTH;
+use super::super::transpose::transpose_into;
 use crate::kernel::simd::vectorize;
 
 /// Rows of a panel that are laid out at a time: what is written then stays in the cache that is nearest.
