@@ -76,6 +76,7 @@ impl PlotState {
                     None => Some(high.min(extent.1)),
                 }
             }
+            Action::Close if self.crosshair.is_some() => self.crosshair = None,
             _ => return Handled::No,
         }
         Handled::Yes

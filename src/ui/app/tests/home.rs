@@ -108,6 +108,14 @@ fn a_bad_value_is_marked_while_typing_and_keeps_the_run_from_starting() {
 }
 
 #[test]
+fn a_field_is_found_by_its_initials() {
+    let mut journey = Journey::new();
+    journey.keys("/");
+    journey.text("lr");
+    journey.sees("learning_rate");
+}
+
+#[test]
 fn typing_locks_the_hot_keys() {
     let mut journey = Journey::new();
     journey.keys("/");

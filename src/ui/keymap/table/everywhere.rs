@@ -197,7 +197,7 @@ pub const TABLE: &[Row] = &[
         C::Global,
         &["esc"],
         A::Close,
-        "close, or undo the zoom; never quits",
+        "close, undo the zoom, or take the crosshair away; never quits",
     ),
     hinted(
         C::Global,

@@ -507,9 +507,17 @@ impl HomeScreen {
             return Vec::new();
         };
         let needle = self.filter.to_lowercase();
+        // `lr` is how many call the learning rate.
+        let initials = |key: &str| -> String {
+            let name = key.rsplit('.').next().unwrap_or(key);
+            name.split('_')
+                .filter_map(|word| word.chars().next())
+                .collect()
+        };
         let passes = |key: &str, description: &str| {
             needle.is_empty()
                 || key.contains(&needle)
+                || initials(key) == needle
                 || description.to_lowercase().contains(&needle)
         };
         draft

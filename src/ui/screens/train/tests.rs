@@ -159,6 +159,19 @@ fn state(name: &str) -> TrainScreen {
 }
 
 #[test]
+fn escape_undoes_the_zoom_and_takes_the_crosshair_away() {
+    let mut screen = state("running");
+    let plain = text(&screen, 120, 40);
+    for action in [Action::ToggleCrosshair, Action::Zoom, Action::Close] {
+        assert_eq!(screen.act(action), Handled::Yes);
+    }
+    assert_ne!(text(&screen, 120, 40), plain);
+    assert_eq!(screen.act(Action::Close), Handled::Yes);
+    assert_eq!(text(&screen, 120, 40), plain);
+    assert_eq!(screen.act(Action::Close), Handled::No);
+}
+
+#[test]
 fn every_state_at_every_size_in_every_theme_is_drawn() {
     let plain = Theme::new("dark", ColorDepth::None, Symbols::ascii());
     for (name, mut screen) in states() {
